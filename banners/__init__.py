@@ -1,0 +1,1 @@
+"""The core of Steam CLIP: images to vectors to neighbours, and the files between them. Knows nothing of the web."""

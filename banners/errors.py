@@ -1,0 +1,33 @@
+"""Errors of the core. Each message is one line, written for the person who runs the program or opens the page."""
+
+
+class SteamClipError(Exception):
+    """Base of everything the core raises on purpose."""
+
+
+class BadInput(SteamClipError):
+    """The user named something that cannot be used: a wrong folder, a malformed file, an impossible option."""
+
+
+class UnusableImage(SteamClipError):
+    """A picture that cannot be embedded; the message is the reason, without the file's name."""
+
+
+class ModelUnavailable(SteamClipError):
+    """The encoder's weights or its library are not to be had here; the message names the ways out."""
+
+
+class BadCatalogue(SteamClipError):
+    """A catalogue folder that is missing, damaged or not of this format."""
+
+
+class UnknownGame(SteamClipError):
+    """No game of the catalogue has this appid."""
+
+    def __init__(self, appid: int) -> None:
+        super().__init__(f"No game in this catalogue has the appid {appid}.")
+        self.appid = appid
+
+
+class NotInCatalogue(SteamClipError):
+    """The catalogue lacks an optional part that the question needs, such as a view or the similarities."""

@@ -1,0 +1,182 @@
+"""Image files to pixels: one decoding and one preprocessing for the batch and for pictures sent by strangers."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from banners.errors import BadInput, UnusableImage
+
+Fit = Literal["squash", "crop", "pad"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
+MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
+
+# Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
+# filter is set once because `warnings.catch_warnings` is not safe in the threads that decode.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+# What Pillow's decoders raise on malformed input, by reading them: there is no common base class.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one JPEG, PNG or WebP into an upright 8-bit RGB image.
+
+    CMYK, greyscale, palette and 16-bit images are converted, transparency is composited on black (the store's
+    pages are dark), and the EXIF orientation is applied. The declared size is checked before any pixel is decoded.
+
+    Raises `UnusableImage` for anything empty, truncated, malformed, animated, of another format, above
+    `max_pixels` or longer than `MAX_ASPECT` times its width.
+    """
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise UnusableImage(
+                    f"oversized: {image.width}x{image.height} is above {max_pixels // 1_000_000} megapixels"
+                )
+            if max(image.size) > MAX_ASPECT * min(image.size):
+                raise UnusableImage(f"elongated: {image.width}x{image.height} is beyond {MAX_ASPECT}:1")
+            # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
+            frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise UnusableImage(f"animated: {frames} frames")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.UnidentifiedImageError:
+        raise UnusableImage("not a JPEG, PNG or WebP image") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnusableImage(f"oversized: above {max_pixels // 1_000_000} megapixels") from None
+    except _DECODER_ERRORS as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling
+        high_bytes = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(high_bytes).convert("RGB")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an encoder wants its input. The numbers are data: they travel in the catalogue's manifest.
+
+    `fit` says how a banner of another aspect becomes `height` x `width`: `squash` resizes both sides and shows
+    all of it, `crop` resizes the shorter side to `shortest_edge` and cuts the centre, `pad` keeps the aspect and
+    fills up with the mean colour. `resample` is Pillow's number (3 = bicubic). Pixels x in 0..255 become
+    (x / 255 - mean) / std.
+    """
+
+    height: int
+    width: int
+    shortest_edge: int
+    fit: Fit
+    resample: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], fit: Fit) -> Self:
+        """Read a Hugging Face `preprocessor_config.json`, in its old form (sizes as numbers) or the current one.
+
+        Raises `BadInput` when it lacks what is needed.
+        """
+        try:
+            height, width, shortest_edge = _sizes_of(config)
+            return cls(
+                height=height,
+                width=width,
+                shortest_edge=shortest_edge,
+                fit=fit,
+                resample=int(config.get("resample", Image.Resampling.BICUBIC)),
+                mean=_triple(config["image_mean"]),
+                std=_triple(config["image_std"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"preprocessor_config.json cannot be used: {error!r}") from None
+
+    def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Fit an RGB image to the encoder's input: uint8 (height, width, 3)."""
+        resample = Image.Resampling(self.resample)
+        size = (self.width, self.height)
+        if self.fit == "squash":
+            fitted = image.resize(size, resample)
+        elif self.fit == "crop":
+            fitted = _centre_crop(_resize_shortest(image, self.shortest_edge, resample), size)
+        else:
+            colour = tuple(round(255 * mean) for mean in self.mean)
+            fitted = ImageOps.pad(image, size, resample, color=colour)  # type: ignore[arg-type]
+        return np.asarray(fitted)
+
+    def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 (B, H, W, 3) to the encoder's float32 (B, 3, H, W)."""
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        scaled = (pixels * (1 / (255 * std)) - mean / std).astype(np.float32)  # (B, H, W, 3)
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _sizes_of(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(height, width, shortest edge before a centre crop) of a preprocessor configuration."""
+    size = config["size"]
+    if not isinstance(size, Mapping):
+        size = {"shortest_edge": size} if config.get("do_center_crop") else {"height": size, "width": size}
+    target = config.get("crop_size", size) if config.get("do_center_crop") else size
+    if not isinstance(target, Mapping):
+        target = {"height": target, "width": target}
+    if "shortest_edge" in target:
+        target = {"height": target["shortest_edge"], "width": target["shortest_edge"]}
+    height, width = int(target["height"]), int(target["width"])
+    shortest_edge = int(size.get("shortest_edge", min(height, width)))
+    if not (0 < height <= 4096 and 0 < width <= 4096 and 0 < shortest_edge <= 4096):
+        raise ValueError(f"sizes out of range: {height}x{width}, {shortest_edge}")
+    return height, width, max(shortest_edge, height, width)
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _resize_shortest(image: Image.Image, edge: int, resample: Image.Resampling) -> Image.Image:
+    """Resize the shorter side to `edge`; the longer is rounded down, as Hugging Face's processors do."""
+    if image.width <= image.height:
+        return image.resize((edge, edge * image.height // image.width), resample)
+    return image.resize((edge * image.width // image.height, edge), resample)
+
+
+def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Cut `size` from the centre; an odd excess leaves the extra pixel right and below, as Hugging Face does."""
+    left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
+    return image.crop((left, top, left + size[0], top + size[1]))

@@ -1,0 +1,121 @@
+"""The earlier system's export for its web app, read into the parts of a catalogue."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.catalogue import Neighbours
+from banners.duplicates import group_pairs
+from banners.errors import BadInput
+from banners.records import Game
+from banners.views import View
+
+_STEMS = ("matches_faiss", "matches")
+_LETTERS: dict[View, str] = {"mirror": "x", "flip": "y", "rotate": "xy"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """`neighbours` have no similarities: the export threw them away. `duplicates`: int32 (n,), see `group_pairs`."""
+
+    games: tuple[Game, ...]
+    neighbours: dict[View, Neighbours]
+    duplicates: npt.NDArray[np.int32]
+
+
+def read_export(folder: Path) -> Export:
+    """Read `app_ids.npy`, `app_names.json` and `matches.npy` or `matches_faiss.npy`, with the transformed queries'
+    matches (`.x`, `.y`, `.xy`) where present.
+
+    A row of matches holds row numbers, best first, and normally starts with the game itself. A plain row that starts
+    with another game says that the two banners are identical: nothing else ties with a similarity of 1.
+
+    Raises `BadInput` when a file is missing, malformed or inconsistent.
+    """
+    appids = _load(folder / "app_ids.npy")
+    if appids.ndim != 1 or not len(appids) or not np.issubdtype(appids.dtype, np.integer):
+        raise BadInput(f"{folder / 'app_ids.npy'} is not a list of appids")
+    if appids[0] < 1 or appids[-1] >= 2**32 or not (appids[1:] > appids[:-1]).all():
+        raise BadInput(f"{folder / 'app_ids.npy'} is not strictly increasing within 1..2^32-1")
+    names = _load_names(folder / "app_names.json", len(appids))
+    plain = _find(folder, "")
+    if plain is None:
+        raise BadInput(f"{folder} has neither matches_faiss.npy nor matches.npy")
+    matches = _load_matches(plain, len(appids))
+    neighbours: dict[View, Neighbours] = {"plain": Neighbours(without_itself(matches), None)}
+    for view, letters in _LETTERS.items():
+        path = _find(folder, letters)
+        if path is not None:
+            neighbours[view] = Neighbours(without_itself(_load_matches(path, len(appids))), None)
+    if len({found.rows.shape for found in neighbours.values()}) > 1:
+        raise BadInput(f"{folder}: the matches of the views differ in shape")
+    first = matches[:, 0]
+    elsewhere = np.flatnonzero(first != np.arange(len(matches)))
+    duplicates = group_pairs(len(matches), np.stack([elsewhere, first[elsewhere]], axis=1))
+    games = tuple(Game(appid, name) for appid, name in zip(appids.tolist(), names, strict=True))
+    return Export(games, neighbours, duplicates)
+
+
+def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Remove each row's own number from integer (n, m) matches, wherever it stands: int32 (n, m - 1).
+
+    A row that does not name itself loses its last match instead, since all rows have the same length.
+    """
+    n, m = matches.shape
+    rows = matches.astype(np.int32)
+    itself = rows == np.arange(n, dtype=np.int32)[:, None]
+    itself[~itself.any(axis=1), m - 1] = True
+    return rows[~itself].reshape(n, m - 1)
+
+
+def _find(folder: Path, letters: str) -> Path | None:
+    """The matches of one view, under either name and with the letters before or after `.npy`."""
+    for stem in _STEMS:
+        names = (f"{stem}.{letters}.npy", f"{stem}.npy.{letters}") if letters else (f"{stem}.npy",)
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing") from None
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise BadInput(f"{path} is not a readable array: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise BadInput(f"{path} is an archive, not an array")
+    return array
+
+
+def _load_names(path: Path, n: int) -> list[str]:
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is not readable: {error}") from None
+    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
+        raise BadInput(f"{path} is not a list of {n} names")
+    return names
+
+
+def _load_matches(path: Path, n: int) -> npt.NDArray[np.integer]:
+    matches = _load(path)
+    if matches.ndim != 2 or len(matches) != n or not np.issubdtype(matches.dtype, np.integer):
+        raise BadInput(f"{path} is {matches.dtype} {matches.shape}, not whole numbers of shape ({n}, m)")
+    if matches.shape[1] < 2:
+        raise BadInput(f"{path} has {matches.shape[1]} matches a game, at least 2 are needed")
+    if matches.min() < 0 or matches.max() >= n:
+        raise BadInput(f"{path} names rows outside 0..{n - 1}")
+    repeated = np.flatnonzero((np.diff(np.sort(matches, axis=1), axis=1) == 0).any(axis=1))
+    if len(repeated):
+        raise BadInput(f"{path}: row {repeated[0]} names a match twice")
+    return matches

@@ -1,0 +1,156 @@
+"""Games and banners as the banners folder gives them: `<appid>.jpg|png|webp` files beside a `games.csv`."""
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from banners.errors import BadInput
+
+MAX_APPID = 2**32 - 1
+SUFFIXES = (".jpg", ".png", ".webp")
+_CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_NUMBERS = frozenset({"popularity", "year"})
+
+
+@dataclass(frozen=True)
+class Game:
+    """What is known of one game: its appid, its name ("" where unknown) and any further columns of games.csv."""
+
+    appid: int
+    name: str
+    known: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def popularity(self) -> int:
+        """Any measure that grows with popularity; 0 where unknown."""
+        value = self.known.get("popularity", 0)
+        return value if isinstance(value, int) else 0
+
+
+@dataclass(frozen=True)
+class Banner:
+    """One image file and the appid its name gives."""
+
+    appid: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class BannersFolder:
+    """A banners folder as it was listed.
+
+    `banners` is sorted by appid, one a game; `games` is keyed by appid. `misnamed` pairs a file name with the
+    reason why it is no banner.
+    """
+
+    banners: tuple[Banner, ...]
+    games: Mapping[int, Game]
+    misnamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def banners_without_row(self) -> list[int]:
+        return [banner.appid for banner in self.banners if banner.appid not in self.games]
+
+    @property
+    def rows_without_banner(self) -> list[int]:
+        return sorted(self.games.keys() - {banner.appid for banner in self.banners})
+
+
+def parse_appid(text: str) -> int:
+    """The appid that `text` spells, in 1..2^32-1. Raises `BadInput` for anything else, leading zeros included."""
+    if _CANONICAL_APPID.fullmatch(text) and int(text) <= MAX_APPID:
+        return int(text)
+    raise BadInput(f"{text[:40]!r} is not an appid (a whole number from 1 to {MAX_APPID})")
+
+
+def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
+    """The banners of `folder` by appid, and the names of files that are none, each with the reason.
+
+    Raises `BadInput` when `folder` cannot be listed. Only names are looked at; hidden files, folders and
+    `games.csv` are passed over silently.
+    """
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    except NotADirectoryError:
+        raise BadInput(f"{folder} is not a folder") from None
+    except OSError as error:
+        raise BadInput(f"cannot read the banners folder {folder}: {error.strerror}") from None
+    by_appid: dict[int, Banner] = {}
+    misnamed: list[tuple[str, str]] = []
+    for path in entries:
+        if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() in (".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".avif"):
+                misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
+            continue
+        try:
+            appid = parse_appid(path.stem)
+        except BadInput as error:
+            misnamed.append((path.name, str(error)))
+            continue
+        if appid in by_appid:
+            misnamed.append((path.name, f"appid {appid} is already given by {by_appid[appid].path.name}"))
+            continue
+        by_appid[appid] = Banner(appid, path)
+    return [by_appid[appid] for appid in sorted(by_appid)], misnamed
+
+
+def read_games(path: Path) -> dict[int, Game]:
+    """The games of a `games.csv` (UTF-8, with or without BOM; header with at least `appid,name`), by appid.
+
+    Raises `BadInput` naming the line of the first malformed row.
+    """
+    games: dict[int, Game] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            header = reader.fieldnames or []
+            missing = {"appid", "name"} - set(header)
+            if missing:
+                raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
+            for row in reader:
+                game = _game_of(row, f"{path}: line {reader.line_num}")
+                if game.appid in games:
+                    raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
+                games[game.appid] = game
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except csv.Error as error:
+        raise BadInput(f"{path}: line {reader.line_num} is malformed: {error}") from None
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    return games
+
+
+def _game_of(row: Mapping[str | None, str | None], where: str) -> Game:
+    if None in row or None in row.values():
+        raise BadInput(f"{where} has another number of columns than the header")
+    cells = {str(column): str(value) for column, value in row.items()}
+    try:
+        appid = parse_appid(cells.pop("appid").strip())
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+    name = cells.pop("name").strip()
+    known: dict[str, str | int] = {}
+    for column, text in cells.items():
+        if not text:
+            continue
+        if column in _NUMBERS:
+            if not (text.isascii() and text.isdigit() and len(text) <= 18):
+                raise BadInput(f"{where}: {column} is {text[:40]!r}, not a whole number")
+            known[column] = int(text)
+        else:
+            known[column] = text
+    return Game(appid, name, known)
+
+
+def read_banners_folder(folder: Path) -> BannersFolder:
+    """List `folder` and read its `games.csv`; without that file every name is unknown.
+
+    Raises `BadInput` for an unreadable folder or a malformed `games.csv`.
+    """
+    banners, misnamed = list_banners(folder)
+    csv_path = folder / "games.csv"
+    games = read_games(csv_path) if csv_path.exists() else {}
+    return BannersFolder(tuple(banners), games, tuple(misnamed))

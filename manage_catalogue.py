@@ -1,0 +1,93 @@
+"""Check, describe and import catalogues."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from banners import catalogue, duplicates, legacy
+from banners.errors import BadCatalogue, BadInput, SteamClipError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="manage_catalogue.py", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, action, text in (
+        ("verify", _verify, "check every file, hash and number; exit 1 when something is wrong"),
+        ("info", _info, "say what the catalogue holds and how it was made"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
+        command.set_defaults(action=action)
+    text = "make a catalogue from the earlier system's export (app_ids.npy, app_names.json, matches*.npy)"
+    command = commands.add_parser("import-matches", help=text, description=text)
+    command.add_argument("source", type=Path, metavar="SOURCE_DIR")
+    command.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
+    command.set_defaults(action=_import_matches)
+    options = parser.parse_args(arguments)
+    try:
+        options.action(options)
+    except BadCatalogue as error:
+        print(f"manage_catalogue.py: {error}", file=sys.stderr)
+        return 1
+    except SteamClipError as error:
+        print(f"manage_catalogue.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> None:
+    found = catalogue.verify(options.catalogue)
+    print(f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)")
+
+
+def _info(options: argparse.Namespace) -> None:
+    found = catalogue.open_catalogue(options.catalogue)
+    manifest = found.manifest
+    encoder = manifest.get("encoder", {})
+    groups = [] if found.duplicates is None else duplicates.members(found.duplicates)
+    rows: list[tuple[str, object]] = [
+        ("games", len(found)),
+        ("without a name", sum(not game.name for game in found.games)),
+        ("neighbours each", found.k),
+        ("views", ", ".join(found.views)),
+        ("encoder", encoder.get("id", "unknown")),
+        ("revision", encoder.get("revision", "unknown")),
+        ("fit", manifest.get("fit", "unknown")),
+        (
+            "embeddings",
+            f"{manifest['dtype']} ({manifest['n']}, {manifest['d']})" if manifest["d"] else "none",
+        ),
+        ("similarities", "yes" if found.views["plain"].similarities is not None else "none"),
+        ("identical banners", f"{sum(map(len, groups))} in {len(groups)} groups"),
+        ("images", manifest.get("images", {}).get("source", "unknown")),
+        ("created", manifest["created"]),
+        ("size", f"{sum(file['size'] for file in manifest['files'].values()) / 1e6:.1f} MB"),
+    ]
+    for label, value in rows:
+        print(f"{label:<18} {value}")
+
+
+def _import_matches(options: argparse.Namespace) -> None:
+    if not options.source.is_dir():
+        raise BadInput(f"{options.source} is not a folder")
+    catalogue.check_target(options.catalogue)
+    export = legacy.read_export(options.source)
+    catalogue.save(
+        options.catalogue,
+        games=export.games,
+        neighbours=export.neighbours,
+        duplicates=export.duplicates,
+        about={
+            "encoder": {"id": "openai/clip-vit-base-patch32", "revision": "unknown (imported matches)"},
+            "fit": "squash",
+            "images": {"source": "steam", "width": 300, "height": 450},
+            "imported": datetime.now(UTC).date().isoformat(),
+        },
+    )
+    plain = export.neighbours["plain"].rows
+    print(f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

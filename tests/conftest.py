@@ -1,0 +1,114 @@
+"""Shared fixtures: tiny banners, tiny models with random weights, and the real sample data where it is at hand."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_DATA = Path(os.environ.get("SAMPLE_DATA", ROOT.parent / "shared" / "data"))
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip for want of something on this machine; in CI, where it must be there, fail."""
+    if os.environ.get("REQUIRE_ALL_TESTS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def sample(name: str) -> Path:
+    """A folder of the real sample data, or a skip."""
+    if not (SAMPLE_DATA / name).is_dir():
+        skip_or_fail(f"no sample data at {SAMPLE_DATA / name}; set SAMPLE_DATA to its folder")
+    return SAMPLE_DATA / name
+
+
+@pytest.fixture
+def covers() -> Path:
+    return sample("covers")
+
+
+@pytest.fixture
+def steam_2021() -> Path:
+    return sample("steam-2021")
+
+
+def picture(seed: int, size: tuple[int, int] = (60, 90)) -> Image.Image:
+    """A smooth random RGB picture, the same for the same seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 4, 3), np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def banners_folder(tmp_path: Path) -> Path:
+    """Six banners: 10..50, and 60 which is identical to 20."""
+    folder = tmp_path / "banners"
+    folder.mkdir()
+    for appid in (10, 20, 30, 40, 50):
+        picture(appid).save(folder / f"{appid}.png")
+    picture(20).save(folder / "60.png")
+    (folder / "games.csv").write_text(
+        "appid,name,popularity\n10,Ten,5\n20,Twenty,50\n30,Thirty & <b>more</b>,\n40,,1\n50,五十,2\n60,Twenty,3\n",
+        encoding="utf-8",
+    )
+    return folder
+
+
+def _save_tiny_clip(folder: Path, architecture: str) -> Path:
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "projection_dim": 24,
+    }
+    if architecture == "CLIPModel":
+        text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+        config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
+        model = transformers.CLIPModel(config)
+    else:
+        model = getattr(transformers, architecture)(transformers.CLIPVisionConfig(**vision))
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "crop_size": {"height": 32, "width": 32},
+                "do_center_crop": True,
+                "do_convert_rgb": True,
+                "do_normalize": True,
+                "do_rescale": True,
+                "do_resize": True,
+                "image_mean": [0.48145466, 0.4578275, 0.40821073],
+                "image_std": [0.26862954, 0.26130258, 0.27577711],
+                "resample": 3,
+                "rescale_factor": 1 / 255,
+                "size": {"shortest_edge": 32},
+            }
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function from an architecture's name to the folder of a tiny model of it, with random weights."""
+    made: dict[str, Path] = {}
+
+    def get(architecture: str = "CLIPModel") -> Path:
+        if architecture not in made:
+            made[architecture] = _save_tiny_clip(tmp_path_factory.mktemp(architecture), architecture)
+        return made[architecture]
+
+    return get

@@ -1,0 +1,144 @@
+"""The program as a whole: arguments, exit codes, what it prints, what it leaves."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from banners import catalogue
+from embed_banners import main
+
+from .conftest import ROOT
+
+
+def run(banners, out, *options, encoder):
+    return main([str(banners), "--out", str(out), "--encoder", str(encoder), *options])
+
+
+def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
+    assert run(banners_folder, tmp_path / "c", "--views", "mirror,rotate", encoder=tiny_clip()) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 1
+    assert "6 games with 5 neighbours each in 3 view(s), 0 skipped" in printed.out
+    assert "img/s" in printed.err
+    made = catalogue.verify(tmp_path / "c")
+    assert [game.name for game in made.games] == [
+        "Ten",
+        "Twenty",
+        "Thirty & <b>more</b>",
+        "",
+        "五十",
+        "Twenty",
+    ]
+    assert made.games[1].popularity == 50
+    assert list(made.views) == ["plain", "mirror", "rotate"]
+    assert made.duplicates.tolist() == [0, 1, 2, 3, 4, 1]
+    assert made.view("plain").rows[1, 0] == 5
+    assert made.view("plain").similarities[1, 0] == pytest.approx(1)
+    encoder = made.manifest["encoder"]
+    assert encoder["id"] == tiny_clip().name
+    assert encoder["revision"].startswith("sha256:")
+    assert made.manifest["fit"] == "squash"
+    assert made.manifest["preprocessing"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
+    assert made.manifest["libraries"]["torch"]
+    assert made.manifest["images"] == {"source": "", "width": 60, "height": 90}
+
+
+def test_unusable_images_are_named_and_the_rest_is_written(banners_folder, tmp_path, tiny_clip, capsys):
+    (banners_folder / "10.png").write_bytes(b"")
+    (banners_folder / "30.png").write_bytes(b"GIF89a")
+    (banners_folder / "cover.jpg").touch()
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 1
+    printed = capsys.readouterr()
+    assert "skipped 30.png: not a JPEG, PNG or WebP image" in printed.err
+    assert "skipped cover.jpg: 'cover' is not an appid" in printed.err
+    assert "3 skipped" in printed.out
+    assert catalogue.verify(tmp_path / "c").appids.tolist() == [20, 40, 50, 60]
+
+
+def test_rows_and_banners_without_each_other_are_reported(banners_folder, tmp_path, tiny_clip, capsys):
+    (banners_folder / "10.png").rename(banners_folder / "70.png")
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    err = capsys.readouterr().err
+    assert "1 banners have no row in games.csv, so no name: 70" in err
+    assert "1 rows of games.csv have no banner: 10" in err
+
+
+def test_no_usable_image_writes_nothing_and_keeps_the_old_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    for path in banners_folder.glob("*.png"):
+        path.write_bytes(b"")
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 1
+    assert "not one banner could be embedded" in capsys.readouterr().err
+    assert len(catalogue.verify(tmp_path / "c")) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["nowhere", "--out", "c"], "cannot read the banners folder nowhere"),
+        (["empty", "--out", "c"], "has no banners"),
+        (["banners", "--out", "banners"], "holds other things than a catalogue"),
+        (["banners", "--out", "c", "--encoder", "no such"], "no encoder 'no such'"),
+        (["banners", "--out", "c"], "use --encoder packaged"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(banners_folder, tmp_path, monkeypatch, capsys, options, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(options) == 2
+    printed = capsys.readouterr()
+    assert complaint in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--fit", "stretch"], ["--views", "plain,upside"], ["--neighbours", "0"], ["--batch-size", "-1"], []],
+)
+def test_impossible_options_exit_with_2(options):
+    finished = subprocess.run(
+        [sys.executable, "embed_banners.py", *options, "--out", "x"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr
+
+
+def test_one_banner_is_a_catalogue_without_neighbours(banners_folder, tmp_path, tiny_clip):
+    for path in banners_folder.glob("[2-6]0.png"):
+        path.unlink()
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    made = catalogue.verify(tmp_path / "c")
+    assert (len(made), made.k) == (1, 0)
+    assert made.manifest["random_pairs"] is None
+
+
+def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):
+    made = {}
+    for fit in ("squash", "crop", "pad"):
+        run(banners_folder, tmp_path / fit, "--fit", fit, encoder=tiny_clip())
+        made[fit] = catalogue.verify(tmp_path / fit).embeddings
+        assert json.loads((tmp_path / fit / "manifest.json").read_text())["fit"] == fit
+    assert not np.allclose(made["squash"], made["crop"], atol=1e-4)
+    assert not np.allclose(made["squash"], made["pad"], atol=1e-4)
+
+
+def test_editions_of_a_game_are_found_among_real_covers(tmp_path, covers):
+    """The quality that the packaged encoder must reach: hit@1 0.52, recall@10 0.58 on the series of games.csv."""
+    assert run(covers, tmp_path / "c", "--neighbours", "10", encoder="packaged") == 0
+    made = catalogue.verify(tmp_path / "c")
+    series = np.array([str(game.known.get("series", "")) for game in made.games])
+    rows = made.view("plain").rows  # (741, 10)
+    siblings = np.array([(series == one).sum() - 1 if one else 0 for one in series])
+    found = (series[rows] == series[:, None])[siblings > 0]  # (139, 10)
+    assert len(found) == 139
+    assert found[:, 0].mean() >= 0.52
+    assert (found.sum(axis=1) / siblings[siblings > 0]).mean() >= 0.58

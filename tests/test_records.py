@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from banners.errors import BadInput
+from banners.records import Game, parse_appid, read_banners_folder, read_games
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "01", "4294967296", "1.5", "", "٣", "1e3", "ten", "9" * 5000])
+def test_an_appid_is_a_canonical_whole_number_from_1_to_32_bits(text):
+    with pytest.raises(BadInput):
+        parse_appid(text)
+
+
+def test_the_largest_appid_is_accepted():
+    assert parse_appid("4294967295") == 4294967295
+
+
+def test_games_keep_their_further_columns(tmp_path):
+    path = write(tmp_path / "games.csv", "appid,name,popularity,series\n10,Half-Life,7,hl\n20,Portal,,\n")
+    assert read_games(path) == {
+        10: Game(10, "Half-Life", {"popularity": 7, "series": "hl"}),
+        20: Game(20, "Portal", {}),
+    }
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_path):
+    path = tmp_path / "games.csv"
+    path.write_bytes("appid,name\r\n10,Ü\r\n".encode("utf-8-sig"))
+    assert read_games(path) == {10: Game(10, "Ü")}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("appid,title\n10,x\n", "line 1 lacks the column name"),
+        ("", "line 1 lacks the column appid and name"),
+        ("appid,name\n10,x\nx,y\n", "line 3: 'x' is not an appid"),
+        ("appid,name\n10,x\n10,y\n", "line 3 repeats the appid 10"),
+        ("appid,name\n10\n", "line 2 has another number of columns"),
+        ("appid,name\n10,a,b\n", "line 2 has another number of columns"),
+        ("appid,name,popularity\n10,a,many\n", "line 2: popularity is 'many'"),
+        ('appid,name\n10,"a\n', "is malformed"),
+    ],
+)
+def test_a_malformed_games_csv_is_refused_with_its_line(tmp_path, text, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        read_games(write(tmp_path / "games.csv", text))
+
+
+def test_a_games_csv_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "games.csv").write_bytes("appid,name\n10,Ü\n".encode("latin-1"))
+    with pytest.raises(BadInput, match="not UTF-8"):
+        read_games(tmp_path / "games.csv")
+
+
+def test_a_folder_is_listed_by_appid_with_what_does_not_fit(tmp_path):
+    for name in ("100.jpg", "20.png", "3.webp", "20.jpg", "cover.jpg", "7.gif", "notes.txt", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "9.jpg").mkdir()
+    write(tmp_path / "games.csv", "appid,name\n20,Twenty\n50,Fifty\n")
+    folder = read_banners_folder(tmp_path)
+    assert [banner.appid for banner in folder.banners] == [3, 20, 100]
+    assert sorted(name for name, _ in folder.misnamed) == ["20.png", "7.gif", "cover.jpg"]
+    assert folder.banners_without_row == [3, 100]
+    assert folder.rows_without_banner == [50]
+
+
+def test_a_missing_folder_and_a_file_in_its_place_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="cannot read the banners folder"):
+        read_banners_folder(tmp_path / "none")
+    with pytest.raises(BadInput, match="is not a folder"):
+        read_banners_folder(write(tmp_path / "file", ""))

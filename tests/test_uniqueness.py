@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from banners.uniqueness import random_pairs, unique_first
+
+
+def test_the_most_unique_is_the_least_similar_to_its_first_neighbour_and_ties_keep_their_order():
+    similarities = np.array([[0.9, 0.1], [0.2, 0.1], [0.9, 0.8], [0.5, 0.5]], np.float32)
+    assert unique_first(similarities).tolist() == [1, 3, 0, 2]
+
+
+def test_a_single_game_is_the_most_unique():
+    assert unique_first(np.empty((1, 0), np.float32)).tolist() == [0]
+
+
+def test_random_pairs_never_pair_a_row_with_itself():
+    orthogonal = np.eye(5, dtype=np.float32)
+    measured = random_pairs(orthogonal)
+    assert (measured.median, measured.p99) == (0, 0)
+
+
+def test_random_pairs_measure_the_level_of_unrelated_banners():
+    embeddings = np.array([[1, 0], [0.6, 0.8]], np.float32)
+    assert random_pairs(embeddings).median == pytest.approx(0.6)
+
+
+def test_one_row_has_no_pairs():
+    assert random_pairs(np.ones((1, 1), np.float32)) is None
