@@ -86,8 +86,8 @@ def embed(
         on_progress(len(batch))
     empty = [np.empty((0, encoder.dim), np.float32)]
     embeddings = {view: np.concatenate(empty + rows.pop(view)) for view in views}
-    size = sizes.most_common(1)[0][0] if sizes else None
-    return Embedded(np.array(appids, np.uint32), embeddings, tuple(digests), size, tuple(skipped))
+    most_frequent = sizes.most_common(1)[0][0] if sizes else None
+    return Embedded(np.array(appids, np.uint32), embeddings, tuple(digests), most_frequent, tuple(skipped))
 
 
 def _decode_all(

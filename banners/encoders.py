@@ -15,7 +15,7 @@ from banners.errors import BadInput, ModelUnavailable
 from banners.images import Fit, Preprocessing
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -47,7 +47,7 @@ class Encoder:
     preprocessing: Preprocessing
     device: str
     precision: str
-    forward: Callable[["torch.Tensor"], "torch.Tensor"]
+    forward: Callable[["Tensor"], "Tensor"]
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 (B, H, W, 3) to float32 (B, dim), rows L2-normalised. A row that is not finite comes back as NaN."""
@@ -57,7 +57,8 @@ class Encoder:
             features = self.forward(torch.from_numpy(self.preprocessing.normalise(pixels)))
             features = features.float()  # normalised in float32: half precision makes false ties
             features = features / features.norm(dim=1, keepdim=True)
-            return features.cpu().numpy()  # (B, dim)
+            embeddings: npt.NDArray[np.float32] = features.cpu().numpy()  # (B, dim)
+        return embeddings
 
 
 def open_encoder(name: str, fit: Fit = "squash", device: Device = "auto", precision: Precision = "auto") -> Encoder:
@@ -196,8 +197,8 @@ def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, pr
         )
     output = "image_embeds" if projected else "pooler_output"
 
-    def forward(pixels: "torch.Tensor") -> "torch.Tensor":
-        features: torch.Tensor = getattr(model(pixels.to(device, getattr(torch, precision))), output)
+    def forward(pixels: "Tensor") -> "Tensor":
+        features: Tensor = getattr(model(pixels.to(device, getattr(torch, precision))), output)
         return features
 
     dim = model.config.projection_dim if projected else model.config.hidden_size
@@ -228,9 +229,9 @@ def _open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
         std=(128 / 255,) * 3,
     )
 
-    def forward(pixels: "torch.Tensor") -> "torch.Tensor":
+    def forward(pixels: "Tensor") -> "Tensor":
         pixels = pixels.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-        features: torch.Tensor = model.extract_features(pixels).mean(dim=(2, 3))  # (B, 1280)
+        features: Tensor = model.extract_features(pixels).mean(dim=(2, 3))  # (B, 1280)
         return features
 
     return Encoder(

@@ -134,7 +134,7 @@ class Preprocessing:
             fitted = _centre_crop(_resize_shortest(image, self.shortest_edge, resample), size)
         else:
             colour = tuple(round(255 * mean) for mean in self.mean)
-            fitted = ImageOps.pad(image, size, resample, color=colour)  # type: ignore[arg-type]
+            fitted = ImageOps.pad(image, size, resample, color=colour)
         return np.asarray(fitted)
 
     def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

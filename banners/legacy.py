@@ -69,7 +69,8 @@ def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
     rows = matches.astype(np.int32)
     itself = rows == np.arange(n, dtype=np.int32)[:, None]
     itself[~itself.any(axis=1), m - 1] = True
-    return rows[~itself].reshape(n, m - 1)
+    others: npt.NDArray[np.int32] = rows[~itself].reshape(n, m - 1)
+    return others
 
 
 def _find(folder: Path, letters: str) -> Path | None:

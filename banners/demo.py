@@ -1,0 +1,220 @@
+"""A made-up store to try everything on: games with names, franchises and popularity, and a banner for each.
+
+What is drawn is planned first, as plain data that depends on nothing but the number asked for; the first games of a
+larger set are those of a smaller one. Their appids lie far above those of real games.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from banners.demo_art import LETTERINGS, PALETTES, SCENES, Lettering, Palette, draw_banner, mix
+from banners.records import Game
+
+FIRST_APPID = 9_000_010
+SOURCE = "demo"  # the `source` column of games.csv
+MOST = 20_000  # more would need more words
+
+_FIRST = """Amber Ancient Arcane Ashen Astral Azure Bitter Blazing Broken Bronze Clockwork Cobalt Copper Crimson Crooked
+    Crystal Dire Distant Drifting Eastern Ebon Echoing Elder Emerald Endless Fallen Feral Final Forgotten Frozen Gentle
+    Ghostly Gilded Glass Golden Hidden Hollow Howling Iron Ivory Jade Last Little Lonely Lost Lunar Midnight Molten
+    Neon Northern Obsidian Pale Paper Phantom Quiet Radiant Restless Rogue Royal Rusty Sacred Savage Scarlet Secret
+    Shattered Silent Silver Sleeping Solar Stolen Sunken Tangled Thunder Tiny Twilight Velvet Violet Wandering Wicked
+    Wild Winter Wooden""".split()
+_SECOND = """Abyss Alchemist Arena Atlas Bastion Beacon Blade Bloom Bridge Brigade Caravan Castle Circuit Citadel Comet
+    Compass Country Court Covenant Crown Depths Divide Dominion Dragon Drifter Dynasty Echo Edge Empire Engine Express
+    Factory Falcon Festival Fleet Forge Fortress Frontier Garden Gate Giants Harbour Harvest Haven Heart Heir Hollow
+    Horizon Hunter Inn Isle Journey Keeper Kingdom Labyrinth Lantern League Legacy Legion Lighthouse Machine Marsh
+    Meadow Monarch Moon Mountain Oath Odyssey Orbit Order Outpost Parade Path Pilot Planet Protocol Raiders Realm Reef
+    Requiem River Road Rune Sanctum Serpent Shore Signal Sky Star Station Storm Summit Syndicate Tactics Temple Throne
+    Tide Tower Trail Valley Vault Village Voyage Warden Waters Wolves Workshop""".split()
+_SUBTITLES = """Aftermath|Ashes of Dawn|Beyond the Wall|Black Harvest|Blood and Salt|City of Masks|Deep Winter|Exile|
+    First Light|Homecoming|Into the Mist|Iron Will|Long Night|No Return|Origins|Red Tide|Rising|Second Sun|
+    Shadows Fall|The Crossing|The Last Vow|The Long Road|Under Siege|Wildfire""".replace("\n    ", "").split("|")
+_TAGS = """an Odyssey|Online|Simulator|Tycoon|Tactics|Quest|Racing|Stories|Zero|VR|Battlegrounds|Chronicles|Party|Puzzle
+    """.strip().split("|")
+
+# Names as a real store has them: every script, signs that must be escaped, very long, very short; and what the banner
+# itself says, since the typefaces are Latin.
+_SPECIAL: tuple[tuple[str, str], ...] = (
+    ("Étoile Noire", "Étoile Noire"),
+    ("星降る谷", "Hoshi Valley"),
+    ("Salt & Iron", "Salt & Iron"),
+    ("Señor Müller's Café", "Café Müller"),
+    ("달빛 정원", "Dalbit Garden"),
+    ("Łowca Burz", "Łowca Burz"),
+    ("Ночной Экспресс", "Night Express"),
+    ("I <3 Robots", "I <3 Robots"),
+    ("雾城传说", "Fog City"),
+    ("Ångström Zero", "Ångström Zero"),
+    ("Cœur d’Acier™", "Cœur d'Acier"),
+    ("R/evolution", "R/evolution"),
+    ("Ελιά: Το Νησί", "Elia"),
+    ("龍の灯火 II", "Ryu II"),
+    ("Æther & Oak", "Æther & Oak"),
+    ("2149", "2149"),
+    ("🚀 Rocket Ranger", "Rocket Ranger"),
+    ("Það Er Kalt", "Það Er Kalt"),
+    ("Yıldız Gemisi", "Yıldız Gemisi"),
+    ("Ø", "Ø"),
+    (
+        "The Extremely Long, Almost Entirely True and Only Slightly Embellished Chronicle of a Cartographer's"
+        " Apprentice and Her Seven Maps",
+        "Seven Maps",
+    ),
+    ("جزيرة النجوم", "Star Island"),
+)
+
+
+@dataclass(frozen=True)
+class DemoGame:
+    """One game of the demo store and all that its banner is drawn from. Twins share the whole drawing."""
+
+    game: Game
+    scene: str
+    palette: Palette
+    lettering: Lettering
+    title: tuple[str, ...]
+    title_on_top: bool
+    seed: int
+
+
+def plan(count: int) -> list[DemoGame]:
+    """The first `count` games of the demo store (at most `MOST`)."""
+    if not 1 <= count <= MOST:
+        raise ValueError(f"the demo store has 1 to {MOST} games, not {count}")
+    return list(islice(_games(), count))
+
+
+def draw(game: DemoGame) -> Image.Image:
+    """The banner of `game`: RGB 300x450, always the same pixels."""
+    return draw_banner(game.scene, game.palette, game.lettering, list(game.title), game.title_on_top, game.seed)
+
+
+def _games() -> Iterator[DemoGame]:
+    random = np.random.default_rng(2021)
+    pairs = [(first, second) for first in _FIRST for second in _SECOND]
+    names = iter([pairs[index] for index in random.permutation(len(pairs))])
+    scenes, row = list(SCENES), 0
+    special = iter(_SPECIAL)
+
+    def game(name: str, title: list[str], look: tuple[str, Palette, Lettering, bool], series: str = "") -> DemoGame:
+        nonlocal row
+        scene, palette, lettering, on_top = look
+        known: dict[str, str | int] = {
+            # Few games have most of the players: a heavy tail as on the real store.
+            "popularity": int(2_000_000 / (1 + random.pareto(0.6)) ** 2 * random.random()) + 20,
+            "year": int(random.integers(2003, 2027)),
+        }
+        if series:
+            known["series"] = series
+        made = DemoGame(
+            Game(FIRST_APPID + 10 * row, name, known | {"source": SOURCE}),
+            scene,
+            palette,
+            lettering,
+            tuple(title),
+            on_top,
+            int(random.integers(2**32)),
+        )
+        row += 1
+        return made
+
+    def look(number: int) -> tuple[str, Palette, Lettering, bool]:
+        return (
+            scenes[number % len(scenes)],
+            PALETTES[random.integers(len(PALETTES))],
+            LETTERINGS[random.integers(len(LETTERINGS))],
+            bool(random.random() < 0.3),
+        )
+
+    number = 0
+    while True:
+        # A franchise: one look, titles of the same words; each entry is another drawing in slightly other light.
+        first, second = next(names)
+        root, shared = f"{first} {second}", look(number)
+        for part in range(int(random.integers(3, 6))):
+            suffix, line = _sequel(random, part)
+            scene, palette, lettering, on_top = shared
+            palette = _relit(random, palette)
+            title = [first, second, line] if line else [first, second]
+            yield game(root + suffix, title, (scene, palette, lettering, on_top), series=root)
+        for _ in range(3):  # games that stand alone
+            number += 1
+            first, second = next(names)
+            name = _alone(random, first, second)
+            yield game(name, _lines(name), look(number))
+        number += 1
+        if number % 8 == 0:
+            name, on_banner = next(special, ("", ""))
+            if name:
+                yield game(name, _lines(on_banner), look(number + 3))
+                name, on_banner = next(special)
+                yield game(name, _lines(on_banner), look(number + 6))
+        if number % 20 == 0:  # the same banner sold twice
+            first, second = next(names)
+            original = game(f"{first} {second}", [first, second], look(number + 9))
+            yield original
+            twin = game(
+                f"{first} {second} {random.choice(['Demo', 'Prologue', 'Soundtrack Edition'])}", [], look(number)
+            )
+            yield DemoGame(
+                twin.game,
+                original.scene,
+                original.palette,
+                original.lettering,
+                original.title,
+                original.title_on_top,
+                original.seed,
+            )
+
+
+def _sequel(random: np.random.Generator, part: int) -> tuple[str, str]:
+    """What the name of a franchise's entry adds, and the line that its banner adds."""
+    if part == 0:
+        return "", ""
+    if random.random() < 0.6:
+        numeral = ["II", "III", "IV", "V"][part - 1]
+        return f" {numeral}", numeral
+    subtitle = str(random.choice(_SUBTITLES))
+    return f": {subtitle}", subtitle
+
+
+def _relit(random: np.random.Generator, palette: Palette) -> Palette:
+    return Palette(
+        mix(palette.far, palette.accent, random.uniform(0, 0.16)),
+        mix(palette.near, palette.light, random.uniform(0, 0.2)),
+        palette.dark,
+        palette.light,
+        palette.accent,
+    )
+
+
+def _alone(random: np.random.Generator, first: str, second: str) -> str:
+    kind = random.integers(6)
+    if kind == 0:
+        return f"The {first} {second}"
+    if kind == 1:
+        return f"{second} of the {random.choice(_SECOND)}"
+    if kind == 2:
+        return f"{first} {second} {random.choice(_TAGS)}"
+    if kind == 3:
+        return second
+    return f"{first} {second}"
+
+
+def _lines(name: str) -> list[str]:
+    """A title broken into lines of its longer words, the small ones staying with the next."""
+    lines: list[str] = []
+    held = ""
+    for word in name.split():
+        held = f"{held} {word}".strip()
+        if len(word) > 3 or held.isdigit():
+            lines.append(held)
+            held = ""
+    if held:
+        lines.append(held)
+    return lines

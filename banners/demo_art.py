@@ -1,0 +1,794 @@
+"""Drawing of the demo banners: scenes, palettes and title lettering, all from a random generator of its own seed.
+
+Scenes are drawn at twice the size of a banner and reduced, which smooths every edge. Colours are RGB triples.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+from banners.errors import ModelUnavailable
+
+WIDTH, HEIGHT = 300, 450
+SCALE = 2
+W, H = WIDTH * SCALE, HEIGHT * SCALE
+
+Colour = tuple[int, int, int]
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Five colours of one mood: the far background, the near one, the darkest foreground, a light, an accent."""
+
+    far: Colour
+    near: Colour
+    dark: Colour
+    light: Colour
+    accent: Colour
+
+
+def _palette(*colours: str) -> Palette:
+    far, near, dark, light, accent = (_rgb(colour) for colour in colours)
+    return Palette(far, near, dark, light, accent)
+
+
+def _rgb(colour: str) -> Colour:
+    return int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16)
+
+
+PALETTES: tuple[Palette, ...] = (
+    _palette("1b1446", "f2545b", "120b2e", "ffe3b3", "ffb400"),  # dusk
+    _palette("0b2545", "8da9c4", "071526", "eef4ed", "ff6b35"),  # winter morning
+    _palette("0f3d3e", "94d1be", "082021", "f1f7ed", "e2b714"),  # jade
+    _palette("2b2118", "c97b3d", "17100b", "fff1d6", "e4572e"),  # rust
+    _palette("3d0c3f", "d6477f", "1e0520", "ffe5f1", "35e0d0"),  # neon
+    _palette("f6d8ae", "e0777d", "4b2142", "fffaf0", "5c946e"),  # pastel
+    _palette("07090f", "3c4f76", "030409", "d1beb0", "b3001b"),  # noir
+    _palette("a4d8f0", "6fb98f", "1d4e3b", "fffef2", "f25f5c"),  # meadow
+    _palette("04151f", "1c6e8c", "020a10", "c9f2ff", "ffd23f"),  # deep sea
+    _palette("e8dcc4", "b08968", "3a2618", "fffdf7", "a4243b"),  # parchment
+    _palette("23074d", "cc5333", "10032a", "ffe9dc", "f9d423"),  # ember
+    _palette("dfe9f3", "7fa6c9", "20344d", "ffffff", "e63946"),  # ice
+    _palette("16302b", "694873", "0a1714", "f0e7d8", "c0e218"),  # poison
+    _palette("f9c80e", "f86624", "43112c", "fff7e0", "662e9b"),  # sunshine
+)
+
+
+def mix(one: Colour, other: Colour, share: float) -> Colour:
+    """`one` with `share` of `other` in it."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+# -- grounds and light --------------------------------------------------------------------------------------------
+
+
+def _gradient(stops: list[Colour]) -> Image.Image:
+    """Evenly spaced colours from top to bottom."""
+    positions = np.linspace(0, H - 1, len(stops))
+    rows = np.stack([np.interp(np.arange(H), positions, channel) for channel in np.array(stops).T], axis=1)  # (H, 3)
+    return Image.fromarray(np.repeat(rows[:, None], W, axis=1).astype(np.uint8))
+
+
+def _glow(
+    image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour, strength: float
+) -> Image.Image:
+    """Light added around `centre`, fading to nothing at `radius`."""
+    y, x = np.ogrid[:H, :W]
+    distance = np.hypot(x - centre[0], y - centre[1]) / radius
+    light = strength * np.clip(1 - distance, 0, 1)[:, :, None] ** 2 * np.array(colour)  # (H, W, 3)
+    return ImageChops.add(image, Image.fromarray(np.clip(light, 0, 255).astype(np.uint8)))
+
+
+def _clouds(random: Random, detail: int = 5) -> npt.NDArray[np.float64]:
+    """Smooth noise of several octaves in 0..1: (H, W)."""
+    total = np.zeros((H, W))
+    for octave in range(detail):
+        cells = random.random((3 * 2**octave, 2 * 2**octave)) * 255
+        layer = Image.fromarray(cells.astype(np.uint8)).resize((W, H), Image.Resampling.BICUBIC)
+        total += np.asarray(layer) / 255 / 2**octave
+    clouds: npt.NDArray[np.float64] = (total - total.min()) / np.ptp(total)
+    return clouds
+
+
+def _blend(image: Image.Image, colour: Colour, mask: npt.NDArray[np.float64]) -> Image.Image:
+    """Paint `colour` over `image` where `mask` (H, W) in 0..1 says so."""
+    return Image.composite(Image.new("RGB", (W, H), colour), image, Image.fromarray((mask * 255).astype(np.uint8)))
+
+
+def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour, below: float = 1.0) -> None:
+    for _ in range(count):
+        x, y, radius = (
+            random.uniform(0, W),
+            random.uniform(0, H * below),
+            random.choice([0.8, 1.2, 2.4], p=[0.6, 0.3, 0.1]),
+        )
+        draw.ellipse(
+            (x - radius, y - radius, x + radius, y + radius), fill=mix((0, 0, 0), colour, random.uniform(0.4, 1))
+        )
+
+
+def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Colour) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+
+
+def _ridge(random: Random, level: float, height: float, roughness: float) -> list[tuple[float, float]]:
+    """A mountain line across the width by midpoint displacement, closed along the bottom."""
+    points = np.array([random.uniform(-1, 1), random.uniform(-1, 1)])
+    spread = 1.0
+    while len(points) < 129:
+        middles = (points[:-1] + points[1:]) / 2 + random.uniform(-spread, spread, len(points) - 1) * 0.8
+        points = np.insert(points, range(1, len(points)), middles)
+        spread *= roughness
+    points = points / max(1e-9, np.abs(points).max())
+    line = [(x, level - y * height) for x, y in zip(np.linspace(0, W, len(points)), points, strict=True)]
+    return [(0, H), *line, (W, H)]
+
+
+def _pine(draw: ImageDraw.ImageDraw, x: float, ground: float, height: float, fill: Colour) -> None:
+    for part in range(4):
+        top, width = ground - height * (1 - part * 0.22), height * (0.1 + part * 0.055)
+        draw.polygon([(x, top), (x - width, top + height * 0.36), (x + width, top + height * 0.36)], fill=fill)
+
+
+# -- scenes ---------------------------------------------------------------------------------------------------------
+
+
+def _mountains(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.far, mix(p.far, p.near, 0.6), p.near, mix(p.near, p.light, 0.6)])
+    sun = (random.uniform(0.25, 0.75) * W, random.uniform(0.3, 0.45) * H)
+    image = _glow(image, sun, W * 0.9, p.light, 0.5)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, *sun, random.uniform(55, 110), mix(p.light, p.accent, 0.25))
+    for layer in range(5):
+        share = layer / 4
+        draw.polygon(
+            _ridge(random, H * (0.5 + 0.1 * layer), H * (0.14 - 0.02 * layer), 0.55),
+            fill=mix(p.near, p.dark, 0.25 + 0.75 * share),
+        )
+    for _ in range(26):
+        _pine(draw, random.uniform(0, W), H * random.uniform(0.94, 1.04), random.uniform(60, 150), p.dark)
+    return image
+
+
+def _city(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.dark, p.far, mix(p.far, p.near, 0.8), p.near])
+    moon = (random.uniform(0.2, 0.8) * W, H * 0.27)
+    image = _glow(image, moon, W * 0.8, p.accent, 0.45)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, *moon, random.uniform(50, 90), p.light)
+    for layer in range(3):
+        x = -20.0
+        colour = mix(p.near, p.dark, 0.4 + 0.3 * layer)
+        while x < W:
+            width = random.uniform(46, 100)
+            top = H * (0.38 + 0.13 * layer) + random.uniform(-110, 90)
+            draw.rectangle((x, top, x + width, H), fill=colour)
+            if random.random() < 0.35:
+                draw.line((x + width / 2, top, x + width / 2, top - random.uniform(20, 80)), fill=colour, width=4)
+            for row in range(int((H - top) / 22)):
+                for column in range(int(width / 16)):
+                    if random.random() < 0.14 + 0.1 * layer:
+                        left, upper = x + 5 + column * 16, top + 10 + row * 22
+                        window = p.accent if random.random() < 0.75 else p.light
+                        draw.rectangle(
+                            (left, upper, left + 6, upper + 10), fill=mix(colour, window, 0.35 + 0.3 * layer)
+                        )
+            x += width + random.uniform(0, 14)
+    return _glow(image, (W / 2, H * 1.05), W * 0.9, p.near, 0.35)
+
+
+def _planet(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.dark, mix(p.dark, p.far, 0.8), p.dark])
+    image = _blend(image, p.near, _clouds(random) ** 3 * 0.8)
+    image = _blend(image, p.accent, _clouds(random) ** 5 * 0.5)
+    draw = ImageDraw.Draw(image)
+    _stars(draw, random, 240, p.light)
+    x, y, radius = random.uniform(0.3, 0.7) * W, random.uniform(0.34, 0.5) * H, random.uniform(130, 210)
+    rows, columns = np.ogrid[:H, :W]
+    across, down = (columns - x) / radius, (rows - y) / radius
+    inside = np.clip((1 - np.hypot(across, down)) * radius / 2, 0, 1)
+    bands = 0.5 + 0.5 * np.sin(down * random.uniform(6, 16) + across * random.uniform(-1, 1) + _clouds(random, 3) * 3)
+    image = _blend(image, mix(p.near, p.light, 0.25), inside)
+    image = _blend(image, p.accent, inside * bands * 0.7)
+    shade = np.clip(0.5 + (across * 0.8 + down * 0.6), 0, 1)
+    image = _blend(image, p.dark, inside * shade * 0.9)
+    if random.random() < 0.7:
+        ring = Image.new("L", (W, H))
+        pen = ImageDraw.Draw(ring)
+        for step in range(7):
+            reach = radius * (1.35 + step * 0.09)
+            pen.ellipse((x - reach, y - reach * 0.22, x + reach, y + reach * 0.22), outline=220 - step * 26, width=5)
+        pen.rectangle((0, 0, W, 0))
+        ring = ring.rotate(random.uniform(-28, 28), center=(x, y), resample=Image.Resampling.BICUBIC)
+        behind = np.asarray(ring) / 255 * np.where((inside > 0.5) & (down < 0), 0, 1)
+        image = _blend(image, p.light, behind)
+    image = _glow(image, (x - radius * 0.6, y - radius * 0.5), radius * 1.6, p.light, 0.35)
+    ship = (random.uniform(0.2, 0.8) * W, H * random.uniform(0.68, 0.76))
+    image = _glow(image, ship, 90, p.accent, 0.9)
+    draw = ImageDraw.Draw(image)
+    draw.polygon(
+        [(ship[0], ship[1] - 34), (ship[0] - 17, ship[1] + 16), (ship[0], ship[1] + 6), (ship[0] + 17, ship[1] + 16)],
+        fill=p.light,
+    )
+    return image
+
+
+def _forest(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([mix(p.far, p.dark, 0.3), p.near, mix(p.near, p.light, 0.7), p.near])
+    image = _glow(image, (W / 2, H * 0.45), W * 0.8, p.light, 0.6)
+    for layer in range(4):
+        draw = ImageDraw.Draw(image)
+        colour = mix(p.near, p.dark, 0.3 + 0.23 * layer)
+        for _ in range(9 - layer):
+            x, width = random.uniform(-20, W + 20), random.uniform(10, 18) * (1 + layer * 0.75)
+            lean = random.uniform(-30, 30)
+            draw.polygon(
+                [(x - width, H), (x + width, H), (x + lean + width * 0.6, 0), (x + lean - width * 0.6, 0)], fill=colour
+            )
+            for _ in range(4):
+                y, reach = random.uniform(0, H * 0.6), random.uniform(60, 160) * random.choice([-1, 1])
+                base = x + lean * (1 - y / H)
+                draw.line((base, y, base + reach, y - abs(reach) * 0.5), fill=colour, width=int(3 + 2 * layer))
+        draw.polygon(_ridge(random, H * (0.86 + 0.04 * layer), 26, 0.5), fill=colour)
+        if layer < 3:
+            image = _blend(
+                image, mix(p.near, p.light, 0.5), np.clip(np.linspace(-0.5, 0.38, H), 0, 1)[:, None] * np.ones((1, W))
+            )
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(random.integers(1, 4))):  # somebody watches
+        x, y = random.uniform(0.15, 0.85) * W, random.uniform(0.5, 0.75) * H
+        for side in (-11, 11):
+            _disc(draw, x + side, y, 5, p.accent)
+    return image
+
+
+def _sea(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.far, mix(p.far, p.near, 0.5), mix(p.near, p.light, 0.55)])
+    sun = (random.uniform(0.3, 0.7) * W, H * 0.34)
+    image = _glow(image, sun, W * 0.8, p.light, 0.55)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, *sun, random.uniform(70, 120), p.accent)
+    if random.random() < 0.5:
+        x, y, size = random.uniform(0.25, 0.75) * W, H * 0.53, random.uniform(80, 120)
+        draw.polygon(
+            [(x - size, y - 20), (x + size, y - 20), (x + size * 0.7, y + 30), (x - size * 0.7, y + 30)], fill=p.dark
+        )
+        draw.polygon([(x, y - 30), (x, y - 2.2 * size), (x + size * 0.8, y - 30)], fill=p.light)
+        draw.polygon(
+            [(x - 10, y - 30), (x - 10, y - 1.8 * size), (x - size * 0.7, y - 30)], fill=mix(p.light, p.near, 0.4)
+        )
+    else:
+        x, top = random.uniform(0.15, 0.85) * W, H * 0.3
+        image = _glow(image, (x, top), W, p.light, 0.5)
+        draw = ImageDraw.Draw(image)
+        draw.polygon([(x - 20, top + 14), (x + 20, top + 14), (x + 36, H * 0.6), (x - 36, H * 0.6)], fill=p.light)
+        for band in range(3):
+            y = top + 60 + band * 84
+            draw.polygon(
+                [
+                    (x - 24 - band * 5, y),
+                    (x + 24 + band * 5, y),
+                    (x + 27 + band * 5, y + 36),
+                    (x - 27 - band * 5, y + 36),
+                ],
+                fill=p.accent,
+            )
+        draw.rectangle((x - 26, top - 26, x + 26, top + 14), fill=p.dark)
+        _disc(draw, x, top - 6, 13, p.light)
+    for layer in range(7):
+        base, swell, phase = H * (0.54 + 0.066 * layer), 9 + 5 * layer, random.uniform(0, 2 * math.pi)
+        length = 70 + 34 * layer
+        line = [
+            (x, base + swell * math.sin(x / length + phase) + swell * 0.4 * math.sin(x / length * 2.3))
+            for x in range(0, W + 8, 8)
+        ]
+        draw.polygon([(0, H), *line, (W, H)], fill=mix(p.near, p.dark, 0.1 + 0.14 * layer))
+        draw.line(line, fill=mix(p.near, p.light, 0.55 - 0.06 * layer), width=3)
+    return image
+
+
+def _grid(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.dark, p.far, p.near])
+    draw = ImageDraw.Draw(image)
+    _stars(draw, random, 110, p.light, 0.5)
+    horizon, x = H * 0.58, W / 2 + random.uniform(-60, 60)
+    image = _glow(image, (x, horizon - 120), W * 0.85, p.accent, 0.55)
+    radius = random.uniform(150, 210)
+    sun = Image.new("L", (W, H))
+    pen = ImageDraw.Draw(sun)
+    pen.ellipse((x - radius, horizon - radius * 1.5, x + radius, horizon + radius * 0.5), fill=255)
+    for stripe in range(8):
+        y = horizon - radius * 0.55 + stripe * radius * 0.14
+        pen.rectangle((0, y, W, y + 4 + stripe * 2.2), fill=0)
+    image.paste(_gradient([p.light, p.light, p.accent, p.near, p.near]), (0, 0), sun)
+    draw = ImageDraw.Draw(image)
+    draw.polygon([*_ridge(random, horizon - 14, random.uniform(26, 70), 0.6)], fill=mix(p.dark, p.near, 0.18))
+    draw.rectangle((0, horizon, W, H), fill=p.dark)
+    for step in range(-14, 15):
+        draw.line((W / 2 + step * 22, horizon, W / 2 + step * 150, H), fill=p.accent, width=3)
+    for step in range(12):
+        y = horizon + (H - horizon) * (step / 11) ** 2.1
+        draw.line((0, y, W, y), fill=mix(p.accent, p.light, 0.2), width=3)
+    return _glow(image, (W / 2, horizon), W * 0.5, p.near, 0.5)
+
+
+def _tiles(random: Random, p: Palette) -> Image.Image:
+    image = Image.new("RGB", (W, H), p.light)
+    draw = ImageDraw.Draw(image)
+    size = int(random.choice([100, 120, 150]))
+    colours = [p.far, p.near, p.dark, p.light, p.accent]
+    for left in range(0, W, size):
+        for top in range(0, H, size):
+            ground, shape = random.choice(5, 2, replace=False)
+            box = (left, top, left + size, top + size)
+            draw.rectangle(box, fill=colours[ground])
+            kind, turn = random.integers(5), int(random.integers(4))
+            if kind == 0:  # quarter of a circle, centred on one corner
+                x, y = left + size * (turn % 2), top + size * (turn // 2)
+                piece = Image.new("L", (size, size))
+                ImageDraw.Draw(piece).ellipse(
+                    (x - left - size, y - top - size, x - left + size, y - top + size), fill=255
+                )
+                image.paste(colours[shape], (left, top), piece)
+            elif kind == 1:
+                draw.ellipse(box, fill=colours[shape])
+                _disc(draw, left + size / 2, top + size / 2, size / 5, colours[ground])
+            elif kind == 2:
+                corners = [(left, top), (left + size, top), (left + size, top + size), (left, top + size)]
+                draw.polygon([corner for index, corner in enumerate(corners) if index != turn], fill=colours[shape])
+            elif kind == 3:
+                for stripe in range(0, size, size // 5 * 2):
+                    draw.rectangle((left + stripe, top, left + stripe + size // 5, top + size), fill=colours[shape])
+    return image
+
+
+def _creature(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.far, mix(p.far, p.near, 0.5)])
+    draw = ImageDraw.Draw(image)
+    cells, cell = 11, 40
+    half = random.random((cells, 6)) < 0.56
+    half[:, -1] |= random.random(cells) < 0.5
+    body = np.concatenate([half, half[:, -2::-1]], axis=1)  # mirrored: (cells, 11)
+    left, top = (W - 11 * cell) / 2, H * 0.16
+    for row, column in np.argwhere(body):
+        x, y = left + column * cell, top + row * cell
+        draw.rectangle((x + 10, y + 14, x + cell + 9, y + cell + 13), fill=p.dark)
+    for row, column in np.argwhere(body):
+        x, y = left + column * cell, top + row * cell
+        colour = p.accent if row % 4 < 2 else mix(p.accent, p.light, 0.45)
+        draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=colour)
+    eye = int(random.integers(3, 5))
+    for column in (3, 7):
+        x, y = left + column * cell, top + eye * cell
+        draw.rectangle((x - 4, y - 4, x + cell + 3, y + cell + 3), fill=p.light)
+        draw.rectangle((x + 12, y + 12, x + cell - 5, y + cell - 5), fill=p.dark)
+    for y in range(0, H, 6):
+        draw.line((0, y, W, y), fill=mix(p.far, p.dark, 0.25), width=1)
+    return image
+
+
+def _emblem(random: Random, p: Palette) -> Image.Image:
+    image = Image.new("RGB", (W, H), mix(p.far, p.dark, 0.35))
+    x, y = W / 2, H * 0.42
+    draw = ImageDraw.Draw(image)
+    rays = int(random.integers(10, 22))
+    for ray in range(rays):
+        angle, width = 2 * math.pi * ray / rays, math.pi / rays / 1.1
+        draw.polygon(
+            [(x, y), *[(x + 1200 * math.cos(angle + side), y + 1200 * math.sin(angle + side)) for side in (0, width)]],
+            fill=mix(p.far, p.near, 0.45),
+        )
+    image = _glow(image, (x, y), W * 0.75, p.light, 0.45)
+    draw = ImageDraw.Draw(image)
+    kind = random.integers(4)
+    shield = [(x - 150, y - 170), (x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220), (x - 140, y + 60)]
+    grow = [(x + (px - x) * 1.13, y + (py - y) * 1.11) for px, py in shield]
+    if kind in (0, 1):
+        draw.polygon(grow, fill=p.light)
+        draw.polygon(shield, fill=p.dark)
+        draw.polygon([(x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220)], fill=mix(p.dark, p.near, 0.4))
+    if kind in (0, 2):  # a sword
+        draw.polygon(
+            [(x, y - 260), (x + 26, y - 200), (x + 20, y + 120), (x - 20, y + 120), (x - 26, y - 200)], fill=p.light
+        )
+        draw.polygon([(x, y - 260), (x + 26, y - 200), (x + 20, y + 120), (x, y + 120)], fill=mix(p.light, p.near, 0.5))
+        draw.rounded_rectangle((x - 100, y + 112, x + 100, y + 142), 14, fill=p.accent)
+        draw.rectangle((x - 14, y + 142, x + 14, y + 220), fill=p.dark)
+        _disc(draw, x, y + 234, 24, p.accent)
+    elif kind == 1:  # a crown
+        draw.polygon(
+            [
+                (x - 100, y + 60),
+                (x - 115, y - 70),
+                (x - 52, y - 12),
+                (x, y - 105),
+                (x + 52, y - 12),
+                (x + 115, y - 70),
+                (x + 100, y + 60),
+            ],
+            fill=p.accent,
+        )
+        for dx, dy in ((-115, -70), (0, -105), (115, -70)):
+            _disc(draw, x + dx, y + dy, 16, p.light)
+    else:  # a skull
+        draw.ellipse((x - 160, y - 190, x + 160, y + 100), fill=p.light)
+        draw.rounded_rectangle((x - 85, y + 20, x + 85, y + 165), 24, fill=p.light)
+        for side in (-1, 1):
+            draw.ellipse((x + side * 72 - 48, y - 70, x + side * 72 + 48, y + 30), fill=p.dark)
+            _disc(draw, x + side * 72, y - 18, 12, p.accent)
+        draw.polygon([(x, y + 20), (x - 20, y + 64), (x + 20, y + 64)], fill=p.dark)
+        for tooth in range(-2, 3):
+            draw.line((x + tooth * 30, y + 100, x + tooth * 30, y + 165), fill=p.dark, width=5)
+    return image
+
+
+def _blocks(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([mix(p.far, p.light, 0.35), mix(p.near, p.light, 0.25)])
+    draw = ImageDraw.Draw(image)
+    side = int(random.choice([50, 62, 76]))
+    rise = side / 2
+    heights = (_clouds(random, 3)[:: H // 14, :: W // 14][:14, :14] ** 1.6 * 7).astype(int)
+    for row in range(14):
+        for column in range(14):
+            x = W / 2 + (column - row) * side
+            ground = H * 0.3 + (column + row) * rise
+            height = int(heights[row, column])
+            top = ground - height * side * 0.8
+            colour = [p.near, p.accent, p.near, p.light, p.far][(height + row * column) % 5]
+            draw.polygon(
+                [(x - side, top + rise), (x, top + 2 * rise), (x, H), (x - side, H)], fill=mix(colour, p.dark, 0.35)
+            )
+            draw.polygon(
+                [(x + side, top + rise), (x, top + 2 * rise), (x, H), (x + side, H)], fill=mix(colour, p.dark, 0.62)
+            )
+            draw.polygon(
+                [(x, top), (x + side, top + rise), (x, top + 2 * rise), (x - side, top + rise)],
+                fill=mix(colour, p.light, 0.12),
+            )
+    return image
+
+
+def _speed(random: Random, p: Palette) -> Image.Image:
+    image = Image.new("RGB", (W, H), p.accent)
+    draw = ImageDraw.Draw(image)
+    lean = random.uniform(0.35, 0.8)
+    x = -W * 1.2
+    while x < W * 1.4:
+        width = random.uniform(12, 120)
+        colour = [p.near, p.far, p.dark, p.light, mix(p.accent, p.light, 0.3)][random.integers(5)]
+        draw.polygon([(x, H), (x + width, H), (x + width + H * lean, 0), (x + H * lean, 0)], fill=colour)
+        x += width + random.uniform(0, 60)
+    x, y, size = W / 2, H * 0.45, W * random.uniform(0.3, 0.36)
+    _disc(draw, x, y, size * 1.08, p.light)
+    _disc(draw, x, y, size, p.dark)
+    kind = random.integers(3)
+    if kind == 0:  # a wheel
+        _disc(draw, x, y, size * 0.66, p.light)
+        for spoke in range(7):
+            angle = 2 * math.pi * spoke / 7
+            draw.line(
+                (x, y, x + size * 0.64 * math.cos(angle), y + size * 0.64 * math.sin(angle)), fill=p.dark, width=22
+            )
+        _disc(draw, x, y, size * 0.2, p.accent)
+    elif kind == 1:  # a ball
+        _disc(draw, x, y, size * 0.92, p.light)
+        for spot in range(6):
+            angle, reach = 2 * math.pi * spot / 5, 0 if spot == 5 else size * 0.62
+            centre = (x + reach * math.cos(angle), y + reach * math.sin(angle), size * 0.24)
+            draw.regular_polygon(centre, 5, rotation=spot * 72, fill=p.dark)
+    else:  # a chequered flag
+        cell = size * 0.24
+        for row in range(-3, 3):
+            for column in range(-3, 3):
+                if (row + column) % 2 and math.hypot(row + 0.5, column + 0.5) < 3.4:
+                    draw.rectangle(
+                        (x + column * cell, y + row * cell, x + (column + 1) * cell, y + (row + 1) * cell), fill=p.light
+                    )
+    return image
+
+
+def _hexes(random: Random, p: Palette) -> Image.Image:
+    image = Image.new("RGB", (W, H), p.dark)
+    draw = ImageDraw.Draw(image)
+    size = float(random.choice([34, 42, 52]))
+    terrain = _clouds(random, 4)
+    for row in range(int(H / size / 1.5) + 2):
+        for column in range(int(W / size / 1.73) + 2):
+            x, y = (column + row % 2 / 2) * size * 1.732, row * size * 1.5
+            value = terrain[min(int(y), H - 1), min(int(x), W - 1)]
+            colour = (p.far, mix(p.far, p.near, 0.5), p.near, mix(p.near, p.light, 0.5), p.light)[
+                min(4, int(value * 5))
+            ]
+            draw.regular_polygon((x, y, size * 0.95), 6, rotation=30, fill=colour)
+            if value > 0.62 and random.random() < 0.3:
+                draw.polygon(
+                    [(x, y - size * 0.5), (x - size * 0.4, y + size * 0.25), (x + size * 0.4, y + size * 0.25)],
+                    fill=p.dark,
+                )
+            elif 0.35 < value < 0.6 and random.random() < 0.12:
+                draw.rectangle((x - 9, y - 4, x + 9, y + 12), fill=p.accent)
+                draw.polygon([(x - 14, y - 4), (x, y - 18), (x + 14, y - 4)], fill=p.accent)
+    return image
+
+
+def _eye(random: Random, p: Palette) -> Image.Image:
+    image = _blend(_gradient([p.dark, mix(p.dark, p.far, 0.5), p.dark]), p.near, _clouds(random) ** 4 * 0.6)
+    x, y, radius = W / 2, H * 0.42, random.uniform(150, 190)
+    image = _glow(image, (x, y), radius * 2.4, p.accent, 0.6)
+    draw = ImageDraw.Draw(image)
+    lids = [
+        (x + t * radius * 1.65, y + s * radius * 1.02 * (1 - t * t))
+        for s, ts in ((-1, 1), (1, -1))
+        for t in np.linspace(-ts, ts, 30)
+    ]
+    white = Image.new("L", (W, H))
+    ImageDraw.Draw(white).polygon(lids, fill=255)
+    ball = Image.new("RGB", (W, H), p.light)
+    pen = ImageDraw.Draw(ball)
+    _disc(pen, x, y, radius * 0.8, p.dark)
+    for fibre in range(160):
+        angle, reach = 2 * math.pi * fibre / 160, radius * random.uniform(0.6, 0.78)
+        pen.line(
+            (x, y, x + reach * math.cos(angle), y + reach * math.sin(angle)),
+            fill=mix(p.accent, p.near, random.random()),
+            width=7,
+        )
+    if random.random() < 0.5:
+        pen.ellipse((x - radius * 0.12, y - radius * 0.7, x + radius * 0.12, y + radius * 0.7), fill=p.dark)
+    else:
+        _disc(pen, x, y, radius * 0.34, p.dark)
+    _disc(pen, x - radius * 0.26, y - radius * 0.3, radius * 0.1, p.light)
+    image.paste(ball, (0, 0), white)
+    draw.line([*lids, lids[0]], fill=p.dark, width=12)
+    for _ in range(int(random.integers(5, 16))):  # drips
+        drop = random.uniform(-1, 1)
+        start = y + radius * (1 - drop * drop)
+        draw.line(
+            (x + drop * radius * 1.5, start, x + drop * radius * 1.5, start + random.uniform(20, 150)),
+            fill=p.accent,
+            width=7,
+        )
+    return image
+
+
+def _circuit(random: Random, p: Palette) -> Image.Image:
+    image = _glow(_gradient([p.dark, mix(p.dark, p.far, 0.7)]), (W / 2, H * 0.4), W * 0.8, p.near, 0.4)
+    draw = ImageDraw.Draw(image)
+    for _ in range(70):
+        x, y = float(random.integers(0, 25) * 25), float(random.integers(0, 37) * 25)
+        colour = mix(p.dark, p.accent if random.random() < 0.4 else p.near, random.uniform(0.35, 1))
+        _disc(draw, x, y, 8, colour)
+        for _ in range(int(random.integers(2, 5))):
+            dx, dy = ((0, 1), (1, 0), (1, 1), (-1, 1), (0, -1))[random.integers(5)]
+            length = float(random.integers(1, 6) * 25)
+            draw.line((x, y, x + dx * length, y + dy * length), fill=colour, width=5)
+            x, y = x + dx * length, y + dy * length
+        _disc(draw, x, y, 8, colour)
+    x, y = W / 2, H * 0.4
+    draw.rounded_rectangle((x - 130, y - 130, x + 130, y + 130), 26, fill=p.dark, outline=p.accent, width=9)
+    cells = random.random((5, 3)) < 0.5
+    for row, column in np.argwhere(np.concatenate([cells, cells[:, 1::-1]], axis=1)):
+        draw.rectangle((x - 95 + column * 38, y - 95 + row * 38, x - 61 + column * 38, y - 61 + row * 38), fill=p.light)
+    return image
+
+
+def _castle(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.far, p.near, mix(p.near, p.light, 0.5)])
+    image = _blend(image, p.light, _clouds(random) ** 3 * 0.5)
+    moon = (random.uniform(0.3, 0.7) * W, H * 0.3)
+    image = _glow(image, moon, W * 0.7, p.light, 0.5)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, *moon, random.uniform(90, 150), mix(p.light, p.accent, 0.15))
+    draw.polygon(_ridge(random, H * 0.66, 50, 0.5), fill=mix(p.near, p.dark, 0.5))
+    for _ in range(int(random.integers(4, 7))):
+        x, width, top = random.uniform(0.2, 0.8) * W, random.uniform(28, 56), H * random.uniform(0.3, 0.52)
+        draw.rectangle((x - width, top, x + width, H * 0.8), fill=p.dark)
+        if random.random() < 0.6:
+            draw.polygon(
+                [(x - width - 10, top), (x, top - width * 2.6), (x + width + 10, top)], fill=mix(p.dark, p.accent, 0.4)
+            )
+            draw.line((x, top - width * 2.6, x, top - width * 2.6 - 34), fill=p.dark, width=4)
+        else:
+            for tooth in range(-2, 3, 2):
+                draw.rectangle((x + tooth * width / 2.5 - 9, top - 18, x + tooth * width / 2.5 + 9, top), fill=p.dark)
+        for _ in range(3):
+            wx, wy = x + random.uniform(-0.5, 0.5) * width, top + random.uniform(20, 160)
+            draw.rounded_rectangle((wx - 5, wy, wx + 5, wy + 18), 5, fill=p.accent)
+    draw.rectangle((W * 0.15, H * 0.56, W * 0.85, H * 0.85), fill=p.dark)
+    draw.polygon(_ridge(random, H * 0.76, 60, 0.55), fill=mix(p.dark, p.near, 0.12))
+    for _ in range(7):  # birds
+        x, y, size = random.uniform(0, W), random.uniform(0.08, 0.4) * H, random.uniform(8, 20)
+        draw.line([(x - size, y - size / 2), (x, y), (x + size, y - size / 2)], fill=p.dark, width=4)
+    return image
+
+
+def _garden(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([mix(p.far, p.light, 0.3), mix(p.light, p.far, 0.2)])
+    draw = ImageDraw.Draw(image)
+    _disc(draw, random.uniform(0.15, 0.85) * W, H * 0.16, 62, p.accent)
+    for _ in range(4):
+        x, y = random.uniform(0, W), random.uniform(0.08, 0.32) * H
+        for puff in range(4):
+            _disc(draw, x + puff * 34, y + (puff % 2) * -14, 28, mix(p.light, p.far, 0.08))
+    colours = [mix(p.near, p.light, 0.4), p.near, mix(p.near, p.dark, 0.3), mix(p.near, p.dark, 0.55)]
+    for layer, colour in enumerate(colours):
+        x = random.uniform(0, W)
+        draw.ellipse((x - W * 1.1, H * (0.46 + 0.12 * layer), x + W * 1.1, H * (1.5 + 0.1 * layer)), fill=colour)
+        if layer == 1:
+            hx, hy = random.uniform(0.25, 0.75) * W, H * 0.6
+            draw.rectangle((hx - 70, hy - 80, hx + 70, hy + 30), fill=p.light)
+            draw.polygon([(hx - 92, hy - 78), (hx, hy - 160), (hx + 92, hy - 78)], fill=p.accent)
+            draw.rounded_rectangle((hx - 20, hy - 34, hx + 20, hy + 30), 18, fill=p.dark)
+            draw.rectangle((hx + 34, hy - 158, hx + 54, hy - 100), fill=p.dark)
+        for _ in range(3):
+            x, y, size = random.uniform(0, W), H * (0.6 + 0.1 * layer), random.uniform(34, 62)
+            draw.rectangle((x - 6, y, x + 6, y + size * 1.5), fill=p.dark)
+            _disc(draw, x, y, size, mix(colour, p.dark, 0.35))
+            _disc(draw, x - size * 0.25, y - size * 0.25, size * 0.6, mix(colour, p.light, 0.15))
+    for _ in range(46):
+        x, y = random.uniform(0, W), random.uniform(0.8, 1) * H
+        for petal in range(5):
+            angle = 2 * math.pi * petal / 5
+            _disc(draw, x + 9 * math.cos(angle), y + 9 * math.sin(angle), 6, p.accent if x % 2 < 1 else p.light)
+        _disc(draw, x, y, 5, p.dark)
+    return image
+
+
+def _dunes(random: Random, p: Palette) -> Image.Image:
+    image = _gradient([p.far, mix(p.far, p.light, 0.5), p.light])
+    sun = (random.uniform(0.2, 0.8) * W, H * 0.25)
+    image = _glow(image, sun, W * 0.6, p.light, 0.6)
+    draw = ImageDraw.Draw(image)
+    _disc(draw, *sun, 58, p.accent)
+    for _ in range(int(random.integers(1, 4))):
+        x, base, size = random.uniform(0.1, 0.9) * W, H * 0.58, random.uniform(110, 240)
+        draw.polygon([(x, base - size), (x + size, base), (x - size, base)], fill=mix(p.near, p.dark, 0.45))
+        draw.polygon([(x, base - size), (x + size * 0.25, base), (x - size, base)], fill=mix(p.near, p.light, 0.25))
+    for layer in range(5):
+        level, phase, length = H * (0.56 + 0.095 * layer), random.uniform(0, 6.28), random.uniform(130, 220)
+        crest = [(x, level + 34 * math.sin(x / length + phase)) for x in range(0, W + 8, 8)]
+        draw.polygon([(0, H), *crest, (W, H)], fill=mix(mix(p.near, p.light, 0.35), p.dark, 0.04 + 0.19 * layer))
+        shade = [(x, y + 26 + 20 * math.sin(x / 90 + phase)) for x, y in crest]
+        draw.polygon([*crest, *shade[::-1]], fill=mix(p.near, p.light, 0.55 - 0.1 * layer))
+    for step in range(4):  # a caravan
+        x, y = W * 0.2 + step * 56, H * 0.665 + random.uniform(-4, 4)
+        draw.ellipse((x - 17, y - 17, x + 17, y + 5), fill=p.dark)
+        draw.line((x - 10, y, x - 10, y + 22), fill=p.dark, width=5)
+        draw.line((x + 10, y, x + 10, y + 22), fill=p.dark, width=5)
+        draw.line((x + 15, y - 6, x + 27, y - 26), fill=p.dark, width=6)
+    return image
+
+
+Scene = Callable[[Random, Palette], Image.Image]
+SCENES: dict[str, Scene] = {
+    "mountains": _mountains,
+    "city": _city,
+    "planet": _planet,
+    "forest": _forest,
+    "sea": _sea,
+    "grid": _grid,
+    "tiles": _tiles,
+    "creature": _creature,
+    "emblem": _emblem,
+    "blocks": _blocks,
+    "speed": _speed,
+    "hexes": _hexes,
+    "eye": _eye,
+    "circuit": _circuit,
+    "castle": _castle,
+    "garden": _garden,
+    "dunes": _dunes,
+}
+
+_ROOM_ABOVE = frozenset({"mountains", "city", "forest", "sea", "garden", "dunes", "tiles", "blocks", "hexes"})
+
+# -- lettering ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """How a title is set. `narrow` scales the width of the letters, `outline` is in pixels of the drawing."""
+
+    package: str
+    file: str
+    narrow: float = 1.0
+    spacing: float = 0.0
+    outline: int = 0
+    capitals: bool = True
+
+
+LETTERINGS: tuple[Lettering, ...] = (
+    Lettering("font_manrope", "Manrope-ExtraBold.ttf", spacing=0.04),
+    Lettering("font_manrope", "Manrope-ExtraBold.ttf", narrow=0.62),
+    Lettering("font_caladea", "Caladea-Bold.ttf", spacing=0.06),
+    Lettering("font_caladea", "Caladea-BoldItalic.ttf", capitals=False),
+    Lettering("font_fredoka_one", "FredokaOne-Regular.ttf", outline=9, capitals=False),
+    Lettering("font_fredoka_one", "FredokaOne-Regular.ttf", outline=7, narrow=0.8),
+    Lettering("font_amatic_sc", "AmaticSC-Bold.ttf", spacing=0.02),
+    Lettering("font_manrope", "Manrope-Light.ttf", spacing=0.16),
+)
+
+
+def _font(lettering: Lettering, size: int) -> ImageFont.FreeTypeFont:
+    try:
+        package = import_module(lettering.package)
+    except ImportError:
+        name = lettering.package.replace("_", "-")
+        raise ModelUnavailable(f"{name} is not installed; pip install -r requirements-embed.txt") from None
+    path = Path(str(package.__file__)).parent / "files" / lettering.file
+    # The basic layout does not depend on whether the machine has libraqm.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _line_mask(text: str, lettering: Lettering) -> Image.Image:
+    """One line of text in letters of 120 pixels, white on black and cut to its ink."""
+    font = _font(lettering, 120)
+    widths = [font.getlength(character) + lettering.spacing * 120 for character in text]
+    mask = Image.new("L", (int(sum(widths)) + 120, 240))
+    draw = ImageDraw.Draw(mask)
+    x = 60.0
+    for character, width in zip(text, widths, strict=True):
+        draw.text((x, 40), character, font=font, fill=255)
+        x += width
+    if lettering.narrow != 1:
+        mask = mask.resize((int(mask.width * lettering.narrow), mask.height), Image.Resampling.LANCZOS)
+    return mask.crop(mask.getbbox())
+
+
+def _set_title(image: Image.Image, lines: list[str], lettering: Lettering, palette: Palette, top: bool) -> Image.Image:
+    """Set the lines in the upper or lower part of the banner, each as large as its width allows."""
+    room, tallest, gap, margin = W * 0.84, H * 0.15, 16, 40
+    inks = [_line_mask(line.upper() if lettering.capitals else line, lettering) for line in lines]
+    scales = [min(room / ink.width, tallest / ink.height) for ink in inks]
+    total = sum(ink.height * scale + gap for ink, scale in zip(inks, scales, strict=True))
+    y = H * 0.055 if top else H * 0.945 - total
+    image = _shade_behind(image, palette.dark, y - 60, y + total + 40)
+    for ink, scale in zip(inks, scales, strict=True):
+        width, height = round(ink.width * scale), round(ink.height * scale)
+        x = (W - width) // 2
+        letters = Image.new("L", (width + 2 * margin, height + 2 * margin))
+        letters.paste(ink.resize((width, height), Image.Resampling.LANCZOS), (margin, margin))
+        outline = letters.filter(ImageFilter.MaxFilter(2 * (lettering.outline or 2) + 1))
+        shadow = ImageChops.offset(outline.filter(ImageFilter.GaussianBlur(9)), 0, 7)
+        corner = (x - margin, round(y) - margin)
+        image.paste(palette.dark, corner, shadow)
+        image.paste(palette.dark, corner, outline if lettering.outline else shadow)
+        image.paste(_gradient_of(*letters.size, palette), corner, letters)
+        y += height + gap
+    return image
+
+
+def _gradient_of(width: int, height: int, palette: Palette) -> Image.Image:
+    """The letters' colour: light above, a breath of the accent below."""
+    return _gradient([palette.light, palette.light, mix(palette.light, palette.accent, 0.55)]).resize((width, height))
+
+
+def _shade_behind(image: Image.Image, colour: Colour, start: float, end: float) -> Image.Image:
+    """Darken the rows of the title a little, so that it can be read on any scene."""
+    rows = np.arange(H)
+    middle, half = (start + end) / 2, (end - start) / 2
+    strength = 0.72 * np.clip(1.25 - np.abs(rows - middle) / half, 0, 1)
+    return _blend(image, colour, np.repeat(strength[:, None], W, axis=1))
+
+
+def draw_banner(
+    scene: str, palette: Palette, lettering: Lettering, title: list[str], top: bool, seed: int
+) -> Image.Image:
+    """One banner, RGB `WIDTH` x `HEIGHT`; the same arguments give the same pixels.
+
+    `title` is set line by line, in the upper part with `top` (where the scene leaves room there), else in the lower.
+    """
+    random = np.random.default_rng(seed)
+    image = SCENES[scene](random, palette)
+    image = _set_title(image, title, lettering, palette, top and scene in _ROOM_ABOVE)
+    small = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    grain = random.normal(0, 4, (HEIGHT, WIDTH, 1))  # flat colours look drawn by a machine; a little grain helps
+    return Image.fromarray(np.clip(np.asarray(small) + grain, 0, 255).astype(np.uint8))
