@@ -143,7 +143,6 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
     """What the manifest tells about how the catalogue was made."""
     width, height = embedded.size or (0, 0)
     sources = {str(game.known.get("source", "")) for game in folder.games.values()}
-    random_pairs = uniqueness.random_pairs(embedded.embeddings["plain"])
     installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
     return {
         "encoder": {
@@ -155,7 +154,7 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         },
         "preprocessing": encoder.preprocessing.to_json(),
         "fit": encoder.preprocessing.fit,
-        "random_pairs": random_pairs and random_pairs.to_json(),
+        "random_similarity": uniqueness.random_similarity(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
         "libraries": {
             "python": platform.python_version(),

@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from banners.errors import BadInput, UnusableImage
 
@@ -66,7 +66,7 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
                 raise UnusableImage(f"animated: {frames} frames")
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnusableImage("not a JPEG, PNG or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnusableImage(f"oversized: above {max_pixels // 1_000_000} megapixels") from None

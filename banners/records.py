@@ -11,6 +11,8 @@ from banners.errors import BadInput
 MAX_APPID = 2**32 - 1
 SUFFIXES = (".jpg", ".png", ".webp")
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
+_ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
+_ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|nude|milf|ecchi)\b", re.IGNORECASE)
 _NUMBERS = frozenset({"popularity", "year"})
 
 
@@ -27,6 +29,12 @@ class Game:
         """Any measure that grows with popularity; 0 where unknown."""
         value = self.known.get("popularity", 0)
         return value if isinstance(value, int) else 0
+
+    @property
+    def is_adult(self) -> bool:
+        """Whether the store's content descriptors or, failing these, the name say that the banner may be explicit."""
+        descriptors = re.findall(r"[0-9]+", str(self.known.get("descriptors", "")))
+        return bool(_ADULT_DESCRIPTORS & set(descriptors) or _ADULT_WORDS.search(self.name))
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,7 @@
 """How unusual each banner is, and what a similarity means in its catalogue."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-
-
-@dataclass(frozen=True)
-class RandomPairs:
-    """Cosine similarity of banners picked at random: the ground above which a similarity starts to mean something."""
-
-    median: float
-    p99: float
-    pairs: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def unique_first(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
@@ -29,8 +14,18 @@ def unique_first(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
     return np.argsort(similarities[:, 0], kind="stable")
 
 
-def random_pairs(embeddings: npt.NDArray[np.float32], pairs: int = 100_000, seed: int = 0) -> RandomPairs | None:
-    """Measure `pairs` pairs of different rows of `embeddings` (float32 (n, d), L2-normalised); None where n < 2."""
+def weak_below(similarities: npt.NDArray[np.float32]) -> float:
+    """The similarity below which a match is weak in its catalogue: nine games in ten have a nearer first neighbour.
+
+    `similarities` is float32 (n, k), best first, k at least 1. The rule holds whatever the encoder and the number of
+    games, of which both move similarities as a whole.
+    """
+    return float(np.quantile(similarities[:, 0], 0.1))
+
+
+def random_similarity(embeddings: npt.NDArray[np.float32], pairs: int = 100_000, seed: int = 0) -> float | None:
+    """The median similarity of `pairs` random pairs of different rows (float32 (n, d), L2-normalised): the ground from
+    which similarities of this encoder rise. None where n < 2."""
     n = len(embeddings)
     if n < 2:
         return None
@@ -41,5 +36,4 @@ def random_pairs(embeddings: npt.NDArray[np.float32], pairs: int = 100_000, seed
     for start in range(0, pairs, 4096):  # bounded memory whatever d
         block = slice(start, start + 4096)
         similarities[block] = np.einsum("id,id->i", embeddings[left[block]], embeddings[right[block]])
-    median, p99 = np.quantile(similarities, (0.5, 0.99))
-    return RandomPairs(round(float(median), 4), round(float(p99), 4), pairs)
+    return round(float(np.median(similarities)), 4)

@@ -118,7 +118,7 @@ def test_one_banner_is_a_catalogue_without_neighbours(banners_folder, tmp_path, 
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
     made = catalogue.verify(tmp_path / "c")
     assert (len(made), made.k) == (1, 0)
-    assert made.manifest["random_pairs"] is None
+    assert made.manifest["random_similarity"] is None
 
 
 def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):

@@ -76,3 +76,19 @@ def test_a_missing_folder_and_a_file_in_its_place_are_refused(tmp_path):
         read_banners_folder(tmp_path / "none")
     with pytest.raises(BadInput, match="is not a folder"):
         read_banners_folder(write(tmp_path / "file", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "descriptors", "adult"),
+    [
+        ("Portal", "", False),
+        ("Portal", "1;2;5", False),
+        ("Portal", "1;3", True),
+        ("Portal", "[4]", True),
+        ("Portal", "34", False),
+        ("HENTAI Puzzle", "", True),
+        ("Essex Farm", "", False),
+    ],
+)
+def test_adult_games_are_told_by_descriptors_or_by_name(name, descriptors, adult):
+    assert Game(10, name, {"descriptors": descriptors}).is_adult is adult

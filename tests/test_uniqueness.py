@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from banners.uniqueness import random_pairs, unique_first
+from banners.uniqueness import random_similarity, unique_first, weak_below
 
 
 def test_the_most_unique_is_the_least_similar_to_its_first_neighbour_and_ties_keep_their_order():
@@ -14,15 +14,17 @@ def test_a_single_game_is_the_most_unique():
 
 
 def test_random_pairs_never_pair_a_row_with_itself():
-    orthogonal = np.eye(5, dtype=np.float32)
-    measured = random_pairs(orthogonal)
-    assert (measured.median, measured.p99) == (0, 0)
+    assert random_similarity(np.eye(5, dtype=np.float32)) == 0
 
 
 def test_random_pairs_measure_the_level_of_unrelated_banners():
-    embeddings = np.array([[1, 0], [0.6, 0.8]], np.float32)
-    assert random_pairs(embeddings).median == pytest.approx(0.6)
+    assert random_similarity(np.array([[1, 0], [0.6, 0.8]], np.float32)) == pytest.approx(0.6)
 
 
 def test_one_row_has_no_pairs():
-    assert random_pairs(np.ones((1, 1), np.float32)) is None
+    assert random_similarity(np.ones((1, 1), np.float32)) is None
+
+
+def test_a_match_is_weak_where_nine_games_in_ten_have_a_nearer_neighbour():
+    first = np.arange(11, dtype=np.float32)[:, None] / 10
+    assert weak_below(first) == pytest.approx(0.1)

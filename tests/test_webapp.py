@@ -1,0 +1,418 @@
+"""The pages and JSON of the app, through Flask's test client, over small catalogues."""
+
+import html
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from banners import catalogue
+from banners.errors import BadCatalogue, BadInput
+from banners.neighbours import nearest
+from banners.records import Game
+from manage_catalogue import main as manage
+from webapp import create_app
+
+from .conftest import ROOT, picture
+
+NAMES = {
+    10: "Portal",
+    20: "Portal 2",
+    30: 'A <script>alert("&amp;")</script> Name',
+    40: "",
+    50: "五十 / Fifty 🚀",
+    60: "Hentai Puzzle",
+    70: "L" + "o" * 490 + "ng",
+    80: "Shalom \u202eevil",
+}
+
+
+def embeddings(count: int = len(NAMES)) -> np.ndarray:
+    made = np.random.default_rng(1).normal(size=(count, 8)).astype(np.float32)
+    made[1] = made[0]
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = True, source: str = "") -> Path:
+    plain = embeddings()
+    found = {"plain": nearest(plain, k=6)}
+    if views:
+        found["mirror"] = nearest(plain, k=6, queries=-plain)
+    if not similarities:
+        found = {view: catalogue.Neighbours(one.rows, None) for view, one in found.items()}
+    catalogue.save(
+        folder,
+        games=[
+            Game(appid, name, {"popularity": appid, "year": 2000} if appid < 40 else {})
+            for appid, name in NAMES.items()
+        ],
+        neighbours=found,
+        embeddings=plain if similarities else None,
+        duplicates=np.array([0, 0, 2, 3, 4, 5, 6, 7], np.int32),
+        about={
+            "encoder": {"id": "test-encoder", "revision": "r1"},
+            "fit": "squash",
+            "random_similarity": 0.1,
+            "images": {"source": source, "width": 300, "height": 450},
+        },
+    )
+    return folder
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> FlaskClient:
+    banners = tmp_path / "banners"
+    banners.mkdir()
+    picture(1).save(banners / "10.jpg")
+    return create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "BANNERS": banners}).test_client()
+
+
+@pytest.fixture
+def bare_client(tmp_path: Path) -> FlaskClient:
+    """An imported catalogue: no similarities, no further views, images on Steam's CDN."""
+    folder = make_catalogue(tmp_path / "c", views=False, similarities=False, source="steam")
+    return create_app({"CATALOGUE": folder}).test_client()
+
+
+def text(client: FlaskClient, url: str, status: int = 200) -> str:
+    response = client.get(url)
+    assert response.status_code == status, (url, response.status_code)
+    assert response.mimetype == "text/html"
+    return response.get_data(as_text=True)
+
+
+def linked(page: str) -> list[str]:
+    """Where the banners of the cards link to, in order."""
+    return [html.unescape(url) for url in re.findall(r'class="name"><a href="([^"]+)"', page)]
+
+
+# -- game pages ---------------------------------------------------------------------------------------------------
+
+
+def test_a_game_is_shown_with_its_neighbours_in_order_and_without_itself(client):
+    rows = nearest(embeddings(), k=6).rows
+    expected = [f"/render/{list(NAMES)[row]}" for row in rows[0]]
+    for url in ("/render/10", "/render/10/"):
+        page = text(client, url)
+        assert linked(page) == expected
+        assert "<title>Portal — games that look like it" in page
+
+
+def test_a_number_chooses_how_many_neighbours(client):
+    assert len(linked(text(client, "/render/10/3"))) == 3
+    assert linked(text(client, "/render/10/3/"))[0].endswith("/3")
+    everything = text(client, "/render/10/100000")
+    assert len(linked(everything)) == 6
+    assert "knows 6 neighbours of each game" in everything
+    assert "knows 6 neighbours" not in text(client, "/render/10")
+
+
+@pytest.mark.parametrize(
+    "view", ["/render_x/10", "/render/10?mirror=1", "/render_x/10?mirror=0", "/render/10?mirror=true&flip=0"]
+)
+def test_the_mirrored_query_has_its_own_neighbours(client, view):
+    rows = nearest(embeddings(), k=6, queries=-embeddings()).rows
+    page = text(client, view)
+    assert linked(page) == [f"/render_x/{list(NAMES)[row]}" for row in rows[0]]
+    assert 'class="art view-mirror"' in page
+
+
+def test_zero_is_no(client):
+    assert linked(text(client, "/render/10?mirror=0&flip=0")) == linked(text(client, "/render/10"))
+
+
+@pytest.mark.parametrize("url", ["/render_y/10", "/render_xy/10", "/render/10?mirror=1&flip=1", "/store_y/10"])
+def test_a_view_that_the_catalogue_lacks_is_said_to_be_absent(client, url):
+    assert "This catalogue has no neighbours for the" in text(client, url, 404)
+
+
+def test_store_pages_link_banners_to_the_store_in_every_view(client):
+    for url in ("/store/10", "/store_x/10", "/store/10?mirror=1"):
+        assert all(
+            re.fullmatch(r"https://store\.steampowered\.com/app/\d+/", link) for link in linked(text(client, url))
+        )
+
+
+def test_every_banner_has_its_name_similarity_and_links(client):
+    page = text(client, "/render/10")
+    similarities = nearest(embeddings(), k=6).similarities[0]
+    shown = re.findall(r'class="similarity"><span class="hidden">similarity </span>(-?[\d.]+)<', page)
+    assert shown == [f"{similarity:.2f}" for similarity in similarities]
+    for appid in (20, 10):
+        assert f'href="https://store.steampowered.com/app/{appid}/"' in page
+        assert f'href="https://steamdb.info/app/{appid}/"' in page
+    assert "identical banner" in page
+    assert "weak match" in page
+
+
+def test_a_random_game_is_never_adult_or_nameless(client):
+    for url in ("/render/", "/render", "/store/", "/render_x/"):
+        for _ in range(20):
+            response = client.get(url)
+            assert response.status_code == 302
+            assert re.fullmatch(url.rstrip("/") + "/(10|20|30|50|70|80)", response.headers["Location"])
+            assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("appid", [*NAMES])
+def test_names_are_shown_as_they_are_and_escaped(client, appid):
+    name = NAMES[appid] or f"App {appid}"
+    for url in (f"/render/{appid}", f"/search?q={appid}"):
+        page = text(client, url)
+        assert "<script>alert" not in page
+        assert name in [html.unescape(shown) for shown in re.findall("<bdi>(.*?)</bdi>", page, re.DOTALL)]
+
+
+def test_a_catalogue_without_similarities_says_so(bare_client):
+    page = text(bare_client, "/render/10")
+    assert len(linked(page)) == 6
+    assert 'class="similarity"' not in page
+    assert "imported without similarities" in page
+    assert "imported without similarities" in text(bare_client, "/unique", 404)
+    assert "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps/10/library_600x900.jpg" in page
+
+
+# -- search -------------------------------------------------------------------------------------------------------
+
+
+def test_search_finds_games_and_keeps_the_query_in_the_box(client):
+    page = text(client, "/search?q=portal")
+    assert linked(page) == ["/render/10", "/render/20"]
+    assert 'value="portal"' in page
+    assert "2 games for" in page
+
+
+def test_search_forgives_typos_and_admits_defeat(client):
+    assert "Names like" in text(client, "/search?q=protal")
+    assert "Nothing for" in text(client, "/search?q=zzzzqqq")
+    assert "Type a name" in text(client, "/search?q=")
+    assert "Type a name" in text(client, "/search?q=%00%00")
+    assert "Type a name" in text(client, "/search")
+
+
+def test_a_query_is_escaped_wherever_it_appears(client):
+    page = text(client, "/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    assert "<script>alert" not in page
+
+
+def test_a_query_longer_than_any_name_is_refused_kindly(client):
+    assert "longer than any name: 5000 characters" in text(client, "/search?q=" + "x" * 5000, 400)
+    assert client.get("/suggest?q=" + "x" * 5000).get_json()["suggestions"] == []
+
+
+def test_suggestions_are_json_for_the_search_box(client):
+    response = client.get("/suggest?q=portal")
+    assert response.get_json() == {
+        "query": "portal",
+        "suggestions": [
+            {"appid": 10, "name": "Portal", "url": "/render/10", "image": "/banners/10.jpg"},
+            {"appid": 20, "name": "Portal 2", "url": "/render/20", "image": None},
+        ],
+        "hidden": 0,
+        "approximate": False,
+    }
+    assert client.get("/suggest").get_json()["suggestions"] == []
+    assert client.get("/suggest?q=40").get_json()["suggestions"][0]["name"] == "App 40"
+
+
+# -- walls, images, operations ------------------------------------------------------------------------------------
+
+
+def test_unique_games_come_in_order_with_their_nearest(client):
+    similarities = nearest(embeddings(), k=6).similarities[:, 0]
+    order = [appid for _, appid in sorted(zip(similarities, NAMES, strict=True)) if appid not in (40, 60)]
+    page = text(client, "/unique")
+    assert linked(page)[:2] == [f"/render/{appid}" for appid in order[:2]]
+    assert f"{similarities.min():.2f}" in page
+    assert "There is no page 99" in text(client, "/unique?page=99")
+
+
+def test_the_home_page_shows_banners_but_no_adult_ones(client):
+    page = text(client, "/")
+    assert "/render/10" in linked(page)
+    assert "/render/60" not in linked(page)
+    assert 'action="/search"' in page
+
+
+def test_a_local_image_is_served_and_nothing_else_of_the_disk(client, tmp_path):
+    response = client.get("/banners/10.jpg", buffered=True)
+    assert response.mimetype == "image/jpeg"
+    assert response.data == (tmp_path / "banners" / "10.jpg").read_bytes()
+    again = client.get("/banners/10.jpg", headers={"If-None-Match": response.headers["ETag"]}, buffered=True)
+    assert again.status_code == 304
+    (tmp_path / "banners" / "11.jpg").write_text("later")
+    for url in (
+        "/banners/11.jpg",
+        "/banners/10.png",
+        "/banners/20.jpg",
+        "/banners/../c/manifest.json",
+        "/banners/%2e%2e/x.jpg",
+    ):
+        assert client.get(url).status_code == 404, url
+
+
+def test_a_game_without_an_image_gets_no_broken_address(client):
+    page = text(client, "/render/20")
+    assert 'src="/banners/10.jpg"' in page
+    assert "steamstatic" not in page
+
+
+def test_operations(client):
+    assert client.get("/healthz").data == b"ok\n"
+    ready = client.get("/readyz").get_json()
+    assert (ready["ready"], ready["games"], ready["encoder"]) == (True, 8, "test-encoder")
+    assert b"User-agent: *" in client.get("/robots.txt").data
+    about = text(client, "/about")
+    assert "test-encoder" in about
+    assert "2 games share theirs" in about
+
+
+def test_no_page_allows_inline_code_or_strangers(client):
+    for url in ("/", "/render/10", "/nowhere", "/suggest?q=a"):
+        policy = client.get(url).headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    for url in ("/", "/render/10", "/search?q=portal", "/unique", "/about", "/nowhere"):
+        page = client.get(url).get_data(as_text=True)
+        assert not re.search(r"<script(?! src=\"/static/)|<style|\sstyle=|\son[a-z]+=", page), url
+
+
+def test_static_files_change_their_address_with_their_content(client):
+    address = re.search(r"/static/site\.css\?v=[0-9a-f]{12}", text(client, "/")).group()
+    assert "immutable" in client.get(address, buffered=True).headers["Cache-Control"]
+    assert "immutable" not in client.get("/static/site.css?v=other", buffered=True).headers["Cache-Control"]
+
+
+# -- bad input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("/render/abc", 404),
+        ("/render/-1", 404),
+        ("/render/99999999999999999999", 404),
+        ("/render/" + "9" * 5000, 404),
+        ("/render/4294967296", 404),
+        ("/render/10/abc", 404),
+        ("/render/10/0", 400),
+        ("/render/10/-5", 404),
+        ("/render/10/100000", 200),
+        ("/render/10/99999999999999999999", 200),
+        ("/render/%00", 404),
+        ("/render/10%00", 404),
+        ("/render/１０", 404),
+        ("/render/10?mirror=0", 200),
+        ("/render/10?mirror=maybe", 400),
+        ("/render/10?mirror=%00", 400),
+        ("/render_z/10", 404),
+        ("/search?q=%FF%FE", 200),
+        ("/search?q=a&page=0", 400),
+        ("/search?q=a&page=x", 400),
+        ("/search?q=a&page=" + "9" * 5000, 400),
+        ("/search?q=portal&page=99", 200),
+        ("/unique?page=-1", 400),
+        ("/" + "x" * 3000, 404),
+    ],
+)
+def test_bad_input_has_a_clear_answer(client, url, status):
+    page = text(client, url, status)
+    assert "</html>" in page
+
+
+def test_an_unknown_appid_offers_search_and_near_names(client):
+    page = text(client, "/render/21", 404)
+    assert "No game in this catalogue has the appid 21" in page
+    assert 'action="/search"' in page
+    assert "/render/20" in linked(page)
+    assert "/render/60" not in linked(page)
+
+
+def test_a_name_in_the_address_is_searched_for(client):
+    page = text(client, "/render/protal", 404)
+    assert linked(page)[0] in ("/render/10", "/render/20")
+    assert 'value="protal"' in page
+
+
+def test_errors_of_json_addresses_are_problem_details(client):
+    response = client.post("/suggest")
+    assert response.status_code == 405
+    assert response.mimetype == "application/problem+json"
+    assert response.get_json()["status"] == 405
+    assert "GET" in response.headers["Allow"]
+
+
+def test_a_catalogue_that_cannot_be_served_stops_the_start(tmp_path):
+    with pytest.raises(BadCatalogue, match="does not exist"):
+        create_app({"CATALOGUE": tmp_path / "none"})
+    make_catalogue(tmp_path / "c")
+    with pytest.raises(BadInput, match="cannot read the banners folder"):
+        create_app({"CATALOGUE": tmp_path / "c", "BANNERS": tmp_path / "none"})
+    data = bytearray((tmp_path / "c" / "neighbours.npy").read_bytes())
+    data[-4] ^= 1
+    (tmp_path / "c" / "neighbours.npy").write_bytes(data)
+    with pytest.raises(BadCatalogue, match="was changed"):
+        create_app({"CATALOGUE": tmp_path / "c"})
+
+
+def test_a_single_game_has_a_page_of_its_own(tmp_path):
+    one = np.ones((1, 1), np.float32)
+    catalogue.save(
+        tmp_path / "c", games=[Game(10, "Only")], neighbours={"plain": nearest(one)}, embeddings=one, about={}
+    )
+    client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+    assert "no other game to compare with" in text(client, "/render/10")
+    for url in ("/", "/unique", "/about", "/search?q=only"):
+        text(client, url)
+
+
+def test_the_web_app_imports_neither_torch_nor_transformers():
+    code = "import sys, webapp; print(sorted({'torch', 'transformers', 'faiss'} & set(sys.modules)))"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+# -- the published result -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    from .conftest import sample
+
+    source = sample("steam-2021")
+    folder = tmp_path_factory.mktemp("published") / "c"
+    assert manage(["import-matches", str(source), str(folder)]) == 0
+    return create_app({"CATALOGUE": folder}).test_client(), source
+
+
+def test_the_published_neighbours_are_shown_in_order_without_the_game_itself(published):
+    client, source = published
+    appids = np.load(source / "app_ids.npy").tolist()
+    matches = np.load(source / "matches.npy")
+    not_first = np.flatnonzero(matches[:, 0] != np.arange(len(matches))).tolist()
+    assert len(not_first) == 63
+    for row in [appids.index(1091500), *not_first]:
+        expected = [f"/render/{appids[other]}" for other in matches[row] if other != row]
+        assert linked(text(client, f"/render/{appids[row]}")) == expected
+    assert "identical banner" in text(client, f"/render/{appids[not_first[0]]}")
+
+
+def test_difficult_real_names_are_right_on_pages_in_titles_and_suggestions(published):
+    client, source = published
+    appids = np.load(source / "app_ids.npy").tolist()
+    names = json.loads((source / "app_names.json").read_text())
+    difficult = [row for row, name in enumerate(names) if re.search(r"[<>]|[\U00010000-\U0010ffff]", name)]
+    difficult += [row for row, name in enumerate(names) if "&" in name or "/" in name or not name][::20]
+    difficult += [appids.index(1219280), appids.index(1374330)]
+    for row in difficult:
+        name = names[row] or f"App {appids[row]}"
+        page = text(client, f"/render/{appids[row]}")
+        title = re.search(r"<title>(.*?)</title>", page, re.DOTALL).group(1)
+        assert html.unescape(title) == f"{name} — games that look like it · Steam CLIP"
+        assert html.unescape(re.search(r"<h1><bdi>(.*?)</bdi></h1>", page, re.DOTALL).group(1)) == name
+        assert client.get(f"/suggest?q={appids[row]}").get_json()["suggestions"][0]["name"] == name

@@ -1,0 +1,82 @@
+"""The application factory: defaults, then the environment, then what a test overrides."""
+
+import os
+from collections.abc import Mapping
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webapp import errors, operations, routes
+from webapp.gallery import Gallery
+from webapp.modes import AppidConverter, ModeConverter
+
+ROOT = Path(__file__).resolve().parent.parent
+ONE_YEAR = 365 * 24 * 3600
+
+DEFAULTS = {
+    "CATALOGUE": "data/catalogue",  # the folder that embed_banners.py made
+    "BANNERS": "",  # a folder of local images; "" for none
+    "PROXY_HOPS": "0",  # how many reverse proxies in front may be believed about the client's address and scheme
+}
+
+
+def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
+    """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
+    app = Flask("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
+    app.config.from_mapping(DEFAULTS)
+    app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
+    app.config.update(overrides or {})
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    banners = app.config["BANNERS"]
+    app.extensions["gallery"] = Gallery.open(Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
+    app.url_map.strict_slashes = False
+    app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
+    app.register_blueprint(routes.pages)
+    app.register_blueprint(operations.operations)
+    errors.register(app)
+    _version_static_files(app)
+    app.after_request(_harden)
+    hops = int(app.config["PROXY_HOPS"])
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _version_static_files(app: Flask) -> None:
+    """Give templates `static_url(name)`, which changes with the content, so that browsers may keep it."""
+    versions = {}
+    for path in (ROOT / "static").iterdir():
+        with path.open("rb") as file:
+            versions[path.name] = file_digest(file, "sha256").hexdigest()[:12]
+
+    def static_url(name: str) -> str:
+        return f"/static/{name}?v={versions[name]}"
+
+    def keep_versions(response: Response) -> Response:
+        if request.endpoint == "static" and response.status_code in (200, 206, 304):
+            name = str((request.view_args or {}).get("filename"))
+            if request.args.get("v") == versions.get(name):
+                response.cache_control.no_cache = None
+                response.cache_control.public = True
+                response.cache_control.max_age = ONE_YEAR
+                response.cache_control.immutable = True
+        return response
+
+    app.jinja_env.globals["static_url"] = static_url
+    app.after_request(keep_versions)
+
+
+def _harden(response: Response) -> Response:
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; manifest-src 'self';"
+        " img-src 'self' https://shared.akamai.steamstatic.com; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'",
+    )
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    return response

@@ -1,0 +1,64 @@
+"""Errors as answers: one handler for each kind, in HTML or, under the JSON addresses, as problem details."""
+
+from flask import Flask, Response, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from banners.errors import BadInput, NotInCatalogue, UnknownGame
+from webapp import pages
+from webapp.routes import gallery
+
+_JSON_PATHS = ("/suggest", "/api/", "/healthz", "/readyz")
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(UnknownGame, _unknown_game)
+    app.register_error_handler(NotInCatalogue, _not_in_catalogue)
+    app.register_error_handler(BadInput, _bad_input)
+    app.register_error_handler(HTTPException, _http_error)
+
+
+def _answer(
+    status: int, title: str, detail: str, suggestions: tuple[pages.Card, ...] = (), query: str = ""
+) -> Response:
+    if request.path.startswith(_JSON_PATHS):
+        response = jsonify(type="about:blank", title=title, status=status, detail=detail)
+        response.mimetype = "application/problem+json"
+    else:
+        response = Response(
+            render_template(
+                "error.html", status=status, title=title, detail=detail, suggestions=suggestions, search_query=query
+            )
+        )
+    response.status_code = status
+    return response
+
+
+def _unknown_game(error: UnknownGame) -> Response:
+    return _answer(404, "No such game here", str(error), pages.near_appid(gallery(), error.appid))
+
+
+def _not_in_catalogue(error: NotInCatalogue) -> Response:
+    return _answer(404, "Not in this catalogue", str(error))
+
+
+def _bad_input(error: BadInput) -> Response:
+    return _answer(400, "That cannot be answered", str(error))
+
+
+def _http_error(error: HTTPException) -> Response | BaseResponse:
+    if error.code is None or error.code < 400:  # a redirect
+        return error.get_response()
+    if error.code == 404:
+        typed = " ".join(
+            part for part in request.path.split("/")[-2:] if part and not part.startswith(("render", "store"))
+        )
+        typed = "".join(character for character in typed if character.isprintable())[:60]
+        return _answer(
+            404, "There is no such page", "The address may be mistyped.", pages.near_text(gallery(), typed), typed
+        )
+    response = _answer(error.code, error.name, error.description or "")
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):  # such as Allow
+            response.headers[name] = value
+    return response

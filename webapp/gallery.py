@@ -1,0 +1,149 @@
+"""An opened catalogue and all that the pages need of it, computed once when the server starts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from banners import duplicates, uniqueness
+from banners.catalogue import Catalogue, open_catalogue
+from banners.errors import NotInCatalogue
+from banners.names import NameIndex
+from banners.records import list_banners
+
+CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+DEFAULT_SIZE = (300, 450)
+
+_IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """`names` are ready to be shown; `images` are URLs, None where a game has no image at all; both by row."""
+
+    catalogue: Catalogue
+    names: Sequence[str]
+    images: Sequence[str | None]
+    index: NameIndex
+    local_images: dict[int, Path]
+
+    @classmethod
+    def open(cls, folder: Path, banners: Path | None) -> Self:
+        """Open the catalogue at `folder`, every byte of it checked, and list the local images.
+
+        Raises `BadCatalogue` and `BadInput`.
+        """
+        catalogue = open_catalogue(folder, check_hashes=True)
+        local = {banner.appid: banner.path.resolve() for banner in list_banners(banners)[0]} if banners else {}
+        on_steam = catalogue.manifest.get("images", {}).get("source") == "steam"
+        images = [
+            f"/banners/{game.appid}{local[game.appid].suffix.lower()}"
+            if game.appid in local
+            else (_cdn_url(game.appid, game.known.get("image_path")) if on_steam else None)
+            for game in catalogue.games
+        ]
+        names = [game.name or f"App {game.appid}" for game in catalogue.games]
+        return cls(catalogue, names, images, NameIndex(catalogue.games), local)
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    @property
+    def source(self) -> str:
+        """Where the images come from: "steam", "demo", or "" for a local folder."""
+        return str(self.catalogue.manifest.get("images", {}).get("source", ""))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The encoder's part of the manifest."""
+        return dict(self.catalogue.manifest.get("encoder", {}))
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of most images, so that pages reserve their room."""
+        images = self.catalogue.manifest.get("images", {})
+        size = (images.get("width"), images.get("height"))
+        return size if all(isinstance(side, int) and side > 0 for side in size) else DEFAULT_SIZE
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int32]:
+        """For each row the first row with the identical banner: int32 (n,)."""
+        found = self.catalogue.duplicates
+        return np.arange(len(self), dtype=np.int32) if found is None else found
+
+    @cached_property
+    def random_similarity(self) -> float | None:
+        """The similarity of two banners picked at random; None where it was not measured."""
+        measured = self.catalogue.manifest.get("random_similarity")
+        return float(measured) if isinstance(measured, int | float) else None
+
+    @cached_property
+    def weak_below(self) -> float:
+        """The similarity below which a match counts as weak; -1 where similarities are not known."""
+        similarities = self.catalogue.view("plain").similarities
+        return -1.0 if similarities is None or not similarities.size else uniqueness.weak_below(similarities)
+
+    @cached_property
+    def presentable(self) -> npt.NDArray[np.intp]:
+        """Rows that may be shown to somebody who did not ask for them: not adult, and with a name. All, if none is."""
+        rows = [row for row, game in enumerate(self.catalogue.games) if game.name and not game.is_adult]
+        return np.array(rows or range(len(self)), np.intp)
+
+    @cached_property
+    def popular(self) -> npt.NDArray[np.intp]:
+        """Presentable rows by popularity; empty where the catalogue knows none."""
+        popularity = np.array([game.popularity for game in self.catalogue.games])[self.presentable]
+        order = np.argsort(-popularity, kind="stable")
+        return self.presentable[order[popularity[order] > 0]]
+
+    @cached_property
+    def unique_first(self) -> npt.NDArray[np.intp]:
+        """Presentable rows, the most unusual banner first. Raises `NotInCatalogue` without similarities."""
+        order = uniqueness.unique_first(self._first_similarities)
+        return order[np.isin(order, self.presentable)]
+
+    @cached_property
+    def unique_rank(self) -> npt.NDArray[np.intp] | None:
+        """How many banners are more unusual than each row's: (n,); None without similarities."""
+        if self.catalogue.view("plain").similarities is None or len(self) < 2:
+            return None
+        rank = np.empty(len(self), np.intp)
+        rank[uniqueness.unique_first(self._first_similarities)] = np.arange(len(self))
+        return rank
+
+    @property
+    def _first_similarities(self) -> npt.NDArray[np.float32]:
+        similarities = self.catalogue.view("plain").similarities
+        if similarities is None:
+            raise NotInCatalogue("This catalogue was imported without similarities, so nothing tells which are unique.")
+        return similarities
+
+    @cached_property
+    def identical_banners(self) -> int:
+        """How many games share their banner with another."""
+        return sum(map(len, duplicates.members(self.groups)))
+
+    def warm(self) -> None:
+        """Compute everything that depends on the catalogue alone, so that the workers share it and no reader waits."""
+        _ = (
+            self.image_size,
+            self.random_similarity,
+            self.weak_below,
+            self.popular,
+            self.unique_rank,
+            self.identical_banners,
+        )
+        if self.catalogue.view("plain").similarities is not None:
+            _ = self.unique_first
+
+
+def _cdn_url(appid: int, path: object) -> str:
+    """The address of a banner on Steam's CDN; a stored path comes from a file that anybody may have written."""
+    if not (isinstance(path, str) and _IMAGE_PATH.fullmatch(path)):
+        path = "library_600x900.jpg"
+    return f"{CDN}/{appid}/{path}"

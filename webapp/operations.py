@@ -1,0 +1,35 @@
+"""Routes for whoever runs the server."""
+
+from flask import Blueprint, Response, jsonify
+
+from webapp.routes import gallery
+
+operations = Blueprint("operations", __name__)
+
+# Every game has its page; the same banners under other addresses, and searches, are not worth a crawler's time.
+ROBOTS = """User-agent: *
+Disallow: /render_x
+Disallow: /render_y
+Disallow: /store
+Disallow: /search
+Disallow: /suggest
+Disallow: /render/$
+"""
+
+
+@operations.get("/healthz")
+def healthz() -> Response:
+    """Whether the process answers."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@operations.get("/readyz")
+def readyz() -> Response:
+    """Whether it has a catalogue to serve. Without one the server does not start, so whoever answers is ready."""
+    manifest = gallery().catalogue.manifest
+    return jsonify(ready=True, games=len(gallery()), encoder=gallery().about.get("id"), created=manifest["created"])
+
+
+@operations.get("/robots.txt")
+def robots() -> Response:
+    return Response(ROBOTS, mimetype="text/plain")

@@ -1,0 +1,267 @@
+"""Page objects: what each page shows, as plain frozen data. A template prints one, nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from urllib.parse import urlencode
+
+from banners.errors import BadInput
+from banners.names import MAX_QUERY
+from banners.views import View
+from webapp.gallery import Gallery
+from webapp.modes import Mode
+
+DEFAULT_NEIGHBOURS = 10
+SUGGESTIONS = 10
+WALL = 24
+PER_PAGE = 48
+
+VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A game as it stands on any page. `url` is where its banner links to, `image` None where there is none."""
+
+    appid: int
+    name: str
+    image: str | None
+    url: str
+    year: str
+
+    @property
+    def store_url(self) -> str:
+        return f"https://store.steampowered.com/app/{self.appid}/"
+
+    @property
+    def steamdb_url(self) -> str:
+        return f"https://steamdb.info/app/{self.appid}/"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A neighbour. `similarity` is its cosine, None where the catalogue does not know it; `strength` the same in
+    0..1 between the level of random pairs and 1; `is_weak` where most games have a nearer first neighbour."""
+
+    rank: int
+    card: Card
+    similarity: float | None
+    strength: float | None
+    is_weak: bool
+    is_identical: bool
+
+
+@dataclass(frozen=True)
+class Link:
+    label: str
+    url: str
+    is_current: bool = False
+
+
+@dataclass(frozen=True)
+class GamePage:
+    query: Card
+    view: View
+    matches: tuple[Match, ...]
+    asked: int
+    available: int
+    views: tuple[Link, ...]
+    more_url: str | None
+    store_links: Link
+    more_unusual_than: int | None
+    random_similarity: float | None
+
+    @property
+    def has_similarities(self) -> bool:
+        return any(match.similarity is not None for match in self.matches)
+
+
+@dataclass(frozen=True)
+class Pager:
+    page: int
+    pages: int
+    previous_url: str | None
+    next_url: str | None
+
+
+@dataclass(frozen=True)
+class SearchPage:
+    query: str
+    cards: tuple[Card, ...]
+    total: int
+    approximate: bool
+    complaint: str
+    pager: Pager
+
+
+@dataclass(frozen=True)
+class UniqueCard:
+    rank: int
+    card: Card
+    nearest: Match
+
+
+@dataclass(frozen=True)
+class UniquePage:
+    cards: tuple[UniqueCard, ...]
+    total: int
+    pager: Pager
+
+
+@dataclass(frozen=True)
+class HomePage:
+    title: str
+    wall: tuple[Card, ...]
+    unique: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    appid: int
+    name: str
+    url: str
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """What the search box offers. `hidden` counts the results that are not listed."""
+
+    query: str
+    suggestions: tuple[Suggestion, ...]
+    hidden: int
+    approximate: bool
+
+
+def card(gallery: Gallery, row: int, mode: Mode = Mode(), n: int | None = None) -> Card:  # noqa: B008
+    """The card of a row; its banner links to the game's page in `mode`, or to the store if the mode says so."""
+    game = gallery.catalogue.games[row]
+    made = Card(
+        game.appid, gallery.names[row], gallery.images[row], mode.url(game.appid, n), str(game.known.get("year", ""))
+    )
+    return made if not mode.to_store else Card(made.appid, made.name, made.image, made.store_url, made.year)
+
+
+def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
+    return tuple(card(gallery, int(row)) for row in rows)
+
+
+def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePage:
+    """A game beside its `n` nearest neighbours (ten by default; all there are where `n` exceeds them).
+
+    Raises `UnknownGame`, `NotInCatalogue` for a view the catalogue lacks, `BadInput` for n = 0.
+    """
+    row = gallery.catalogue.row_of(appid)
+    if n == 0:
+        raise BadInput(f"A game has 1 to {gallery.catalogue.k} neighbours; 0 cannot be shown.")
+    asked = min(DEFAULT_NEIGHBOURS, gallery.catalogue.k) if n is None else n
+    found = gallery.catalogue.view(mode.view)
+    rows = found.rows[row, :asked].tolist()
+    similarities = [None] * len(rows) if found.similarities is None else found.similarities[row, :asked].tolist()
+    matches = tuple(
+        _match(gallery, rank, row, other, similarity, mode, n)
+        for rank, (other, similarity) in enumerate(zip(rows, similarities, strict=True), start=1)
+    )
+    more = min(gallery.catalogue.k, max(20, 2 * len(matches)))
+    rank = gallery.unique_rank
+    views = [view for view in VIEW_NAMES if view in gallery.catalogue.views]
+    return GamePage(
+        query=card(gallery, row, Mode(mode.view)),
+        view=mode.view,
+        matches=matches,
+        asked=asked,
+        available=gallery.catalogue.k,
+        views=tuple(
+            Link(VIEW_NAMES[view], Mode(view, mode.to_store).url(appid, n), view == mode.view) for view in views
+        )
+        if len(views) > 1
+        else (),
+        more_url=mode.url(appid, more) if more > len(matches) else None,
+        store_links=Link("", Mode(mode.view, not mode.to_store).url(appid, n), mode.to_store),
+        more_unusual_than=None if rank is None else round(100 * (1 - int(rank[row]) / (len(gallery) - 1))),
+        random_similarity=gallery.random_similarity,
+    )
+
+
+def _match(
+    gallery: Gallery, rank: int, query: int, row: int, similarity: float | None, mode: Mode, n: int | None
+) -> Match:
+    strength = None
+    if similarity is not None:
+        floor = min(gallery.random_similarity or 0.0, 0.99)
+        strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
+    return Match(
+        rank=rank,
+        card=card(gallery, row, mode, n),
+        similarity=similarity,
+        strength=strength,
+        is_weak=similarity is not None and similarity < gallery.weak_below,
+        is_identical=bool(mode.view == "plain" and gallery.groups[query] == gallery.groups[row]),
+    )
+
+
+def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
+    """One page of the games that `query` means. A query that is too long gets a complaint instead of results."""
+    complaint = ""
+    if len(query) > MAX_QUERY:
+        complaint = f"That is longer than any name: {len(query)} characters, and at most {MAX_QUERY} can be searched."
+        query = query[:MAX_QUERY]
+        found_rows, total, approximate = [], 0, False
+    else:
+        found = gallery.index.search(query, PER_PAGE, (page - 1) * PER_PAGE)
+        found_rows, total, approximate = found.rows, found.total, found.approximate
+    pager = _pager("/search", page, total, {"q": query})
+    return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, pager)
+
+
+def suggestions(gallery: Gallery, query: str) -> Suggestions:
+    found = gallery.index.search(query, SUGGESTIONS)
+    listed = tuple(Suggestion(one.appid, one.name, one.url, one.image) for one in cards(gallery, found.rows))
+    return Suggestions(query, listed, max(0, found.total - len(listed)), found.approximate)
+
+
+def unique_page(gallery: Gallery, page: int) -> UniquePage:
+    """One page of the most unusual banners, each with its nearest neighbour. Raises `NotInCatalogue`."""
+    order = gallery.unique_first
+    start = (page - 1) * PER_PAGE
+    found = gallery.catalogue.view("plain")
+    unique = []
+    for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
+        similarity = None if found.similarities is None else float(found.similarities[row, 0])
+        nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, Mode(), None)
+        unique.append(UniqueCard(rank, card(gallery, row), nearest))
+    return UniquePage(tuple(unique), len(order), _pager("/unique", page, len(order), {}))
+
+
+def home_page(gallery: Gallery, random: Random) -> HomePage:
+    """A wall to start from: the popular games where popularity is known, else a random choice."""
+    if len(gallery.popular) >= WALL:
+        title, rows = "Popular games", gallery.popular[:WALL].tolist()
+    else:
+        rows = gallery.presentable.tolist()
+        title, rows = "A random choice", random.sample(rows, min(WALL, len(rows)))
+    has_unique = gallery.catalogue.view("plain").similarities is not None and gallery.catalogue.k > 0
+    return HomePage(title, cards(gallery, rows), cards(gallery, gallery.unique_first[:12]) if has_unique else ())
+
+
+def near_appid(gallery: Gallery, appid: int, count: int = 6) -> tuple[Card, ...]:
+    """Games whose appid or name resembles an unknown appid."""
+    rows = gallery.index.search(str(appid), count).rows
+    place = int(gallery.catalogue.appids.searchsorted(min(appid, 2**32 - 1)))
+    around = range(max(0, place - count // 2), min(len(gallery), place + count // 2))
+    rows += [row for row in around if not gallery.catalogue.games[row].is_adult]
+    return cards(gallery, list(dict.fromkeys(rows))[:count])
+
+
+def near_text(gallery: Gallery, text: str, count: int = 6) -> tuple[Card, ...]:
+    """Games whose name resembles something typed into the address bar."""
+    return cards(gallery, gallery.index.search(text[:MAX_QUERY], count).rows)
+
+
+def _pager(path: str, page: int, total: int, query: dict[str, str]) -> Pager:
+    pages = max(1, -(-total // PER_PAGE))
+
+    def url(number: int) -> str:
+        return f"{path}?{urlencode(query | {'page': str(number)})}"
+
+    return Pager(page, pages, url(min(page - 1, pages)) if page > 1 else None, url(page + 1) if page < pages else None)

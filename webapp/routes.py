@@ -1,0 +1,127 @@
+"""HTML routes, and the JSON behind the search box. A route parses, makes one call and returns."""
+
+import random
+from dataclasses import asdict
+
+from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, send_file
+from werkzeug.wrappers import Response as BaseResponse
+
+from banners.errors import BadInput
+from banners.views import View
+from webapp import pages as page_objects
+from webapp.gallery import Gallery
+from webapp.modes import Mode
+
+pages = Blueprint("pages", __name__)
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+
+
+def gallery() -> Gallery:
+    """The opened catalogue of the running app."""
+    opened: Gallery = current_app.extensions["gallery"]
+    return opened
+
+
+@pages.app_context_processor
+def _everywhere() -> dict[str, object]:
+    return {"gallery": gallery(), "search_query": ""}
+
+
+@pages.get("/")
+def home() -> str:
+    """A search box in front, and walls to start from."""
+    return render_template("home.html", page=page_objects.home_page(gallery(), random.Random()))
+
+
+@pages.get("/<mode:mode>/")
+def random_game(mode: Mode) -> BaseResponse:
+    """Redirect to a game picked at random."""
+    row = int(random.choice(gallery().presentable))
+    response = redirect(_view_of(mode).url(int(gallery().catalogue.appids[row])))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@pages.get("/<mode:mode>/<appid:appid>/")
+@pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
+def game(mode: Mode, appid: int, n: int | None = None) -> str:
+    """Show one game's banner beside its nearest neighbours."""
+    return render_template("game.html", page=page_objects.game_page(gallery(), appid, _view_of(mode), n))
+
+
+@pages.get("/search")
+def search() -> str | tuple[str, int]:
+    """Games by name or appid, ranked."""
+    page = page_objects.search_page(gallery(), _text("q"), _page_number())
+    html = render_template("search.html", page=page, search_query=page.query)
+    return (html, 400) if page.complaint else html
+
+
+@pages.get("/suggest")
+def suggest() -> Response:
+    """What the search box offers while somebody types."""
+    response = jsonify(asdict(page_objects.suggestions(gallery(), _text("q"))))
+    response.cache_control.public = True
+    response.cache_control.max_age = 300
+    return response
+
+
+@pages.get("/unique")
+def unique() -> str:
+    """The most unusual banners, each with its nearest neighbour."""
+    return render_template("unique.html", page=page_objects.unique_page(gallery(), _page_number()))
+
+
+@pages.get("/about")
+def about() -> str:
+    """What this is, how it was made, and what it cannot tell."""
+    return render_template("about.html", manifest=gallery().catalogue.manifest)
+
+
+@pages.get("/aspect.css")
+def aspect() -> Response:
+    """The aspect of the catalogue's images. A style attribute would need a weaker Content-Security-Policy."""
+    width, height = gallery().image_size
+    response = Response(f":root {{ --aspect: {width} / {height}; }}\n", mimetype="text/css")
+    response.cache_control.public = True
+    response.cache_control.max_age = 3600
+    return response
+
+
+@pages.get("/banners/<appid:appid>.<any(jpg, png, webp):suffix>")
+def banner(appid: int, suffix: str) -> Response:
+    """A local banner; its file was found when the server started, nothing of the address reaches the file system."""
+    path = gallery().local_images.get(appid)
+    if path is None or path.suffix.lower() != f".{suffix}" or not path.is_file():
+        abort(404)
+    return send_file(path, conditional=True, max_age=86_400)
+
+
+def _view_of(mode: Mode) -> Mode:
+    """The mode with `?mirror=` and `?flip=` taken into account."""
+    mirror = mode.view in ("mirror", "rotate") or _flag("mirror")
+    flip = mode.view in ("flip", "rotate") or _flag("flip")
+    view: View = "rotate" if mirror and flip else "mirror" if mirror else "flip" if flip else "plain"
+    return Mode(view, mode.to_store)
+
+
+def _flag(name: str) -> bool:
+    text = request.args.get(name, "").strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise BadInput(f"{name}={text[:20]} is neither yes nor no; use {name}=1 or {name}=0.")
+
+
+def _text(name: str) -> str:
+    """A query parameter without control characters, of which some cannot be shown or stored."""
+    return "".join(character for character in request.args.get(name, "") if character.isprintable()).strip()
+
+
+def _page_number() -> int:
+    text = request.args.get("page", "1")
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) > 0):
+        raise BadInput(f"page={text[:20]} is not the number of a page.")
+    return int(text)

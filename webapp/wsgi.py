@@ -1,0 +1,13 @@
+"""What gunicorn loads. A catalogue that cannot be served ends the start with one line instead of a traceback."""
+
+import sys
+
+from banners.errors import SteamClipError
+from webapp.app import create_app
+
+try:
+    app = create_app()
+except SteamClipError as error:
+    sys.stderr.write(f"steam-clip: cannot start: {error}\n")
+    sys.exit(1)
+app.extensions["gallery"].warm()
