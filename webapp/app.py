@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from banners.errors import BadInput
 from webapp import errors, operations, routes
 from webapp.gallery import Gallery
 from webapp.modes import AppidConverter, ModeConverter
@@ -39,10 +40,16 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     errors.register(app)
     _version_static_files(app)
     app.after_request(_harden)
-    hops = int(app.config["PROXY_HOPS"])
+    hops = _hops(str(app.config["PROXY_HOPS"]))
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
+
+
+def _hops(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 10:
+        return int(text)
+    raise BadInput(f"PROXY_HOPS is {text[:20]!r}, not a number of proxies from 0 to 10")
 
 
 def _version_static_files(app: Flask) -> None:

@@ -1,0 +1,78 @@
+"""A real gunicorn on a free port of loopback, as the Procfile starts it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conftest import ROOT
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    process: subprocess.Popen[str]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def processes(self) -> list[int]:
+        """The master and its workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+    def proportional_set_size(self) -> int:
+        """Memory of all processes in bytes, shared pages counted once."""
+        total = 0
+        for pid in self.processes():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+
+def start(catalogue: Path, banners: Path | None = None, **environment: str) -> Server:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"CATALOGUE": str(catalogue), "BANNERS": str(banners or ""), "PORT": str(port), "HOST": "127.0.0.1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn"],
+        cwd=ROOT,
+        env=os.environ | given | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Server(f"http://127.0.0.1:{port}", process)
+
+
+@contextmanager
+def serving(catalogue: Path, banners: Path | None = None, **environment: str) -> Iterator[Server]:
+    server = start(catalogue, banners, **environment)
+    try:
+        for _ in range(200):
+            try:
+                server.get("/healthz")
+                break
+            except OSError:
+                if server.process.poll() is not None:
+                    raise AssertionError(server.process.communicate()[0]) from None
+                time.sleep(0.1)
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.communicate(timeout=30)

@@ -1,0 +1,160 @@
+"""A reader's ways through the site, in a real Chromium against a real gunicorn."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from .conftest import skip_or_fail
+from .servers import Server, serving
+from .test_webapp import make_catalogue, picture
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+WIDTHS = (320, 390, 820, 1440)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        skip_or_fail(f"no Chromium at {CHROMIUM}; set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        # As root, as in containers, Chromium runs only without its sandbox; every page it opens here is our own.
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "banners").mkdir()
+    for appid in (10, 20, 30, 40, 70):
+        picture(appid, (300, 450)).save(folder / "banners" / f"{appid}.jpg")
+    (folder / "banners" / "50.jpg").write_bytes(b"no image")
+    with serving(make_catalogue(folder / "c"), folder / "banners") as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    context = browser.new_context(base_url=server.url)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: complaints.append(message.text) if "Policy" in message.text else None)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def test_typing_a_name_and_picking_a_suggestion_with_the_keyboard_leads_to_the_game(page):
+    page.goto("/")
+    box = page.get_by_role("combobox")
+    box.press_sequentially("portal")
+    options = page.get_by_role("option")
+    expect(options).to_have_count(2)
+    expect(box).to_have_attribute("aria-expanded", "true")
+    box.press("ArrowDown")
+    box.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    expect(box).to_have_attribute("aria-activedescendant", options.nth(1).get_attribute("id"))
+    box.press("Enter")
+    page.wait_for_url("**/render/20")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Portal 2")
+
+
+def test_escape_closes_the_suggestions_and_enter_leads_to_the_results(page):
+    page.goto("/render/10")
+    box = page.get_by_role("combobox")
+    box.press_sequentially("por")
+    expect(page.get_by_role("listbox")).to_be_visible()
+    box.press("Escape")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    expect(box).to_have_value("por")
+    box.press("Enter")
+    page.wait_for_url("**/search?q=por")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("2 games for")
+
+
+def test_suggestions_show_names_as_text_with_the_match_marked(page):
+    page.goto("/")
+    page.get_by_role("combobox").press_sequentially("script")
+    option = page.get_by_role("option")
+    expect(option).to_have_text('A <script>alert("&amp;")</script> Name')
+    expect(option.locator("b").first).to_have_text("script")
+
+
+def test_no_results_are_announced(page):
+    page.goto("/")
+    page.get_by_role("combobox").press_sequentially("zzzzqq")
+    expect(page.get_by_role("status")).to_have_text("No results found")
+
+
+def test_leaving_the_box_closes_the_suggestions(page):
+    page.goto("/")
+    page.get_by_role("combobox").press_sequentially("portal")
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.get_by_role("button", name="Search").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+
+
+def test_a_game_is_reached_with_the_keyboard_alone(page):
+    page.goto("/render/10")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.cards') !== null"):
+            break
+    name = page.evaluate("document.activeElement.textContent.trim()")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/render/*")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def test_everything_can_be_read_and_searched_without_javascript(browser, server):
+    context = browser.new_context(base_url=server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("portal 2")
+    page.get_by_role("searchbox").press("Enter")
+    page.wait_for_url("**/search?q=portal+2")
+    page.get_by_role("link", name="Portal 2", exact=True).click()
+    page.wait_for_url("**/render/20")
+    expect(page.locator(".cards-matches > li")).to_have_count(6)
+    context.close()
+
+
+def test_a_banner_is_as_clickable_as_its_name(page):
+    page.goto("/render/10")
+    box = page.locator(".cards-matches > li .art").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**/render/20")
+
+
+def test_missing_images_leave_a_placeholder_and_move_nothing(page):
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => { for (const e of list.getEntries()) shift += e.value; })"
+        ".observe({type: 'layout-shift', buffered: true});"
+    )
+    page.route("**/banners/*", lambda route: route.abort())
+    page.goto("/render/10")
+    page.wait_for_load_state("networkidle")
+    arts = page.locator(".art")
+    for index in range(arts.count()):
+        box = arts.nth(index).bounding_box()
+        assert box["height"] == pytest.approx(1.5 * box["width"], rel=0.02)
+    assert page.locator(".art img:not([hidden])").count() == 0
+    assert page.evaluate("shift") == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    "url", ["/", "/render/70", "/render_x/30", "/search?q=portal", "/unique", "/about", "/render/21"]
+)
+def test_no_page_is_wider_than_its_screen(page, url, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(url)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,90 @@
+"""The app under gunicorn, as a host runs it."""
+
+from pathlib import Path
+
+import pytest
+
+from banners.errors import BadInput
+from manage_catalogue import main as manage
+
+from .servers import serving, start
+from .test_webapp import make_catalogue
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from .conftest import sample
+
+    folder = tmp_path_factory.mktemp("published") / "c"
+    assert manage(["import-matches", str(sample("steam-2021")), str(folder)]) == 0
+    return folder
+
+
+def test_two_workers_with_the_published_games_need_less_than_200_mb(published):
+    with serving(published) as server:
+        for number in range(60):
+            assert server.get(f"/suggest?q={chr(97 + number % 26)}")[0] == 200
+            assert server.get("/render/1091500")[0] == 200
+            assert server.get("/")[0] == 200
+        assert len(server.processes()) == 3
+        assert server.proportional_set_size() < 200e6
+        for pid in server.processes():
+            mapped = Path(f"/proc/{pid}/maps").read_text()
+            assert "libtorch" not in mapped
+            assert "libfaiss" not in mapped
+
+
+def lose_the_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def truncate(folder: Path) -> None:
+    data = (folder / "neighbours.npy").read_bytes()
+    (folder / "neighbours.npy").write_bytes(data[:-8])
+
+
+def tamper(folder: Path) -> None:
+    path = folder / "games.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("Portal 2", "Portal 3"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("damage", [lose_the_manifest, truncate, tamper])
+def test_the_server_refuses_a_damaged_catalogue_with_one_line(tmp_path, damage):
+    damage(make_catalogue(tmp_path / "c"))
+    server = start(tmp_path / "c")
+    output, _ = server.process.communicate(timeout=30)
+    assert server.process.returncode != 0
+    assert output.count("\n") == 1, output
+    assert output.startswith("steam-clip: cannot start: ")
+
+
+def test_a_missing_banners_folder_is_refused_too(tmp_path):
+    server = start(make_catalogue(tmp_path / "c"), tmp_path / "none")
+    output, _ = server.process.communicate(timeout=30)
+    assert server.process.returncode != 0
+    assert "cannot read the banners folder" in output
+
+
+def test_hostile_request_lines_get_no_500(tmp_path):
+    import socket
+
+    with serving(make_catalogue(tmp_path / "c")) as server:
+        host, port = "127.0.0.1", int(server.url.rsplit(":", 1)[1])
+        for target in (
+            b"/search?q=\x00\x01\xff",
+            b"/render/" + b"9" * 8000,
+            b"/search?q=" + b"%E4" * 2500,
+            b"/" + b"a" * 20_000,
+        ):
+            with socket.create_connection((host, port), timeout=10) as connection:
+                connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                status = connection.makefile("rb").readline().split()[1]
+            assert status[:1] in (b"2", b"4"), (target[:20], status)
+        assert server.get("/healthz") == (200, "ok\n")
+
+
+def test_an_impossible_number_of_proxies_is_refused(tmp_path):
+    from webapp import create_app
+
+    with pytest.raises(BadInput, match="PROXY_HOPS"):
+        create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "PROXY_HOPS": "many"})
