@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,20 +112,38 @@ def _import_torch() -> Any:
 
 
 def _download(hub_id: str) -> Path:
-    """The local snapshot of a hub model, fetched if it is not there yet."""
-    import huggingface_hub
-
+    """The local snapshot of a hub model, fetched if it is not there yet; without a network, the one fetched before."""
+    try:
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.utils import logging
+    except ImportError as error:
+        raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+    logging.set_verbosity(logging.ERROR)
+    unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else _why_unreachable(constants.ENDPOINT)
     try:
         return Path(
-            huggingface_hub.snapshot_download(
+            snapshot_download(
                 hub_id,
                 revision=_PINNED_REVISIONS.get(hub_id),
                 allow_patterns=["config.json", "preprocessor_config.json", "*.safetensors"],
+                local_files_only=bool(unreachable),
             )
         )
-    except (OSError, ValueError) as error:  # the hub's own errors derive from these
-        reason = " ".join(str(error).split())[:160]
+    except Exception as error:  # the hub's errors and those of its HTTP client, another one by version, share no base
+        reason = unreachable or " ".join(str(error).split())[:200]
         raise ModelUnavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
+
+
+def _why_unreachable(endpoint: str) -> str:
+    """Why nobody answers at `endpoint`, "" if somebody does. A download would retry for half a minute to find out."""
+    try:
+        urllib.request.urlopen(endpoint, timeout=10).close()  # noqa: S310  the hub's address, set by the user or the hub
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer, if not a kind one
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return " ".join(str(reason).split())[:200]
+    return ""
 
 
 def _sha256_of_model(folder: Path) -> str:

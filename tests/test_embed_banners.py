@@ -1,6 +1,7 @@
 """The program as a whole: arguments, exit codes, what it prints, what it leaves."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -94,6 +95,21 @@ def test_a_mistake_is_one_clear_line(banners_folder, tmp_path, monkeypatch, caps
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert not (tmp_path / "c").exists()
+
+
+def test_an_unreachable_hub_is_one_line_within_seconds(banners_folder, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "embed_banners.py", str(banners_folder), "--out", str(tmp_path / "c")],
+        cwd=ROOT,
+        env=os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert "use --encoder packaged" in finished.stderr
 
 
 @pytest.mark.parametrize(
