@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 import urllib.error
 import urllib.request
@@ -115,10 +116,9 @@ def _download(hub_id: str) -> Path:
     """The local snapshot of a hub model, fetched if it is not there yet; without a network, the one fetched before."""
     try:
         from huggingface_hub import constants, snapshot_download
-        from huggingface_hub.utils import logging
     except ImportError as error:
         raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
-    logging.set_verbosity(logging.ERROR)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else _why_unreachable(constants.ENDPOINT)
     try:
         return Path(

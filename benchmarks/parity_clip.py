@@ -1,0 +1,74 @@
+"""Ours against a straightforward use of Hugging Face: a full-size CLIP ViT-B/32 with random weights, real images.
+
+For each image the cosine between our embedding (fit `crop`, float32) and that of `CLIPImageProcessorPil` followed by
+`CLIPVisionModelWithProjection`. Prints one JSON line. Example: parity_clip.py ../shared/data/covers --images 50
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from banners.embedding import embed
+from banners.encoders import open_encoder
+from banners.records import list_banners
+
+
+def save_random_clip(folder: Path) -> None:
+    """OpenAI's ViT-B/32 in its real size and configuration, its weights random."""
+    torch.manual_seed(0)
+    model = transformers.CLIPModel(transformers.CLIPConfig(projection_dim=512))
+    model.save_pretrained(folder)
+    transformers.CLIPImageProcessorPil().save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("banners", type=Path)
+    parser.add_argument("--images", type=int, default=50)
+    parser.add_argument("--batch-size", type=int, default=16)
+    options = parser.parse_args()
+    banners = list_banners(options.banners)[0][: options.images]
+    transformers.utils.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory() as folder:
+        save_random_clip(Path(folder))
+        encoder = open_encoder(folder, fit="crop", device="cpu")
+        started = time.perf_counter()
+        ours = embed(banners, encoder, batch_size=options.batch_size).embeddings["plain"]
+        ours_s = time.perf_counter() - started
+        processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
+        model = transformers.CLIPVisionModelWithProjection.from_pretrained(folder).eval()
+        theirs = []
+        started = time.perf_counter()
+        with torch.inference_mode():
+            for banner in banners:
+                with Image.open(banner.path) as image:
+                    inputs = processor(images=image.convert("RGB"), return_tensors="pt")
+                theirs.append(torch.nn.functional.normalize(model(**inputs).image_embeds, dim=1).numpy()[0])
+        theirs_s = time.perf_counter() - started
+    cosines = (ours * np.stack(theirs)).sum(axis=1)
+    print(
+        json.dumps(
+            {
+                "images": len(banners),
+                "cosine_min": round(float(cosines.min()), 7),
+                "cosine_mean": round(float(cosines.mean()), 7),
+                "ours_images_per_s": round(len(banners) / ours_s, 2),
+                "one_at_a_time_images_per_s": round(len(banners) / theirs_s, 2),
+                "speed_ratio": round(theirs_s / ours_s, 3),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
