@@ -5,13 +5,15 @@ larger set are those of a smaller one. Their appids lie far above those of real 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 from PIL import Image
 
-from banners.demo_art import LETTERINGS, PALETTES, SCENES, Lettering, Palette, draw_banner, mix
+from banners.demo_canvas import HEIGHT, PALETTES, WIDTH, Palette, mix
+from banners.demo_lettering import LETTERINGS, Lettering, set_title
+from banners.demo_scenes import ROOM_ABOVE, SCENES
 from banners.records import Game
 
 FIRST_APPID = 9_000_010
@@ -71,7 +73,10 @@ _SPECIAL: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class DemoGame:
-    """One game of the demo store and all that its banner is drawn from. Twins share the whole drawing."""
+    """One game of the demo store and all that its banner is drawn from. Twins share the whole drawing.
+
+    `title` is set line by line, in the upper part with `title_on_top` where the scene leaves room there.
+    """
 
     game: Game
     scene: str
@@ -91,7 +96,12 @@ def plan(count: int) -> list[DemoGame]:
 
 def draw(game: DemoGame) -> Image.Image:
     """The banner of `game`: RGB 300x450, always the same pixels."""
-    return draw_banner(game.scene, game.palette, game.lettering, list(game.title), game.title_on_top, game.seed)
+    random = np.random.default_rng(game.seed)
+    image = SCENES[game.scene](random, game.palette)
+    image = set_title(image, game.title, game.lettering, game.palette, game.title_on_top and game.scene in ROOM_ABOVE)
+    small = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    grain = random.normal(0, 4, (HEIGHT, WIDTH, 1))  # flat colours look drawn by a machine; a little grain helps
+    return Image.fromarray(np.clip(np.asarray(small) + grain, 0, 255).astype(np.uint8))
 
 
 def _games() -> Iterator[DemoGame]:
@@ -161,15 +171,7 @@ def _games() -> Iterator[DemoGame]:
             twin = game(
                 f"{first} {second} {random.choice(['Demo', 'Prologue', 'Soundtrack Edition'])}", [], look(number)
             )
-            yield DemoGame(
-                twin.game,
-                original.scene,
-                original.palette,
-                original.lettering,
-                original.title,
-                original.title_on_top,
-                original.seed,
-            )
+            yield replace(original, game=twin.game)
 
 
 def _sequel(random: np.random.Generator, part: int) -> tuple[str, str]:

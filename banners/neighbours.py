@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.errors import ModelUnavailable
+from banners.errors import Unavailable
 
 _EXTRA = 8  # more candidates than asked for, so that a run of ties at the end can be put in order
 _TIE = 1e-6  # float32 noise of a product of two unit vectors, whatever library or block it is computed in
@@ -35,7 +35,7 @@ def nearest(
     try:
         import faiss
     except ImportError:
-        raise ModelUnavailable("faiss is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable("faiss is not installed; pip install -r requirements-embed.txt") from None
     queries = embeddings if queries is None else queries
     candidates = min(n, k + 1 + _EXTRA)
     found, indices = faiss.knn(queries, embeddings, candidates, metric=faiss.METRIC_INNER_PRODUCT)

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from banners import demo
-from banners.demo_art import LETTERINGS, PALETTES, SCENES, draw_banner
+from banners.demo_canvas import PALETTES
+from banners.demo_lettering import LETTERINGS
+from banners.demo_scenes import SCENES
 from banners.duplicates import group_identical, members
+from banners.records import Game
 from fetch_banners import main
 
 
@@ -34,7 +37,8 @@ def test_banners_of_a_franchise_look_alike_and_are_not_the_same():
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_every_scene_is_drawn_the_same_each_time_at_the_size_of_a_banner(scene):
-    drawn = [draw_banner(scene, PALETTES[0], LETTERINGS[0], ["Ünïon & <Co>"], True, 7) for _ in range(2)]
+    game = demo.DemoGame(Game(10, "x"), scene, PALETTES[0], LETTERINGS[0], ("Ünïon & <Co>",), True, 7)
+    drawn = [demo.draw(game) for _ in range(2)]
     assert drawn[0].size == (300, 450)
     assert drawn[0].mode == "RGB"
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from banners.encoders import DEFAULT_ENCODER, open_encoder
-from banners.errors import BadInput, ModelUnavailable
+from banners.errors import BadInput, Unavailable
 from banners.images import decode
 
 from .conftest import picture
@@ -116,7 +116,7 @@ def test_a_preprocessor_of_another_size_than_the_model_is_refused(tiny_clip, tmp
 
 
 def test_an_unreachable_model_names_the_ways_out():
-    with pytest.raises(ModelUnavailable, match="local folder that holds it, or use --encoder packaged") as caught:
+    with pytest.raises(Unavailable, match="local folder that holds it, or use --encoder packaged") as caught:
         open_encoder(DEFAULT_ENCODER)
     assert "\n" not in str(caught.value)
 

@@ -1,106 +1,12 @@
-"""Drawing of the demo banners: scenes, palettes and title lettering, all from a random generator of its own seed.
-
-Scenes are drawn at twice the size of a banner and reduced, which smooths every edge. Colours are RGB triples.
-"""
+"""The scenes of the demo banners, each a function of a random generator and a palette."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw
 
-from banners.errors import ModelUnavailable
-
-WIDTH, HEIGHT = 300, 450
-SCALE = 2
-W, H = WIDTH * SCALE, HEIGHT * SCALE
-
-Colour = tuple[int, int, int]
-Random = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Five colours of one mood: the far background, the near one, the darkest foreground, a light, an accent."""
-
-    far: Colour
-    near: Colour
-    dark: Colour
-    light: Colour
-    accent: Colour
-
-
-def _palette(*colours: str) -> Palette:
-    far, near, dark, light, accent = (_rgb(colour) for colour in colours)
-    return Palette(far, near, dark, light, accent)
-
-
-def _rgb(colour: str) -> Colour:
-    return int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16)
-
-
-PALETTES: tuple[Palette, ...] = (
-    _palette("1b1446", "f2545b", "120b2e", "ffe3b3", "ffb400"),  # dusk
-    _palette("0b2545", "8da9c4", "071526", "eef4ed", "ff6b35"),  # winter morning
-    _palette("0f3d3e", "94d1be", "082021", "f1f7ed", "e2b714"),  # jade
-    _palette("2b2118", "c97b3d", "17100b", "fff1d6", "e4572e"),  # rust
-    _palette("3d0c3f", "d6477f", "1e0520", "ffe5f1", "35e0d0"),  # neon
-    _palette("f6d8ae", "e0777d", "4b2142", "fffaf0", "5c946e"),  # pastel
-    _palette("07090f", "3c4f76", "030409", "d1beb0", "b3001b"),  # noir
-    _palette("a4d8f0", "6fb98f", "1d4e3b", "fffef2", "f25f5c"),  # meadow
-    _palette("04151f", "1c6e8c", "020a10", "c9f2ff", "ffd23f"),  # deep sea
-    _palette("e8dcc4", "b08968", "3a2618", "fffdf7", "a4243b"),  # parchment
-    _palette("23074d", "cc5333", "10032a", "ffe9dc", "f9d423"),  # ember
-    _palette("dfe9f3", "7fa6c9", "20344d", "ffffff", "e63946"),  # ice
-    _palette("16302b", "694873", "0a1714", "f0e7d8", "c0e218"),  # poison
-    _palette("f9c80e", "f86624", "43112c", "fff7e0", "662e9b"),  # sunshine
-)
-
-
-def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`one` with `share` of `other` in it."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-# -- grounds and light --------------------------------------------------------------------------------------------
-
-
-def _gradient(stops: list[Colour]) -> Image.Image:
-    """Evenly spaced colours from top to bottom."""
-    positions = np.linspace(0, H - 1, len(stops))
-    rows = np.stack([np.interp(np.arange(H), positions, channel) for channel in np.array(stops).T], axis=1)  # (H, 3)
-    return Image.fromarray(np.repeat(rows[:, None], W, axis=1).astype(np.uint8))
-
-
-def _glow(
-    image: Image.Image, centre: tuple[float, float], radius: float, colour: Colour, strength: float
-) -> Image.Image:
-    """Light added around `centre`, fading to nothing at `radius`."""
-    y, x = np.ogrid[:H, :W]
-    distance = np.hypot(x - centre[0], y - centre[1]) / radius
-    light = strength * np.clip(1 - distance, 0, 1)[:, :, None] ** 2 * np.array(colour)  # (H, W, 3)
-    return ImageChops.add(image, Image.fromarray(np.clip(light, 0, 255).astype(np.uint8)))
-
-
-def _clouds(random: Random, detail: int = 5) -> npt.NDArray[np.float64]:
-    """Smooth noise of several octaves in 0..1: (H, W)."""
-    total = np.zeros((H, W))
-    for octave in range(detail):
-        cells = random.random((3 * 2**octave, 2 * 2**octave)) * 255
-        layer = Image.fromarray(cells.astype(np.uint8)).resize((W, H), Image.Resampling.BICUBIC)
-        total += np.asarray(layer) / 255 / 2**octave
-    clouds: npt.NDArray[np.float64] = (total - total.min()) / np.ptp(total)
-    return clouds
-
-
-def _blend(image: Image.Image, colour: Colour, mask: npt.NDArray[np.float64]) -> Image.Image:
-    """Paint `colour` over `image` where `mask` (H, W) in 0..1 says so."""
-    return Image.composite(Image.new("RGB", (W, H), colour), image, Image.fromarray((mask * 255).astype(np.uint8)))
+from banners.demo_canvas import Colour, H, Palette, Random, W, blend, clouds, glow, gradient, mix
 
 
 def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour, below: float = 1.0) -> None:
@@ -138,13 +44,10 @@ def _pine(draw: ImageDraw.ImageDraw, x: float, ground: float, height: float, fil
         draw.polygon([(x, top), (x - width, top + height * 0.36), (x + width, top + height * 0.36)], fill=fill)
 
 
-# -- scenes ---------------------------------------------------------------------------------------------------------
-
-
 def _mountains(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.far, mix(p.far, p.near, 0.6), p.near, mix(p.near, p.light, 0.6)])
+    image = gradient([p.far, mix(p.far, p.near, 0.6), p.near, mix(p.near, p.light, 0.6)])
     sun = (random.uniform(0.25, 0.75) * W, random.uniform(0.3, 0.45) * H)
-    image = _glow(image, sun, W * 0.9, p.light, 0.5)
+    image = glow(image, sun, W * 0.9, p.light, 0.5)
     draw = ImageDraw.Draw(image)
     _disc(draw, *sun, random.uniform(55, 110), mix(p.light, p.accent, 0.25))
     for layer in range(5):
@@ -159,9 +62,9 @@ def _mountains(random: Random, p: Palette) -> Image.Image:
 
 
 def _city(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.dark, p.far, mix(p.far, p.near, 0.8), p.near])
+    image = gradient([p.dark, p.far, mix(p.far, p.near, 0.8), p.near])
     moon = (random.uniform(0.2, 0.8) * W, H * 0.27)
-    image = _glow(image, moon, W * 0.8, p.accent, 0.45)
+    image = glow(image, moon, W * 0.8, p.accent, 0.45)
     draw = ImageDraw.Draw(image)
     _disc(draw, *moon, random.uniform(50, 90), p.light)
     for layer in range(3):
@@ -182,24 +85,24 @@ def _city(random: Random, p: Palette) -> Image.Image:
                             (left, upper, left + 6, upper + 10), fill=mix(colour, window, 0.35 + 0.3 * layer)
                         )
             x += width + random.uniform(0, 14)
-    return _glow(image, (W / 2, H * 1.05), W * 0.9, p.near, 0.35)
+    return glow(image, (W / 2, H * 1.05), W * 0.9, p.near, 0.35)
 
 
 def _planet(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.dark, mix(p.dark, p.far, 0.8), p.dark])
-    image = _blend(image, p.near, _clouds(random) ** 3 * 0.8)
-    image = _blend(image, p.accent, _clouds(random) ** 5 * 0.5)
+    image = gradient([p.dark, mix(p.dark, p.far, 0.8), p.dark])
+    image = blend(image, p.near, clouds(random) ** 3 * 0.8)
+    image = blend(image, p.accent, clouds(random) ** 5 * 0.5)
     draw = ImageDraw.Draw(image)
     _stars(draw, random, 240, p.light)
     x, y, radius = random.uniform(0.3, 0.7) * W, random.uniform(0.34, 0.5) * H, random.uniform(130, 210)
     rows, columns = np.ogrid[:H, :W]
     across, down = (columns - x) / radius, (rows - y) / radius
     inside = np.clip((1 - np.hypot(across, down)) * radius / 2, 0, 1)
-    bands = 0.5 + 0.5 * np.sin(down * random.uniform(6, 16) + across * random.uniform(-1, 1) + _clouds(random, 3) * 3)
-    image = _blend(image, mix(p.near, p.light, 0.25), inside)
-    image = _blend(image, p.accent, inside * bands * 0.7)
+    bands = 0.5 + 0.5 * np.sin(down * random.uniform(6, 16) + across * random.uniform(-1, 1) + clouds(random, 3) * 3)
+    image = blend(image, mix(p.near, p.light, 0.25), inside)
+    image = blend(image, p.accent, inside * bands * 0.7)
     shade = np.clip(0.5 + (across * 0.8 + down * 0.6), 0, 1)
-    image = _blend(image, p.dark, inside * shade * 0.9)
+    image = blend(image, p.dark, inside * shade * 0.9)
     if random.random() < 0.7:
         ring = Image.new("L", (W, H))
         pen = ImageDraw.Draw(ring)
@@ -209,10 +112,10 @@ def _planet(random: Random, p: Palette) -> Image.Image:
         pen.rectangle((0, 0, W, 0))
         ring = ring.rotate(random.uniform(-28, 28), center=(x, y), resample=Image.Resampling.BICUBIC)
         behind = np.asarray(ring) / 255 * np.where((inside > 0.5) & (down < 0), 0, 1)
-        image = _blend(image, p.light, behind)
-    image = _glow(image, (x - radius * 0.6, y - radius * 0.5), radius * 1.6, p.light, 0.35)
+        image = blend(image, p.light, behind)
+    image = glow(image, (x - radius * 0.6, y - radius * 0.5), radius * 1.6, p.light, 0.35)
     ship = (random.uniform(0.2, 0.8) * W, H * random.uniform(0.68, 0.76))
-    image = _glow(image, ship, 90, p.accent, 0.9)
+    image = glow(image, ship, 90, p.accent, 0.9)
     draw = ImageDraw.Draw(image)
     draw.polygon(
         [(ship[0], ship[1] - 34), (ship[0] - 17, ship[1] + 16), (ship[0], ship[1] + 6), (ship[0] + 17, ship[1] + 16)],
@@ -222,8 +125,8 @@ def _planet(random: Random, p: Palette) -> Image.Image:
 
 
 def _forest(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([mix(p.far, p.dark, 0.3), p.near, mix(p.near, p.light, 0.7), p.near])
-    image = _glow(image, (W / 2, H * 0.45), W * 0.8, p.light, 0.6)
+    image = gradient([mix(p.far, p.dark, 0.3), p.near, mix(p.near, p.light, 0.7), p.near])
+    image = glow(image, (W / 2, H * 0.45), W * 0.8, p.light, 0.6)
     for layer in range(4):
         draw = ImageDraw.Draw(image)
         colour = mix(p.near, p.dark, 0.3 + 0.23 * layer)
@@ -239,7 +142,7 @@ def _forest(random: Random, p: Palette) -> Image.Image:
                 draw.line((base, y, base + reach, y - abs(reach) * 0.5), fill=colour, width=int(3 + 2 * layer))
         draw.polygon(_ridge(random, H * (0.86 + 0.04 * layer), 26, 0.5), fill=colour)
         if layer < 3:
-            image = _blend(
+            image = blend(
                 image, mix(p.near, p.light, 0.5), np.clip(np.linspace(-0.5, 0.38, H), 0, 1)[:, None] * np.ones((1, W))
             )
     draw = ImageDraw.Draw(image)
@@ -251,9 +154,9 @@ def _forest(random: Random, p: Palette) -> Image.Image:
 
 
 def _sea(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.far, mix(p.far, p.near, 0.5), mix(p.near, p.light, 0.55)])
+    image = gradient([p.far, mix(p.far, p.near, 0.5), mix(p.near, p.light, 0.55)])
     sun = (random.uniform(0.3, 0.7) * W, H * 0.34)
-    image = _glow(image, sun, W * 0.8, p.light, 0.55)
+    image = glow(image, sun, W * 0.8, p.light, 0.55)
     draw = ImageDraw.Draw(image)
     _disc(draw, *sun, random.uniform(70, 120), p.accent)
     if random.random() < 0.5:
@@ -267,7 +170,7 @@ def _sea(random: Random, p: Palette) -> Image.Image:
         )
     else:
         x, top = random.uniform(0.15, 0.85) * W, H * 0.3
-        image = _glow(image, (x, top), W, p.light, 0.5)
+        image = glow(image, (x, top), W, p.light, 0.5)
         draw = ImageDraw.Draw(image)
         draw.polygon([(x - 20, top + 14), (x + 20, top + 14), (x + 36, H * 0.6), (x - 36, H * 0.6)], fill=p.light)
         for band in range(3):
@@ -296,11 +199,11 @@ def _sea(random: Random, p: Palette) -> Image.Image:
 
 
 def _grid(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.dark, p.far, p.near])
+    image = gradient([p.dark, p.far, p.near])
     draw = ImageDraw.Draw(image)
     _stars(draw, random, 110, p.light, 0.5)
     horizon, x = H * 0.58, W / 2 + random.uniform(-60, 60)
-    image = _glow(image, (x, horizon - 120), W * 0.85, p.accent, 0.55)
+    image = glow(image, (x, horizon - 120), W * 0.85, p.accent, 0.55)
     radius = random.uniform(150, 210)
     sun = Image.new("L", (W, H))
     pen = ImageDraw.Draw(sun)
@@ -308,7 +211,7 @@ def _grid(random: Random, p: Palette) -> Image.Image:
     for stripe in range(8):
         y = horizon - radius * 0.55 + stripe * radius * 0.14
         pen.rectangle((0, y, W, y + 4 + stripe * 2.2), fill=0)
-    image.paste(_gradient([p.light, p.light, p.accent, p.near, p.near]), (0, 0), sun)
+    image.paste(gradient([p.light, p.light, p.accent, p.near, p.near]), (0, 0), sun)
     draw = ImageDraw.Draw(image)
     draw.polygon([*_ridge(random, horizon - 14, random.uniform(26, 70), 0.6)], fill=mix(p.dark, p.near, 0.18))
     draw.rectangle((0, horizon, W, H), fill=p.dark)
@@ -317,7 +220,7 @@ def _grid(random: Random, p: Palette) -> Image.Image:
     for step in range(12):
         y = horizon + (H - horizon) * (step / 11) ** 2.1
         draw.line((0, y, W, y), fill=mix(p.accent, p.light, 0.2), width=3)
-    return _glow(image, (W / 2, horizon), W * 0.5, p.near, 0.5)
+    return glow(image, (W / 2, horizon), W * 0.5, p.near, 0.5)
 
 
 def _tiles(random: Random, p: Palette) -> Image.Image:
@@ -351,7 +254,7 @@ def _tiles(random: Random, p: Palette) -> Image.Image:
 
 
 def _creature(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.far, mix(p.far, p.near, 0.5)])
+    image = gradient([p.far, mix(p.far, p.near, 0.5)])
     draw = ImageDraw.Draw(image)
     cells, cell = 11, 40
     half = random.random((cells, 6)) < 0.56
@@ -386,7 +289,7 @@ def _emblem(random: Random, p: Palette) -> Image.Image:
             [(x, y), *[(x + 1200 * math.cos(angle + side), y + 1200 * math.sin(angle + side)) for side in (0, width)]],
             fill=mix(p.far, p.near, 0.45),
         )
-    image = _glow(image, (x, y), W * 0.75, p.light, 0.45)
+    image = glow(image, (x, y), W * 0.75, p.light, 0.45)
     draw = ImageDraw.Draw(image)
     kind = random.integers(4)
     shield = [(x - 150, y - 170), (x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220), (x - 140, y + 60)]
@@ -431,11 +334,11 @@ def _emblem(random: Random, p: Palette) -> Image.Image:
 
 
 def _blocks(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([mix(p.far, p.light, 0.35), mix(p.near, p.light, 0.25)])
+    image = gradient([mix(p.far, p.light, 0.35), mix(p.near, p.light, 0.25)])
     draw = ImageDraw.Draw(image)
     side = int(random.choice([50, 62, 76]))
     rise = side / 2
-    heights = (_clouds(random, 3)[:: H // 14, :: W // 14][:14, :14] ** 1.6 * 7).astype(int)
+    heights = (clouds(random, 3)[:: H // 14, :: W // 14][:14, :14] ** 1.6 * 7).astype(int)
     for row in range(14):
         for column in range(14):
             x = W / 2 + (column - row) * side
@@ -499,7 +402,7 @@ def _hexes(random: Random, p: Palette) -> Image.Image:
     image = Image.new("RGB", (W, H), p.dark)
     draw = ImageDraw.Draw(image)
     size = float(random.choice([34, 42, 52]))
-    terrain = _clouds(random, 4)
+    terrain = clouds(random, 4)
     for row in range(int(H / size / 1.5) + 2):
         for column in range(int(W / size / 1.73) + 2):
             x, y = (column + row % 2 / 2) * size * 1.732, row * size * 1.5
@@ -520,9 +423,9 @@ def _hexes(random: Random, p: Palette) -> Image.Image:
 
 
 def _eye(random: Random, p: Palette) -> Image.Image:
-    image = _blend(_gradient([p.dark, mix(p.dark, p.far, 0.5), p.dark]), p.near, _clouds(random) ** 4 * 0.6)
+    image = blend(gradient([p.dark, mix(p.dark, p.far, 0.5), p.dark]), p.near, clouds(random) ** 4 * 0.6)
     x, y, radius = W / 2, H * 0.42, random.uniform(150, 190)
-    image = _glow(image, (x, y), radius * 2.4, p.accent, 0.6)
+    image = glow(image, (x, y), radius * 2.4, p.accent, 0.6)
     draw = ImageDraw.Draw(image)
     lids = [
         (x + t * radius * 1.65, y + s * radius * 1.02 * (1 - t * t))
@@ -560,7 +463,7 @@ def _eye(random: Random, p: Palette) -> Image.Image:
 
 
 def _circuit(random: Random, p: Palette) -> Image.Image:
-    image = _glow(_gradient([p.dark, mix(p.dark, p.far, 0.7)]), (W / 2, H * 0.4), W * 0.8, p.near, 0.4)
+    image = glow(gradient([p.dark, mix(p.dark, p.far, 0.7)]), (W / 2, H * 0.4), W * 0.8, p.near, 0.4)
     draw = ImageDraw.Draw(image)
     for _ in range(70):
         x, y = float(random.integers(0, 25) * 25), float(random.integers(0, 37) * 25)
@@ -581,10 +484,10 @@ def _circuit(random: Random, p: Palette) -> Image.Image:
 
 
 def _castle(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.far, p.near, mix(p.near, p.light, 0.5)])
-    image = _blend(image, p.light, _clouds(random) ** 3 * 0.5)
+    image = gradient([p.far, p.near, mix(p.near, p.light, 0.5)])
+    image = blend(image, p.light, clouds(random) ** 3 * 0.5)
     moon = (random.uniform(0.3, 0.7) * W, H * 0.3)
-    image = _glow(image, moon, W * 0.7, p.light, 0.5)
+    image = glow(image, moon, W * 0.7, p.light, 0.5)
     draw = ImageDraw.Draw(image)
     _disc(draw, *moon, random.uniform(90, 150), mix(p.light, p.accent, 0.15))
     draw.polygon(_ridge(random, H * 0.66, 50, 0.5), fill=mix(p.near, p.dark, 0.5))
@@ -611,7 +514,7 @@ def _castle(random: Random, p: Palette) -> Image.Image:
 
 
 def _garden(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([mix(p.far, p.light, 0.3), mix(p.light, p.far, 0.2)])
+    image = gradient([mix(p.far, p.light, 0.3), mix(p.light, p.far, 0.2)])
     draw = ImageDraw.Draw(image)
     _disc(draw, random.uniform(0.15, 0.85) * W, H * 0.16, 62, p.accent)
     for _ in range(4):
@@ -643,9 +546,9 @@ def _garden(random: Random, p: Palette) -> Image.Image:
 
 
 def _dunes(random: Random, p: Palette) -> Image.Image:
-    image = _gradient([p.far, mix(p.far, p.light, 0.5), p.light])
+    image = gradient([p.far, mix(p.far, p.light, 0.5), p.light])
     sun = (random.uniform(0.2, 0.8) * W, H * 0.25)
-    image = _glow(image, sun, W * 0.6, p.light, 0.6)
+    image = glow(image, sun, W * 0.6, p.light, 0.6)
     draw = ImageDraw.Draw(image)
     _disc(draw, *sun, 58, p.accent)
     for _ in range(int(random.integers(1, 4))):
@@ -688,107 +591,5 @@ SCENES: dict[str, Scene] = {
     "dunes": _dunes,
 }
 
-_ROOM_ABOVE = frozenset({"mountains", "city", "forest", "sea", "garden", "dunes", "tiles", "blocks", "hexes"})
-
-# -- lettering ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lettering:
-    """How a title is set. `narrow` scales the width of the letters, `outline` is in pixels of the drawing."""
-
-    package: str
-    file: str
-    narrow: float = 1.0
-    spacing: float = 0.0
-    outline: int = 0
-    capitals: bool = True
-
-
-LETTERINGS: tuple[Lettering, ...] = (
-    Lettering("font_manrope", "Manrope-ExtraBold.ttf", spacing=0.04),
-    Lettering("font_manrope", "Manrope-ExtraBold.ttf", narrow=0.62),
-    Lettering("font_caladea", "Caladea-Bold.ttf", spacing=0.06),
-    Lettering("font_caladea", "Caladea-BoldItalic.ttf", capitals=False),
-    Lettering("font_fredoka_one", "FredokaOne-Regular.ttf", outline=9, capitals=False),
-    Lettering("font_fredoka_one", "FredokaOne-Regular.ttf", outline=7, narrow=0.8),
-    Lettering("font_amatic_sc", "AmaticSC-Bold.ttf", spacing=0.02),
-    Lettering("font_manrope", "Manrope-Light.ttf", spacing=0.16),
-)
-
-
-def _font(lettering: Lettering, size: int) -> ImageFont.FreeTypeFont:
-    try:
-        package = import_module(lettering.package)
-    except ImportError:
-        name = lettering.package.replace("_", "-")
-        raise ModelUnavailable(f"{name} is not installed; pip install -r requirements-embed.txt") from None
-    path = Path(str(package.__file__)).parent / "files" / lettering.file
-    # The basic layout does not depend on whether the machine has libraqm.
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _line_mask(text: str, lettering: Lettering) -> Image.Image:
-    """One line of text in letters of 120 pixels, white on black and cut to its ink."""
-    font = _font(lettering, 120)
-    widths = [font.getlength(character) + lettering.spacing * 120 for character in text]
-    mask = Image.new("L", (int(sum(widths)) + 120, 240))
-    draw = ImageDraw.Draw(mask)
-    x = 60.0
-    for character, width in zip(text, widths, strict=True):
-        draw.text((x, 40), character, font=font, fill=255)
-        x += width
-    if lettering.narrow != 1:
-        mask = mask.resize((int(mask.width * lettering.narrow), mask.height), Image.Resampling.LANCZOS)
-    return mask.crop(mask.getbbox())
-
-
-def _set_title(image: Image.Image, lines: list[str], lettering: Lettering, palette: Palette, top: bool) -> Image.Image:
-    """Set the lines in the upper or lower part of the banner, each as large as its width allows."""
-    room, tallest, gap, margin = W * 0.84, H * 0.15, 16, 40
-    inks = [_line_mask(line.upper() if lettering.capitals else line, lettering) for line in lines]
-    scales = [min(room / ink.width, tallest / ink.height) for ink in inks]
-    total = sum(ink.height * scale + gap for ink, scale in zip(inks, scales, strict=True))
-    y = H * 0.055 if top else H * 0.945 - total
-    image = _shade_behind(image, palette.dark, y - 60, y + total + 40)
-    for ink, scale in zip(inks, scales, strict=True):
-        width, height = round(ink.width * scale), round(ink.height * scale)
-        x = (W - width) // 2
-        letters = Image.new("L", (width + 2 * margin, height + 2 * margin))
-        letters.paste(ink.resize((width, height), Image.Resampling.LANCZOS), (margin, margin))
-        outline = letters.filter(ImageFilter.MaxFilter(2 * (lettering.outline or 2) + 1))
-        shadow = ImageChops.offset(outline.filter(ImageFilter.GaussianBlur(9)), 0, 7)
-        corner = (x - margin, round(y) - margin)
-        image.paste(palette.dark, corner, shadow)
-        image.paste(palette.dark, corner, outline if lettering.outline else shadow)
-        image.paste(_gradient_of(*letters.size, palette), corner, letters)
-        y += height + gap
-    return image
-
-
-def _gradient_of(width: int, height: int, palette: Palette) -> Image.Image:
-    """The letters' colour: light above, a breath of the accent below."""
-    return _gradient([palette.light, palette.light, mix(palette.light, palette.accent, 0.55)]).resize((width, height))
-
-
-def _shade_behind(image: Image.Image, colour: Colour, start: float, end: float) -> Image.Image:
-    """Darken the rows of the title a little, so that it can be read on any scene."""
-    rows = np.arange(H)
-    middle, half = (start + end) / 2, (end - start) / 2
-    strength = 0.72 * np.clip(1.25 - np.abs(rows - middle) / half, 0, 1)
-    return _blend(image, colour, np.repeat(strength[:, None], W, axis=1))
-
-
-def draw_banner(
-    scene: str, palette: Palette, lettering: Lettering, title: list[str], top: bool, seed: int
-) -> Image.Image:
-    """One banner, RGB `WIDTH` x `HEIGHT`; the same arguments give the same pixels.
-
-    `title` is set line by line, in the upper part with `top` (where the scene leaves room there), else in the lower.
-    """
-    random = np.random.default_rng(seed)
-    image = SCENES[scene](random, palette)
-    image = _set_title(image, title, lettering, palette, top and scene in _ROOM_ABOVE)
-    small = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-    grain = random.normal(0, 4, (HEIGHT, WIDTH, 1))  # flat colours look drawn by a machine; a little grain helps
-    return Image.fromarray(np.clip(np.asarray(small) + grain, 0, 255).astype(np.uint8))
+# Where the upper part has no subject that a title would cover.
+ROOM_ABOVE = frozenset({"mountains", "city", "forest", "sea", "garden", "dunes", "tiles", "blocks", "hexes"})
