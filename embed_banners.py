@@ -5,6 +5,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,26 +18,32 @@ from banners.errors import BadInput, SteamClipError
 from banners.images import FITS
 from banners.records import BannersFolder, Game, read_banners_folder
 from banners.views import VIEWS, View
+from console import Parser, say, use_any_encoding, whole_number
 
+PROGRAM = "embed_banners.py"
 LIBRARIES = ("torch", "transformers", "numpy", "Pillow", "faiss-cpu")
 NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
 
 
 def main(arguments: list[str] | None = None) -> int:
+    use_any_encoding()
     options = _parse(arguments)
     try:
         return _embed(options)
     except SteamClipError as error:
-        _say(f"error: {error}")
+        say(PROGRAM, f"error: {error}")
+        return 2
+    except MemoryError:
+        say(PROGRAM, "error: not enough memory; use a smaller --batch-size")
         return 2
     except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+        say(PROGRAM, "interrupted; nothing was written")
         return 130
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="embed_banners.py",
+    parser = Parser(
+        prog=PROGRAM,
         description=__doc__,
         epilog="Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views plain,mirror",
     )
@@ -62,7 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--neighbours",
-        type=_positive,
+        type=whole_number(100_000),
         default=100,
         metavar="K",
         help="neighbours per game (default: %(default)s)",
@@ -74,21 +82,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         default="auto",
         help="auto: float16 on CUDA, float32 on a CPU",
     )
-    parser.add_argument("--batch-size", type=_positive, default=32, metavar="B", help="default: %(default)s")
+    parser.add_argument("--batch-size", type=whole_number(4096), default=32, metavar="B", help="default: %(default)s")
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=whole_number(256),
         default=os.cpu_count() or 1,
         metavar="W",
         help="decoding threads (default: all cores)",
     )
     return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
-    return int(text)
 
 
 def _views(text: str) -> tuple[View, ...]:
@@ -106,21 +108,21 @@ def _embed(options: argparse.Namespace) -> int:
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     encoder = encoders.open_encoder(options.encoder, options.fit, options.device, options.precision)
-    _say(f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
+    say(PROGRAM, f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
     with tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar:
         embedded = embedding.embed(
             folder.banners, encoder, options.views, options.batch_size, options.workers, bar.update
         )
     for skipped in embedded.skipped:
-        _say(f"skipped {skipped.banner.path.name}: {skipped.reason}")
+        say(PROGRAM, f"skipped {skipped.banner.path.name}: {skipped.reason}")
     for name, reason in folder.misnamed:
-        _say(f"skipped {name}: {reason}")
+        say(PROGRAM, f"skipped {name}: {reason}")
     unusable = len(embedded.skipped) + len(folder.misnamed)
     if not len(embedded.appids):
-        _say("error: not one banner could be embedded; nothing was written")
+        say(PROGRAM, "error: not one banner could be embedded; nothing was written")
         return 1
     plain = embedded.embeddings["plain"]
-    _say(f"finding {min(options.neighbours, len(plain) - 1)} neighbours of {len(plain)} games")
+    say(PROGRAM, f"finding {min(options.neighbours, len(plain) - 1)} neighbours of {len(plain)} games")
     found = {
         view: neighbours.nearest(plain, options.neighbours, queries) for view, queries in embedded.embeddings.items()
     }
@@ -143,7 +145,6 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
     """What the manifest tells about how the catalogue was made."""
     width, height = embedded.size or (0, 0)
     sources = {str(game.known.get("source", "")) for game in folder.games.values()}
-    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
     return {
         "encoder": {
             "id": encoder.id,
@@ -156,11 +157,15 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         "fit": encoder.preprocessing.fit,
         "random_similarity": uniqueness.random_similarity(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
-        "libraries": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in LIBRARIES if name in installed},
-        },
+        "libraries": {"python": platform.python_version(), **dict(_versions())},
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """Versions of the libraries that the numbers depend on, those that are installed."""
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 def _warn(folder: BannersFolder) -> None:
@@ -171,11 +176,7 @@ def _warn(folder: BannersFolder) -> None:
         if appids:
             named = ", ".join(map(str, appids[:NAMED_AT_MOST]))
             more = f" and {len(appids) - NAMED_AT_MOST} more" if len(appids) > NAMED_AT_MOST else ""
-            _say(f"warning: {len(appids)} {what}: {named}{more}")
-
-
-def _say(text: str) -> None:
-    tqdm.write(f"embed_banners.py: {text}", file=sys.stderr)
+            say(PROGRAM, f"warning: {len(appids)} {what}: {named}{more}")
 
 
 if __name__ == "__main__":

@@ -2,26 +2,37 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 # NumPy's BLAS would start a thread per core in every worker; the pages multiply nothing.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-_port = os.environ.get("PORT", "8000")
+
+def _number(name: str, default: int, least: int, most: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if text.isascii() and text.isdigit() and least <= int(text) <= most:
+        return int(text)
+    sys.stderr.write(f"steam-clip: cannot start: {name} is {text[:20]!r}, not a whole number from {least} to {most}\n")
+    sys.exit(1)
+
+
+_port = _number("PORT", 8000, 0, 65535)
 # Newer platforms route over IPv6; the dual-stack address answers both.
 _host = os.environ.get("HOST") or ("[::]" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104
 
 bind = f"{_host}:{_port}"
 wsgi_app = "webapp.wsgi:app"
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = _number("WEB_CONCURRENCY", 2, 1, 64)
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "4"))
+threads = _number("WEB_THREADS", 4, 1, 256)
 preload_app = True  # the catalogue is read once and its memory shared
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a disk may stall the heartbeat
 keepalive = 95  # longer than the 90 s for which a router keeps its connections
 max_requests = 20_000
 max_requests_jitter = 2_000
 graceful_timeout = 20
+forwarded_allow_ips = ""  # whom to believe about the client is PROXY_HOPS' business
 limit_request_line = 8190
 limit_request_fields = 60
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write

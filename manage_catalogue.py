@@ -7,10 +7,14 @@ from pathlib import Path
 
 from banners import catalogue, duplicates, legacy
 from banners.errors import BadCatalogue, BadInput, SteamClipError
+from console import Parser, printable, say, use_any_encoding
+
+PROGRAM = "manage_catalogue.py"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="manage_catalogue.py", description=__doc__)
+    use_any_encoding()
+    parser = Parser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, action, text in (
         ("verify", _verify, "check every file, hash and number; exit 1 when something is wrong"),
@@ -28,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.action(options)
     except BadCatalogue as error:
-        print(f"manage_catalogue.py: {error}", file=sys.stderr)
+        say(PROGRAM, f"error: {error}")
         return 1
     except SteamClipError as error:
-        print(f"manage_catalogue.py: {error}", file=sys.stderr)
+        say(PROGRAM, f"error: {error}")
         return 2
     return 0
 
@@ -44,28 +48,24 @@ def _verify(options: argparse.Namespace) -> None:
 def _info(options: argparse.Namespace) -> None:
     found = catalogue.open_catalogue(options.catalogue)
     manifest = found.manifest
-    encoder = manifest.get("encoder", {})
     groups = [] if found.duplicates is None else duplicates.members(found.duplicates)
     rows: list[tuple[str, object]] = [
         ("games", len(found)),
         ("without a name", sum(not game.name for game in found.games)),
         ("neighbours each", found.k),
         ("views", ", ".join(found.views)),
-        ("encoder", encoder.get("id", "unknown")),
-        ("revision", encoder.get("revision", "unknown")),
-        ("fit", manifest.get("fit", "unknown")),
-        (
-            "embeddings",
-            f"{manifest['dtype']} ({manifest['n']}, {manifest['d']})" if manifest["d"] else "none",
-        ),
+        ("encoder", manifest.encoder),
+        ("revision", manifest.revision),
+        ("fit", manifest.fit),
+        ("embeddings", f"float32 ({manifest.n}, {manifest.d})" if manifest.d else "none"),
         ("similarities", "yes" if found.views["plain"].similarities is not None else "none"),
         ("identical banners", f"{sum(map(len, groups))} in {len(groups)} groups"),
-        ("images", manifest.get("images", {}).get("source", "unknown")),
-        ("created", manifest["created"]),
-        ("size", f"{sum(file['size'] for file in manifest['files'].values()) / 1e6:.1f} MB"),
+        ("images", manifest.source or "a local folder"),
+        ("created", manifest.created),
+        ("size", f"{sum(size for size, _ in manifest.files.values()) / 1e6:.1f} MB"),
     ]
     for label, value in rows:
-        print(f"{label:<18} {value}")
+        print(f"{label:<18} {printable(str(value))}")
 
 
 def _import_matches(options: argparse.Namespace) -> None:

@@ -17,7 +17,15 @@ from banners.records import Banner
 from banners.views import TRANSFORMS, View
 
 Size = tuple[int, int]  # width, height
-Decoded = tuple[npt.NDArray[np.uint8], Size]  # the encoder's input, and the size of the image it was made from
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`pixels`: the encoder's input, uint8 (H, W, 3). `size` and `digest` are of the whole image it was made from."""
+
+    pixels: npt.NDArray[np.uint8]
+    size: Size
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Embedded:
     """The embeddings of a folder.
 
     `appids`: uint32 (n,), strictly increasing. `embeddings`: for each view float32 (n, d), rows L2-normalised and
-    in the order of `appids`. `digests`: n digests of the pixels that the encoder saw; equal ones mean identical
+    in the order of `appids`. `digests`: n digests of the decoded images; equal ones mean identical
     banners. `size`: the most frequent size of the images.
     """
 
@@ -71,14 +79,14 @@ def embed(
             else:
                 usable.append((banner, result))
         if usable:
-            pixels = np.stack([image for _, (image, _) in usable])  # (B, H, W, 3)
+            pixels = np.stack([image.pixels for _, image in usable])  # (B, H, W, 3)
             by_view = {view: encoder.embed(np.ascontiguousarray(TRANSFORMS[view](pixels))) for view in views}
             finite = np.logical_and.reduce([np.isfinite(e).all(axis=1) for e in by_view.values()])
-            for (banner, (image, size)), is_finite in zip(usable, finite, strict=True):
+            for (banner, image), is_finite in zip(usable, finite, strict=True):
                 if is_finite:
-                    sizes[size] += 1
+                    sizes[image.size] += 1
                     appids.append(banner.appid)
-                    digests.append(blake2b(image.tobytes(), digest_size=16).digest())
+                    digests.append(image.digest)
                 else:
                     skipped.append(Skipped(banner, "the encoder's output is not finite"))
             for view in views:
@@ -101,7 +109,8 @@ def _decode_all(
     def decoded_or_reason(banner: Banner) -> Decoded | str:
         try:
             image = decode(banner.path)
-            return preprocessing.pixels(image), image.size
+            digest = blake2b(image.tobytes(), digest_size=16, key=b"%dx%d" % image.size).digest()
+            return Decoded(preprocessing.pixels(image), image.size, digest)
         except UnusableImage as error:
             return str(error)
 

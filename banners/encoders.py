@@ -4,8 +4,6 @@ import hashlib
 import json
 import logging
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +51,17 @@ class Encoder:
     forward: Callable[["Tensor"], "Tensor"]
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """uint8 (B, H, W, 3) to float32 (B, dim), rows L2-normalised. A row that is not finite comes back as NaN."""
+        """uint8 (B, H, W, 3) to float32 (B, dim), rows L2-normalised. A row that is not finite comes back as NaN.
+
+        Raises `BadInput` when the device cannot hold the batch.
+        """
         import torch
 
         with torch.inference_mode():
-            features = self.forward(torch.from_numpy(self.preprocessing.normalise(pixels)))
+            try:
+                features = self.forward(torch.from_numpy(self.preprocessing.normalise(pixels)))
+            except torch.OutOfMemoryError:
+                raise BadInput(f"{self.device} has not the memory for {len(pixels)} images at once") from None
             features = features.float()  # normalised in float32: half precision makes false ties
             features = features / features.norm(dim=1, keepdim=True)
             embeddings: npt.NDArray[np.float32] = features.cpu().numpy()  # (B, dim)
@@ -115,11 +119,17 @@ def _import_torch() -> Any:
 def _download(hub_id: str) -> Path:
     """The local snapshot of a hub model, fetched if it is not there yet; without a network, the one fetched before."""
     try:
-        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub import constants, get_session, snapshot_download
     except ImportError as error:
         raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else _why_unreachable(constants.ENDPOINT)
+    unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else ""
+    # The hub's errors and those of its HTTP client, another one by version, share no base.
+    try:
+        if not unreachable:  # a download would retry for half a minute to find out that nobody answers
+            get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:
+        unreachable = " ".join(str(error).split())[:200] or type(error).__name__
     try:
         return Path(
             snapshot_download(
@@ -129,21 +139,9 @@ def _download(hub_id: str) -> Path:
                 local_files_only=bool(unreachable),
             )
         )
-    except Exception as error:  # the hub's errors and those of its HTTP client, another one by version, share no base
+    except Exception as error:
         reason = unreachable or " ".join(str(error).split())[:200]
         raise Unavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
-
-
-def _why_unreachable(endpoint: str) -> str:
-    """Why nobody answers at `endpoint`, "" if somebody does. A download would retry for half a minute to find out."""
-    try:
-        urllib.request.urlopen(endpoint, timeout=10).close()  # noqa: S310  the hub's address, set by the user or the hub
-    except urllib.error.HTTPError as error:
-        error.close()  # an answer, if not a kind one
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return " ".join(str(reason).split())[:200]
-    return ""
 
 
 def _sha256_of_model(folder: Path) -> str:
@@ -182,7 +180,6 @@ def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, pr
     preprocessing = Preprocessing.from_config(_read_json(folder / "preprocessor_config.json"), fit)
     torch = _import_torch()
     try:
-        import safetensors
         import transformers
     except ImportError as error:
         raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
@@ -204,7 +201,7 @@ def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, pr
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+    except Exception as error:  # a malformed configuration raises whatever it trips over first
         raise BadInput(f"cannot load {name}: {' '.join(str(error).split())[:300]}") from None
     if report["missing_keys"]:
         # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.

@@ -1,5 +1,6 @@
 """Image files to pixels: one decoding and one preprocessing for the batch and for pictures sent by strangers."""
 
+import math
 import struct
 import warnings
 import zlib
@@ -22,6 +23,7 @@ MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, 
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
 # filter is set once because `warnings.catch_warnings` is not safe in the threads that decode.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of odd metadata, without a file's name
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 # What Pillow's decoders raise on malformed input, by reading them: there is no common base class.
@@ -65,7 +67,7 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
             if frames > 1:
                 raise UnusableImage(f"animated: {frames} frames")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except UnidentifiedImageError:
         raise UnusableImage("not a JPEG, PNG or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -73,6 +75,13 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
     except _DECODER_ERRORS as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DECODER_ERRORS:  # metadata that cannot be read turn nothing; the pixels are whole
+        return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -112,14 +121,22 @@ class Preprocessing:
         """
         try:
             height, width, shortest_edge = _sizes_of(config)
+            mean, std = _triple(config["image_mean"]), _triple(config["image_std"])
+            if not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+                raise ValueError("image_mean and image_std must be finite, image_std above 0")
+            # These would change the numbers behind the encoder's back; no CLIP has them otherwise.
+            if not (config.get("do_rescale", True) and config.get("do_normalize", True)):
+                raise ValueError("do_rescale and do_normalize must be true")
+            if not math.isclose(config.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6):
+                raise ValueError("rescale_factor must be 1/255")
             return cls(
                 height=height,
                 width=width,
                 shortest_edge=shortest_edge,
                 fit=fit,
-                resample=int(config.get("resample", Image.Resampling.BICUBIC)),
-                mean=_triple(config["image_mean"]),
-                std=_triple(config["image_std"]),
+                resample=Image.Resampling(config.get("resample", Image.Resampling.BICUBIC)).value,
+                mean=mean,
+                std=std,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"preprocessor_config.json cannot be used: {error!r}") from None
@@ -140,7 +157,7 @@ class Preprocessing:
     def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 (B, H, W, 3) to the encoder's float32 (B, 3, H, W)."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        scaled = (pixels * (1 / (255 * std)) - mean / std).astype(np.float32)  # (B, H, W, 3)
+        scaled = (pixels * (1 / (255 * std)) - mean / std).astype(np.float32, copy=False)  # (B, H, W, 3)
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def to_json(self) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue import Neighbours
+from banners.arrays import map_array
 from banners.duplicates import group_pairs
 from banners.errors import BadInput
-from banners.records import Game
+from banners.neighbours import Neighbours
+from banners.records import Game, valid_unicode
 from banners.views import View
 
 _STEMS = ("matches_faiss", "matches")
@@ -37,7 +38,7 @@ def read_export(folder: Path) -> Export:
     Raises `BadInput` when a file is missing, malformed or inconsistent.
     """
     appids = _load(folder / "app_ids.npy")
-    if appids.ndim != 1 or not len(appids) or not np.issubdtype(appids.dtype, np.integer):
+    if appids.ndim != 1 or not len(appids):
         raise BadInput(f"{folder / 'app_ids.npy'} is not a list of appids")
     if appids[0] < 1 or appids[-1] >= 2**32 or not (appids[1:] > appids[:-1]).all():
         raise BadInput(f"{folder / 'app_ids.npy'} is not strictly increasing within 1..2^32-1")
@@ -84,15 +85,15 @@ def _find(folder: Path, letters: str) -> Path | None:
 
 
 def _load(path: Path) -> npt.NDArray[Any]:
+    """An array of whole numbers."""
     try:
-        array = np.load(path, allow_pickle=False)
+        array = map_array(path)
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(f"{path} is not a readable array: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise BadInput(f"{path} is an archive, not an array")
+    if array.dtype.kind not in "iu":
+        raise BadInput(f"{path} is {array.dtype}, not whole numbers")
     return array
 
 
@@ -101,17 +102,17 @@ def _load_names(path: Path, n: int) -> list[str]:
         names = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is not readable: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not readable: {str(error)[:200]}") from None
     if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
         raise BadInput(f"{path} is not a list of {n} names")
-    return names
+    return [valid_unicode(name) for name in names]
 
 
 def _load_matches(path: Path, n: int) -> npt.NDArray[np.integer]:
     matches = _load(path)
-    if matches.ndim != 2 or len(matches) != n or not np.issubdtype(matches.dtype, np.integer):
-        raise BadInput(f"{path} is {matches.dtype} {matches.shape}, not whole numbers of shape ({n}, m)")
+    if matches.ndim != 2 or len(matches) != n:
+        raise BadInput(f"{path} has the shape {matches.shape}, not ({n}, m)")
     if matches.shape[1] < 2:
         raise BadInput(f"{path} has {matches.shape[1]} matches a game, at least 2 are needed")
     if matches.min() < 0 or matches.max() >= n:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
 from banners.errors import BadInput
 from banners.records import Game, parse_appid
 
 MAX_QUERY = 200  # characters; the longest name on the store has 137
+MAX_WORDS = 16  # of a query are looked up; the work for a query is bounded
 
 _ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10"}
 _MARKS = re.compile(r"[™®©℠]")
@@ -25,8 +27,8 @@ _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_])+")
 _ARTICLES = frozenset({"the", "a", "an"})
 
-_FUZZY_CANDIDATES = 100
-_FUZZY_CUTOFF = 72  # of 100: one typo in a word of five letters scores 80
+_FUZZY_CANDIDATES = 200
+_FUZZY_CUTOFF = 0.7  # one typo in a word of five letters scores 0.8
 
 
 def fold(text: str) -> list[str]:
@@ -62,8 +64,8 @@ class NameIndex:
         self._first_word = np.fromiter((self._words.key_number(word) for word in first), np.int32, len(words))
         self._trigrams = _Postings(_trigrams(title) for title in self._folded)
         popularity = np.array([game.popularity for game in games])
-        length = np.array([len(title) for title in self._folded])
-        order = np.lexsort((length, -popularity))
+        self._length = np.array([len(title) for title in self._folded], np.float32)
+        order = np.lexsort((self._length, -popularity))
         self._rank = np.empty(len(games), np.int32)  # by popularity, then the shorter name
         self._rank[order] = np.arange(len(games), dtype=np.int32)
 
@@ -74,7 +76,7 @@ class NameIndex:
         if len(query) > MAX_QUERY or not (words or query.strip()):
             return Found([], 0, approximate=False)
         rows = self._by_appid(query) + sorted(self._row_of_title.get(" ".join(words), ()), key=self._rank.__getitem__)
-        rows += self._by_words(words)
+        rows += self._by_words(list(dict.fromkeys(words))[:MAX_WORDS])
         rows = list(dict.fromkeys(rows))
         if rows:
             return Found(rows[offset : offset + limit], len(rows), approximate=False)
@@ -91,10 +93,12 @@ class NameIndex:
         if not words:
             return []
         matching = np.ones(len(self._folded), bool)
-        for word in words:
+        for word in sorted(words, key=len, reverse=True):  # long words are rare: what is nowhere is soon known
             has_word = np.zeros(len(self._folded), bool)
             has_word[self._words.with_prefix(word)] = True
             matching &= has_word
+            if not matching.any():
+                return []
         rows = np.flatnonzero(matching)
         low, high = self._words.prefix_range(words[0])
         begins = (self._first_word[rows] >= low) & (self._first_word[rows] < high)
@@ -104,13 +108,15 @@ class NameIndex:
     def _by_resemblance(self, folded: str) -> list[int]:
         if not folded:
             return []
-        shared = np.zeros(len(self._folded), np.int16)
-        for trigram in _trigrams(folded):
+        trigrams = _trigrams(folded)
+        shared = np.zeros(len(self._folded), np.float32)
+        for trigram in trigrams:
             shared[self._trigrams.of(trigram)] += 1
+        likeness = shared / (len(trigrams) + self._length)  # Dice's coefficient, but for a factor
         count = min(_FUZZY_CANDIDATES, len(shared))
-        candidates = np.argpartition(-shared, count - 1)[:count]
+        candidates = np.argpartition(-likeness, count - 1)[:count]
         scored = [
-            (fuzz.WRatio(folded, self._folded[row]), -int(self._rank[row]), row)
+            (_resemblance(folded, self._folded[row]), -int(self._rank[row]), row)
             for row in candidates[shared[candidates] > 0].tolist()
         ]
         return [row for score, _, row in sorted(scored, reverse=True) if score >= _FUZZY_CUTOFF]
@@ -145,6 +151,16 @@ class _Postings:
     def with_prefix(self, prefix: str) -> npt.NDArray[np.int32]:
         low, high = self.prefix_range(prefix)
         return self._rows[self._starts[low] : self._starts[high]]
+
+
+def _resemblance(query: str, title: str) -> float:
+    """How alike two folded names are, 0..1: edits of letters and swaps of neighbouring ones, against the whole title or
+    its beginning; or, discounted, whatever order and part of the words."""
+    return max(
+        OSA.normalized_similarity(query, title),
+        0.97 * OSA.normalized_similarity(query, title[: len(query)]),
+        0.8 * fuzz.WRatio(query, title) / 100,
+    )
 
 
 def _trigrams(folded: str) -> set[str]:

@@ -12,16 +12,17 @@ _TIE = 1e-6  # float32 noise of a product of two unit vectors, whatever library 
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """`rows`: int32 (n, k), best first, never the row itself. `similarities`: float32 (n, k), cosines in [-1, 1]."""
+class Neighbours:
+    """`rows`: int32 (n, k), best first, never the row itself. `similarities`: float32 (n, k), cosines in [-1, 1],
+    descending; None where they are not known, as in an imported catalogue."""
 
     rows: npt.NDArray[np.int32]
-    similarities: npt.NDArray[np.float32]
+    similarities: npt.NDArray[np.float32] | None
 
 
 def nearest(
     embeddings: npt.NDArray[np.float32], k: int = 100, queries: npt.NDArray[np.float32] | None = None
-) -> Nearest:
+) -> Neighbours:
     """The k nearest rows of `embeddings` (float32 (n, d), L2-normalised) to each row of `queries`.
 
     `queries` are other views of the same n rows; by default the rows themselves. Row i never has itself among its
@@ -31,7 +32,7 @@ def nearest(
     n = len(embeddings)
     k = min(k, n - 1)
     if k < 1:
-        return Nearest(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))
+        return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))
     try:
         import faiss
     except ImportError:
@@ -48,11 +49,18 @@ def nearest(
     rows = np.take_along_axis(rows, in_order, axis=1)
     similarities = np.take_along_axis(similarities, in_order, axis=1)
     rows = np.take_along_axis(rows, _ties_by_row(rows, similarities), axis=1)
-    return Nearest(np.ascontiguousarray(rows[:, :k]), np.ascontiguousarray(similarities[:, :k]))
+    return Neighbours(np.ascontiguousarray(rows[:, :k]), np.ascontiguousarray(similarities[:, :k]))
 
 
 def _ties_by_row(rows: npt.NDArray[np.int32], similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
-    """Indices that sort each run of equal similarities (descending along axis 1) by row number."""
-    new_run = similarities[:, :-1] - similarities[:, 1:] > _TIE
-    run = np.pad(np.cumsum(new_run, axis=1), ((0, 0), (1, 0))).astype(np.int64)
+    """Indices that sort each run of equal similarities (descending along axis 1) by row number.
+
+    A run ends where a similarity is lower than its first, so that small steps do not add up.
+    """
+    run = np.zeros(rows.shape, np.int64)
+    first_of_run = similarities[:, 0].copy()
+    for place in range(1, rows.shape[1]):
+        is_lower = first_of_run - similarities[:, place] > _TIE
+        first_of_run = np.where(is_lower, similarities[:, place], first_of_run)
+        run[:, place] = run[:, place - 1] + is_lower
     return np.argsort((run << 32) + rows, axis=1, kind="stable")

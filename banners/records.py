@@ -10,6 +10,7 @@ from banners.errors import BadInput
 
 MAX_APPID = 2**32 - 1
 SUFFIXES = (".jpg", ".png", ".webp")
+_OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl"})
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
 _ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|nude|milf|ecchi)\b", re.IGNORECASE)
@@ -73,14 +74,19 @@ def parse_appid(text: str) -> int:
     raise BadInput(f"{text[:40]!r} is not an appid (a whole number from 1 to {MAX_APPID})")
 
 
+def valid_unicode(text: str) -> str:
+    """`text` with "?" for halves of surrogate pairs, which JSON can carry and no file or page can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     """The banners of `folder` by appid, and the names of files that are none, each with the reason.
 
-    Raises `BadInput` when `folder` cannot be listed. Only names are looked at; hidden files, folders and
-    `games.csv` are passed over silently.
+    Raises `BadInput` when `folder` cannot be listed. Only names are looked at; `games.csv`, hidden files, folders, and
+    files that neither end like an image nor are named after an appid are passed over.
     """
     try:
-        entries = sorted(entry for entry in folder.iterdir() if entry.is_file())
+        entries = sorted(folder.iterdir())
     except NotADirectoryError:
         raise BadInput(f"{folder} is not a folder") from None
     except OSError as error:
@@ -88,8 +94,12 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     by_appid: dict[int, Banner] = {}
     misnamed: list[tuple[str, str]] = []
     for path in entries:
+        if path.name.startswith(".") or path.name == "games.csv":
+            continue
+        if path.is_dir():
+            continue
         if path.suffix.lower() not in SUFFIXES:
-            if path.suffix.lower() in (".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".avif"):
+            if path.suffix.lower() in _OTHER_IMAGES or path.stem.isdigit():
                 misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
             continue
         try:
@@ -114,6 +124,8 @@ def read_games(path: Path) -> dict[int, Game]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             header = reader.fieldnames or []
+            if len(set(header)) < len(header):
+                raise BadInput(f"{path}: line 1 names a column twice")
             missing = {"appid", "name"} - set(header)
             if missing:
                 raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
@@ -125,7 +137,7 @@ def read_games(path: Path) -> dict[int, Game]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     except csv.Error as error:
-        raise BadInput(f"{path}: line {reader.line_num} is malformed: {error}") from None
+        raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from None
     return games

@@ -76,20 +76,30 @@ function attach(form) {
     list.replaceChildren(
       ...suggestions.map((suggestion, index) => option(suggestion, index, query, counts.get(suggestion.name) > 1)),
     );
-    if (found.hidden || !suggestions.length) {
+    if (found.hidden) {
+      const all = document.createElement("li");
+      all.id = `${list.id}-${suggestions.length}`;
+      all.className = "suggestions-note";
+      all.setAttribute("role", "option");
+      all.setAttribute("aria-selected", "false");
+      all.textContent = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
+      const url = `/search?q=${encodeURIComponent(query)}`;
+      all.addEventListener("click", () => location.assign(url));
+      list.append(all);
+      suggestions = [...suggestions, { url }];
+    } else if (!suggestions.length) {
       const note = document.createElement("li");
       note.className = "suggestions-note";
       note.setAttribute("role", "presentation");
-      note.textContent = suggestions.length
-        ? `${found.hidden.toLocaleString("en")} more: press Enter to see all`
-        : "No results found";
+      note.textContent = "No results found";
       list.append(note);
     }
     list.hidden = false;
     input.setAttribute("aria-expanded", String(suggestions.length > 0));
     input.removeAttribute("aria-activedescendant");
-    status.textContent = suggestions.length
-      ? `${suggestions.length} suggestions${found.hidden ? `, ${found.hidden} results not shown` : ""}`
+    const listed = found.suggestions.length;
+    status.textContent = listed
+      ? `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`
       : "No results found";
   }
 

@@ -143,6 +143,7 @@ def test_missing_images_leave_a_placeholder_and_move_nothing(page):
     page.goto("/render/10")
     page.wait_for_load_state("networkidle")
     arts = page.locator(".art")
+    assert arts.count() == 7
     for index in range(arts.count()):
         box = arts.nth(index).bounding_box()
         assert box["height"] == pytest.approx(1.5 * box["width"], rel=0.02)

@@ -1,5 +1,7 @@
+import io
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ def test_what_is_saved_is_what_is_opened(tmp_path):
     assert np.array_equal(opened.embeddings, EMBEDDINGS)
     assert opened.view("plain").rows.tolist()[0] == [1, 3]
     assert opened.duplicates.tolist() == [0, 0, 2, 3]
-    assert (len(opened), opened.k, opened.manifest["encoder"]["id"]) == (4, 2, "test")
+    assert (len(opened), opened.k, opened.manifest.encoder) == (4, 2, "test")
 
 
 def test_rows_are_found_by_appid_and_unknown_ones_raise(tmp_path):
@@ -73,20 +75,79 @@ def test_an_invalid_catalogue_is_not_put_in_place(tmp_path):
 
 
 def test_what_a_killed_run_left_is_removed_and_a_running_one_is_not(tmp_path):
-    (tmp_path / ".c.new-999999999").mkdir()
-    (tmp_path / f".c.new-{os.getppid()}").mkdir()
+    (tmp_path / ".c.new-left").mkdir()
+    (tmp_path / ".c.new-left" / "appids.npy").touch()
+    (tmp_path / ".c.new-file").touch()
+    (tmp_path / ".c.new-busy").mkdir()
+    with catalogue._locked(tmp_path / ".c.new-busy"):
+        save(tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".c.new-busy", ".c.new-file", "c"]
+
+
+def test_without_the_system_call_for_swapping_folders_replacing_works_and_a_failure_restores(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "_exchange", lambda *_: False)
     save(tmp_path / "c")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".c.new-{os.getppid()}", "c"]
+    save(tmp_path / "c", games=[Game(game.appid, "new") for game in GAMES])
+    assert catalogue.verify(tmp_path / "c").games[0].name == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    rename = Path.rename
+
+    def fail_for_new_ones(self: Path, target: Path) -> Path:
+        if self.name.startswith(".c.new-"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_new_ones)
+    with pytest.raises(BadInput, match="Input/output error"):
+        save(tmp_path / "c")
+    assert catalogue.verify(tmp_path / "c").games[0].name == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_catalogue_that_is_replaced_while_it_is_opened_is_read_whole(tmp_path, monkeypatch):
+    save(tmp_path / "c")
+    check = catalogue._check_file
+    replaced = []
+
+    def replace_in_between(*arguments: object) -> None:
+        if not replaced:
+            replaced.append(True)
+            save(tmp_path / "c", games=[Game(game.appid, "a longer name") for game in GAMES])
+        check(*arguments)
+
+    monkeypatch.setattr(catalogue, "_check_file", replace_in_between)
+    assert catalogue.open_catalogue(tmp_path / "c").games[0].name == "a longer name"
+
+
+def test_names_that_are_no_valid_unicode_are_mended_on_either_way(tmp_path):
+    save(tmp_path / "c", games=[Game(game.appid, "half \ud800 pair") for game in GAMES])
+    assert catalogue.verify(tmp_path / "c").games[0].name == "half ? pair"
+    rewrite_file(tmp_path / "c", "games.json", json.dumps([{"name": "\udfff", "year": "\udfff"}] * 4).encode())
+    assert catalogue.verify(tmp_path / "c").games[0] == Game(10, "?", {"year": "?"})
 
 
 def test_other_peoples_folders_and_files_are_not_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").touch()
+    (tmp_path / "extension").mkdir()
+    (tmp_path / "extension" / "manifest.json").write_text('{"name": "an extension", "files": []}')
     (tmp_path / "file").touch()
-    for name in ("photos", "file"):
+    (tmp_path / "link").symlink_to(save(tmp_path / "c"))
+    (tmp_path / "c" / "notes.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("photos", "extension", "file", "link", "c", "file/c", "x" * 250, "x" * 300):
         with pytest.raises(BadInput):
             save(tmp_path / name)
-    assert (tmp_path / "photos" / "1.jpg").exists()
+        with pytest.raises(BadInput):
+            catalogue.check_target(tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a**b", "a[b]c", "up/../d", "ü", "new/deep/er"])
+def test_odd_names_of_folders_are_names(tmp_path, name):
+    catalogue.check_target(tmp_path / name)
+    save(tmp_path / name)
+    catalogue.verify((tmp_path / name).resolve())
 
 
 def test_an_empty_folder_is_filled(tmp_path):
@@ -99,12 +160,17 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def rewrite_file(folder: Path, name: str, data: bytes) -> None:
+    """Replace a file and make the manifest agree, as a careful tamperer would."""
+    (folder / name).write_bytes(data)
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    rewrite_manifest(folder, files=files | {name: {"size": len(data), "sha256": sha256(data).hexdigest()}})
+
+
 def rewrite_array(folder: Path, name: str, array: np.ndarray) -> None:
-    """Replace an array and make the manifest agree, as a careful tamperer would."""
-    np.save(folder / name, array)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name] = catalogue._measure(folder / name)
-    rewrite_manifest(folder, files=manifest["files"])
+    file = io.BytesIO()
+    np.save(file, array)
+    rewrite_file(folder, name, file.getvalue())
 
 
 def flip_last_byte(path: Path) -> None:
@@ -118,9 +184,44 @@ DAMAGES = {
     "no manifest": (lambda c: (c / "manifest.json").unlink(), r"has no manifest\.json"),
     "half a manifest": (lambda c: (c / "manifest.json").write_text('{"format": "st'), "is damaged"),
     "a manifest of something else": (lambda c: (c / "manifest.json").write_text("[]"), "not a catalogue's"),
-    "a later version": (lambda c: rewrite_manifest(c, version=99), "format version 99"),
-    "n of another type": (lambda c: rewrite_manifest(c, n="4"), "lacks n"),
-    "a path in the manifest": (lambda c: rewrite_manifest(c, files={"../x": {}}), "outside the folder"),
+    "a later version": (lambda c: rewrite_manifest(c, version=99), "format version '99'"),
+    "n of another type": (lambda c: rewrite_manifest(c, n="4"), "n is '4'"),
+    "no games": (lambda c: rewrite_manifest(c, n=0), "n is '0'"),
+    "d of another type": (lambda c: rewrite_manifest(c, d=[]), "d is"),
+    "no d": (lambda c: rewrite_manifest(c, d=None), "d is missing"),
+    "an encoder of another type": (lambda c: rewrite_manifest(c, encoder="x"), "are not objects"),
+    "images of another type": (lambda c: rewrite_manifest(c, images=[1]), "are not objects"),
+    "a size of another type": (lambda c: rewrite_manifest(c, images={"width": "x", "height": 2}), "images.width"),
+    "a similarity out of range": (lambda c: rewrite_manifest(c, random_similarity=10**400), "random_similarity"),
+    "a similarity that is no number": (lambda c: rewrite_manifest(c, random_similarity=float("nan")), "random_sim"),
+    "other views": (lambda c: rewrite_manifest(c, views=["plain", "flip"]), "lists other views"),
+    "a path in the manifest": (lambda c: rewrite_manifest(c, files={"../x": {}}), "no file of a catalogue"),
+    "no hash in the manifest": (lambda c: rewrite_manifest(c, files={"appids.npy": {"size": 1}}), "no size and"),
+    "files that are no object": (lambda c: rewrite_manifest(c, files=[]), "lists no files"),
+    "a deep manifest": (lambda c: (c / "manifest.json").write_text("[" * 100_000), "is damaged"),
+    "deep games": (lambda c: rewrite_file(c, "games.json", b"[" * 100_000), "is damaged"),
+    "games of another type": (lambda c: rewrite_file(c, "games.json", b'[{"name": [1]}]'), "not one record"),
+    "a name of another type": (lambda c: rewrite_file(c, "games.json", b'[{"name": 1},{},{},{}]'), "has no name"),
+    "an archive": (lambda c: rewrite_file(c, "neighbours.npy", b"PK\3\4" + b"x" * 90), "not a readable array"),
+    "a header that lies": (
+        lambda c: rewrite_file(
+            c, "appids.npy", (c / "appids.npy").read_bytes().replace(b"(4,), }", b"(4000000000,), }")
+        ),
+        "not a readable array",
+    ),
+    "a header of brackets": (
+        lambda c: rewrite_file(c, "appids.npy", b"\x93NUMPY\x01\x00\x76\x00" + b"(" * 118),
+        "not a readable array",
+    ),
+    "a neighbour twice": (
+        lambda c: rewrite_array(c, "neighbours.npy", np.array([[1, 1], [0, 2], [0, 1], [0, 1]], np.int32)),
+        "same neighbour twice",
+    ),
+    "neighbours in another order": (lambda c: rewrite_array(c, "neighbours.npy", ROWS[:, ::-1].copy()), "not those of"),
+    "groups that are chains": (
+        lambda c: rewrite_array(c, "duplicates.npy", np.array([0, 0, 1, 2], np.int32)),
+        "not the first of a group",
+    ),
     "no neighbours": (lambda c: (c / "neighbours.npy").unlink(), r"neighbours\.npy is missing"),
     "a short array": (lambda c: os.truncate(c / "neighbours.npy", 140), "has 140 bytes"),
     "an empty array": (lambda c: os.truncate(c / "appids.npy", 0), "has 0 bytes"),

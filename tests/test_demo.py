@@ -76,6 +76,20 @@ def test_banners_that_are_no_demo_are_left_alone(banners_folder, capsys):
     assert sorted(path.name for path in banners_folder.iterdir()) == before
 
 
+def test_an_interrupted_larger_set_leaves_nothing_in_a_smaller_one(tmp_path):
+    for number in range(4):
+        (tmp_path / f"90000{number + 1}0.jpg").write_bytes(b"")
+    assert main(["--demo", "2", "--out", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["9000010.jpg", "9000020.jpg", "games.csv"]
+    assert (tmp_path / "9000010.jpg").stat().st_size > 1000
+
+
+def test_banners_without_a_table_are_no_demo_either(tmp_path, capsys):
+    (tmp_path / "10.jpg").touch()
+    assert main(["--demo", "2", "--out", str(tmp_path)]) == 2
+    assert "holds other things than a demo set" in capsys.readouterr().err
+
+
 def test_fetching_from_steam_says_that_it_is_not_there_yet(tmp_path, capsys):
     assert main(["--popular", "300", "--out", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -38,13 +38,12 @@ def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsy
     assert made.duplicates.tolist() == [0, 1, 2, 3, 4, 1]
     assert made.view("plain").rows[1, 0] == 5
     assert made.view("plain").similarities[1, 0] == pytest.approx(1)
-    encoder = made.manifest["encoder"]
-    assert encoder["id"] == tiny_clip().name
-    assert encoder["revision"].startswith("sha256:")
-    assert made.manifest["fit"] == "squash"
-    assert made.manifest["preprocessing"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
-    assert made.manifest["libraries"]["torch"]
-    assert made.manifest["images"] == {"source": "", "width": 60, "height": 90}
+    assert made.manifest.encoder == tiny_clip().name
+    assert made.manifest.revision.startswith("sha256:")
+    assert made.manifest.fit == "squash"
+    assert (made.manifest.source, made.manifest.image_size) == ("", (60, 90))
+    assert made.manifest.raw["preprocessing"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
+    assert {"python", "torch", "transformers", "numpy", "Pillow", "faiss-cpu"} == made.manifest.raw["libraries"].keys()
 
 
 def test_unusable_images_are_named_and_the_rest_is_written(banners_folder, tmp_path, tiny_clip, capsys):
@@ -125,7 +124,7 @@ def test_impossible_options_exit_with_2(options):
         check=False,
     )
     assert finished.returncode == 2
-    assert "Traceback" not in finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
 
 
 def test_one_banner_is_a_catalogue_without_neighbours(banners_folder, tmp_path, tiny_clip):
@@ -134,7 +133,7 @@ def test_one_banner_is_a_catalogue_without_neighbours(banners_folder, tmp_path, 
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
     made = catalogue.verify(tmp_path / "c")
     assert (len(made), made.k) == (1, 0)
-    assert made.manifest["random_similarity"] is None
+    assert made.manifest.random_similarity is None
 
 
 def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):

@@ -90,6 +90,11 @@ def test_pickled_weights_are_not_loaded(tiny_clip, tmp_path):
         open_encoder(str(copy))
 
 
+def respell(folder, key, value):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
@@ -98,6 +103,8 @@ def test_pickled_weights_are_not_loaded(tiny_clip, tmp_path):
         (lambda f: (f / "config.json").write_text(json.dumps({"model_type": "bert"})), "only CLIP models"),
         (lambda f: (f / "preprocessor_config.json").unlink(), r"has no preprocessor_config\.json"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 100), "cannot load"),
+        (lambda f: respell(f, "vision_config", "x"), "cannot load"),
+        (lambda f: respell(f, "projection_dim", "x"), "cannot load"),
     ],
 )
 def test_an_unusable_folder_is_refused(tiny_clip, tmp_path, spoil, complaint):

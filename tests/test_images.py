@@ -58,6 +58,14 @@ def test_the_exif_orientation_is_applied():
     assert decode(encoded(picture(1, (60, 90)), "JPEG", exif=exif)).size == (90, 60)
 
 
+def test_broken_metadata_do_not_condemn_whole_pixels():
+    for format in ("JPEG", "PNG", "WEBP"):
+        assert decode(encoded(picture(1), format, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x99" * 40)).size == (
+            60,
+            90,
+        )
+
+
 def png_of_declared_size(width: int, height: int) -> io.BytesIO:
     """A PNG that announces any size, and has next to no pixels."""
     chunks = (
@@ -148,7 +156,18 @@ def test_configurations_of_the_old_form_read_the_same():
 
 
 @pytest.mark.parametrize(
-    "config", [{}, {**CLIP, "size": None}, {**CLIP, "image_mean": [0.5]}, {**CLIP, "crop_size": 10**9}]
+    "config",
+    [
+        {},
+        {**CLIP, "size": None},
+        {**CLIP, "image_mean": [0.5]},
+        {**CLIP, "crop_size": 10**9},
+        {**CLIP, "resample": 99},
+        {**CLIP, "image_std": [0.0, 1.0, 1.0]},
+        {**CLIP, "image_mean": [float("nan")] * 3},
+        {**CLIP, "do_rescale": False},
+        {**CLIP, "rescale_factor": 1.0},
+    ],
 )
 def test_an_unusable_configuration_is_refused(config):
     with pytest.raises(BadInput, match=r"preprocessor_config\.json"):

@@ -51,6 +51,9 @@ def test_views_are_read_in_every_spelling(tmp_path, form):
         (lambda f: (f / "matches.npy").write_bytes(b"\x93NUMPY"), "not a readable array"),
         (lambda f: (f / "app_names.json").write_text('["one"]'), "not a list of 3 names"),
         (lambda f: (f / "app_names.json").write_text("["), "not readable"),
+        (lambda f: (f / "app_names.json").write_text("[" * 100_000), "not readable"),
+        (lambda f: (f / "matches.npy").write_bytes(b"PK\3\4" + b"x" * 90), "not a readable array"),
+        (lambda f: np.save(f / "app_ids.npy", np.array([1, 2, 3], "m8[s]")), "not whole numbers"),
         (lambda f: np.save(f / "app_ids.npy", np.uint32([3, 2, 1])), "not strictly increasing"),
         (lambda f: np.save(f / "matches.npy", np.uint16([[0, 1], [1, 9], [2, 0]])), "outside 0..2"),
         (

@@ -64,6 +64,10 @@ def test_typos_find_what_resembles_the_query_and_say_so():
     assert found.approximate
 
 
+def test_two_letters_in_the_wrong_order_are_one_typo():
+    assert find(index("Protagon VR", "Protagonism", "Portal", "Portal 2"), "protal")[:2] == [2, 3]
+
+
 def test_cjk_queries_of_two_characters_find_names_that_hold_them():
     assert find(index("真・戦国無双", "三国志", "Portal"), "戦国") == [0]
 

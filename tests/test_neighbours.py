@@ -33,6 +33,15 @@ def test_ties_are_in_the_order_of_the_rows():
     assert [row for row in rows[0].tolist() if row in (1, 3, 4, 6)] == [1, 3, 4, 6]
 
 
+def test_small_steps_do_not_add_up_to_a_tie():
+    angles = np.arccos(1 - np.arange(1, 8) * 0.7e-6)
+    embeddings = np.stack([np.cos([0, *angles[::-1]]), np.sin([0, *angles[::-1]])], axis=1).astype(np.float32)
+    found = nearest(embeddings, k=7)
+    own = embeddings[0] @ embeddings[found.rows[0]].T
+    assert (np.diff(own) < 1.2e-6).all()
+    assert found.rows[0, 0] in (6, 7)
+
+
 def test_more_identical_banners_than_neighbours_still_leave_the_row_itself_out():
     found = nearest(np.ones((50, 1), np.float32), k=5)
     assert not (found.rows == np.arange(50)[:, None]).any()

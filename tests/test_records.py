@@ -46,6 +46,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_pat
         ("appid,name\n10,a,b\n", "line 2 has another number of columns"),
         ("appid,name,popularity\n10,a,many\n", "line 2: popularity is 'many'"),
         ('appid,name\n10,"a\n', "is malformed"),
+        ('appid,name\n10,a\n20,"b"c\n', "line 3 is malformed"),
+        ("appid,name,name\n10,a,b\n", "line 1 names a column twice"),
     ],
 )
 def test_a_malformed_games_csv_is_refused_with_its_line(tmp_path, text, complaint):
@@ -60,14 +62,15 @@ def test_a_games_csv_in_another_encoding_is_refused(tmp_path):
 
 
 def test_a_folder_is_listed_by_appid_with_what_does_not_fit(tmp_path):
-    for name in ("100.jpg", "20.png", "3.webp", "20.jpg", "cover.jpg", "7.gif", "notes.txt", ".hidden"):
+    for name in ("100.jpg", "20.png", "3.webp", "20.jpg", "cover.jpg", "7.gif", "8", "notes.txt", ".9.jpg"):
         (tmp_path / name).touch()
+    (tmp_path / "4.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "9.jpg").mkdir()
     write(tmp_path / "games.csv", "appid,name\n20,Twenty\n50,Fifty\n")
     folder = read_banners_folder(tmp_path)
-    assert [banner.appid for banner in folder.banners] == [3, 20, 100]
-    assert sorted(name for name, _ in folder.misnamed) == ["20.png", "7.gif", "cover.jpg"]
-    assert folder.banners_without_row == [3, 100]
+    assert [banner.appid for banner in folder.banners] == [3, 4, 20, 100]
+    assert sorted(name for name, _ in folder.misnamed) == ["20.png", "7.gif", "8", "cover.jpg"]
+    assert folder.banners_without_row == [3, 4, 100]
     assert folder.rows_without_banner == [50]
 
 

@@ -14,7 +14,9 @@ def test_a_single_game_is_the_most_unique():
 
 
 def test_random_pairs_never_pair_a_row_with_itself():
-    assert random_similarity(np.eye(5, dtype=np.float32)) == 0
+    opposites = np.array([[1, 0], [-1, 0]], np.float32)
+    assert random_similarity(opposites, pairs=1) == -1  # one pair, so the median hides nothing
+    assert {random_similarity(opposites, pairs=1, seed=seed) for seed in range(50)} == {-1}
 
 
 def test_random_pairs_measure_the_level_of_unrelated_banners():

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import errors, operations, routes
+from webapp import errors, operations, pages, routes
 from webapp.gallery import Gallery
 from webapp.modes import AppidConverter, ModeConverter
 
@@ -32,8 +32,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     banners = app.config["BANNERS"]
-    app.extensions["gallery"] = Gallery.open(Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
-    app.url_map.strict_slashes = False
+    opened = Gallery.open(Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
+    app.extensions["gallery"], app.extensions["site"] = opened, pages.site(opened)
+    app.url_map.merge_slashes = False  # merging redirects to whatever the Host header says
     app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
     app.register_blueprint(routes.pages)
     app.register_blueprint(operations.operations)

@@ -8,7 +8,7 @@ from banners.errors import BadInput, NotInCatalogue, UnknownGame
 from webapp import pages
 from webapp.routes import gallery
 
-_JSON_PATHS = ("/suggest", "/api/", "/healthz", "/readyz")
+_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz"})
 
 
 def register(app: Flask) -> None:
@@ -18,18 +18,13 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
-def _answer(
-    status: int, title: str, detail: str, suggestions: tuple[pages.Card, ...] = (), query: str = ""
-) -> Response:
-    if request.path.startswith(_JSON_PATHS):
+def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...] = (), query: str = "") -> Response:
+    if request.path in _JSON_PATHS or request.path.startswith("/api/"):
         response = jsonify(type="about:blank", title=title, status=status, detail=detail)
         response.mimetype = "application/problem+json"
     else:
-        response = Response(
-            render_template(
-                "error.html", status=status, title=title, detail=detail, suggestions=suggestions, search_query=query
-            )
-        )
+        page = pages.ErrorPage(status, title, detail, query, offers)
+        response = Response(render_template("error.html", page=page))
     response.status_code = status
     return response
 
@@ -49,14 +44,13 @@ def _bad_input(error: BadInput) -> Response:
 def _http_error(error: HTTPException) -> Response | BaseResponse:
     if error.code is None or error.code < 400:  # a redirect
         return error.get_response()
-    if error.code == 404:
+    if error.code == 404 and "." not in request.path:  # a file that is missing is nobody's search
         typed = " ".join(
             part for part in request.path.split("/")[-2:] if part and not part.startswith(("render", "store"))
         )
         typed = "".join(character for character in typed if character.isprintable())[:60]
-        return _answer(
-            404, "There is no such page", "The address may be mistyped.", pages.near_text(gallery(), typed), typed
-        )
+        found = pages.near_text(gallery(), typed)
+        return _answer(404, "There is no such page", "The address may be mistyped.", found, typed)
     response = _answer(error.code, error.name, error.description or "")
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):  # such as Allow

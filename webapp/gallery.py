@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,14 @@ from banners.catalogue import Catalogue, open_catalogue
 from banners.errors import NotInCatalogue
 from banners.names import NameIndex
 from banners.records import list_banners
+from banners.views import View
 
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
 DEFAULT_SIZE = (300, 450)
 
+# Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
+# could contain them. Joiners stay, emoji need them.
+_UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 _IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
 
 
@@ -39,36 +43,24 @@ class Gallery:
         Raises `BadCatalogue` and `BadInput`.
         """
         catalogue = open_catalogue(folder, check_hashes=True)
-        local = {banner.appid: banner.path.resolve() for banner in list_banners(banners)[0]} if banners else {}
-        on_steam = catalogue.manifest.get("images", {}).get("source") == "steam"
+        local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
+        on_steam = catalogue.manifest.source == "steam"
         images = [
             f"/banners/{game.appid}{local[game.appid].suffix.lower()}"
             if game.appid in local
             else (_cdn_url(game.appid, game.known.get("image_path")) if on_steam else None)
             for game in catalogue.games
         ]
-        names = [game.name or f"App {game.appid}" for game in catalogue.games]
+        names = [_UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}" for game in catalogue.games]
         return cls(catalogue, names, images, NameIndex(catalogue.games), local)
 
     def __len__(self) -> int:
         return len(self.catalogue)
 
     @property
-    def source(self) -> str:
-        """Where the images come from: "steam", "demo", or "" for a local folder."""
-        return str(self.catalogue.manifest.get("images", {}).get("source", ""))
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The encoder's part of the manifest."""
-        return dict(self.catalogue.manifest.get("encoder", {}))
-
-    @cached_property
     def image_size(self) -> tuple[int, int]:
         """Width and height of most images, so that pages reserve their room."""
-        images = self.catalogue.manifest.get("images", {})
-        size = (images.get("width"), images.get("height"))
-        return size if all(isinstance(side, int) and side > 0 for side in size) else DEFAULT_SIZE
+        return self.catalogue.manifest.image_size or DEFAULT_SIZE
 
     @cached_property
     def groups(self) -> npt.NDArray[np.int32]:
@@ -77,16 +69,13 @@ class Gallery:
         return np.arange(len(self), dtype=np.int32) if found is None else found
 
     @cached_property
-    def random_similarity(self) -> float | None:
-        """The similarity of two banners picked at random; None where it was not measured."""
-        measured = self.catalogue.manifest.get("random_similarity")
-        return float(measured) if isinstance(measured, int | float) else None
-
-    @cached_property
-    def weak_below(self) -> float:
-        """The similarity below which a match counts as weak; -1 where similarities are not known."""
-        similarities = self.catalogue.view("plain").similarities
-        return -1.0 if similarities is None or not similarities.size else uniqueness.weak_below(similarities)
+    def weak_below(self) -> dict[View, float]:
+        """For each view the similarity below which a match counts as weak; views without similarities have none."""
+        return {
+            view: uniqueness.weak_below(found.similarities)
+            for view, found in self.catalogue.views.items()
+            if found.similarities is not None and found.similarities.size
+        }
 
     @cached_property
     def presentable(self) -> npt.NDArray[np.intp]:
@@ -110,7 +99,7 @@ class Gallery:
     @cached_property
     def unique_rank(self) -> npt.NDArray[np.intp] | None:
         """How many banners are more unusual than each row's: (n,); None without similarities."""
-        if self.catalogue.view("plain").similarities is None or len(self) < 2:
+        if not self.has_unique:
             return None
         rank = np.empty(len(self), np.intp)
         rank[uniqueness.unique_first(self._first_similarities)] = np.arange(len(self))
@@ -123,6 +112,11 @@ class Gallery:
             raise NotInCatalogue("This catalogue was imported without similarities, so nothing tells which are unique.")
         return similarities
 
+    @property
+    def has_unique(self) -> bool:
+        """Whether it is known which banners are unusual."""
+        return self.catalogue.view("plain").similarities is not None and self.catalogue.k > 0
+
     @cached_property
     def identical_banners(self) -> int:
         """How many games share their banner with another."""
@@ -130,15 +124,8 @@ class Gallery:
 
     def warm(self) -> None:
         """Compute everything that depends on the catalogue alone, so that the workers share it and no reader waits."""
-        _ = (
-            self.image_size,
-            self.random_similarity,
-            self.weak_below,
-            self.popular,
-            self.unique_rank,
-            self.identical_banners,
-        )
-        if self.catalogue.view("plain").similarities is not None:
+        _ = (self.groups, self.weak_below, self.popular, self.unique_rank, self.identical_banners)
+        if self.has_unique:
             _ = self.unique_first
 
 

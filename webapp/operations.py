@@ -14,6 +14,7 @@ Disallow: /store
 Disallow: /search
 Disallow: /suggest
 Disallow: /render/$
+Disallow: /render/*/*
 """
 
 
@@ -27,7 +28,7 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Whether it has a catalogue to serve. Without one the server does not start, so whoever answers is ready."""
     manifest = gallery().catalogue.manifest
-    return jsonify(ready=True, games=len(gallery()), encoder=gallery().about.get("id"), created=manifest["created"])
+    return jsonify(ready=True, games=len(gallery()), encoder=manifest.encoder, created=manifest.created)
 
 
 @operations.get("/robots.txt")

@@ -1,7 +1,7 @@
 """Page objects: what each page shows, as plain frozen data. A template prints one, nothing else."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import urlencode
 
@@ -14,9 +14,23 @@ from webapp.modes import Mode
 DEFAULT_NEIGHBOURS = 10
 SUGGESTIONS = 10
 WALL = 24
+UNIQUE_AT_HOME = 12
+NEAR = 6
 PER_PAGE = 48
 
 VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every page says of the catalogue behind it. `source` is "steam", "demo" or "" for a local folder."""
+
+    games: int
+    encoder: str
+    source: str
+    image_width: int
+    image_height: int
+    has_unique: bool
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,10 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Link:
+class ViewLink:
     label: str
     url: str
-    is_current: bool = False
+    is_current: bool
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,10 @@ class GamePage:
     matches: tuple[Match, ...]
     asked: int
     available: int
-    views: tuple[Link, ...]
+    views: tuple[ViewLink, ...]
     more_url: str | None
-    store_links: Link
+    leads_to_store: bool
+    other_lead_url: str
     more_unusual_than: int | None
     random_similarity: float | None
 
@@ -82,6 +97,11 @@ class Pager:
     pages: int
     previous_url: str | None
     next_url: str | None
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether this page lies behind the last one."""
+        return self.page > self.pages
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,29 @@ class HomePage:
 
 
 @dataclass(frozen=True)
+class AboutPage:
+    """`views` by the names that pages give them."""
+
+    neighbours: int
+    identical_banners: int
+    encoder: str
+    revision: str
+    fit: str
+    views: tuple[str, ...]
+    random_similarity: float | None
+    made_on: str
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    status: int
+    title: str
+    detail: str
+    query: str
+    suggestions: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
 class Suggestion:
     appid: int
     name: str
@@ -146,6 +189,11 @@ def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
     return tuple(card(gallery, int(row)) for row in rows)
 
 
+def site(gallery: Gallery) -> Site:
+    manifest, (width, height) = gallery.catalogue.manifest, gallery.image_size
+    return Site(len(gallery), manifest.encoder, manifest.source, width, height, gallery.has_unique)
+
+
 def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePage:
     """A game beside its `n` nearest neighbours (ten by default; all there are where `n` exceeds them).
 
@@ -172,14 +220,15 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         asked=asked,
         available=gallery.catalogue.k,
         views=tuple(
-            Link(VIEW_NAMES[view], Mode(view, mode.to_store).url(appid, n), view == mode.view) for view in views
+            ViewLink(VIEW_NAMES[view], Mode(view, mode.to_store).url(appid, n), view == mode.view) for view in views
         )
         if len(views) > 1
         else (),
         more_url=mode.url(appid, more) if more > len(matches) else None,
-        store_links=Link("", Mode(mode.view, not mode.to_store).url(appid, n), mode.to_store),
+        leads_to_store=mode.to_store,
+        other_lead_url=Mode(mode.view, not mode.to_store).url(appid, n),
         more_unusual_than=None if rank is None else round(100 * (1 - int(rank[row]) / (len(gallery) - 1))),
-        random_similarity=gallery.random_similarity,
+        random_similarity=gallery.catalogue.manifest.random_similarity,
     )
 
 
@@ -188,14 +237,14 @@ def _match(
 ) -> Match:
     strength = None
     if similarity is not None:
-        floor = min(gallery.random_similarity or 0.0, 0.99)
+        floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
         strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
     return Match(
         rank=rank,
         card=card(gallery, row, mode, n),
         similarity=similarity,
         strength=strength,
-        is_weak=similarity is not None and similarity < gallery.weak_below,
+        is_weak=similarity is not None and similarity < gallery.weak_below[mode.view],
         is_identical=bool(mode.view == "plain" and gallery.groups[query] == gallery.groups[row]),
     )
 
@@ -229,33 +278,55 @@ def unique_page(gallery: Gallery, page: int) -> UniquePage:
     for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
         similarity = None if found.similarities is None else float(found.similarities[row, 0])
         nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, Mode(), None)
+        if gallery.catalogue.games[int(found.rows[row, 0])].is_adult:  # named, since it is the truth, but not shown
+            nearest = replace(nearest, card=replace(nearest.card, image=None))
         unique.append(UniqueCard(rank, card(gallery, row), nearest))
     return UniquePage(tuple(unique), len(order), _pager("/unique", page, len(order), {}))
 
 
 def home_page(gallery: Gallery, random: Random) -> HomePage:
     """A wall to start from: the popular games where popularity is known, else a random choice."""
-    if len(gallery.popular) >= WALL:
+    if len(gallery.popular):
         title, rows = "Popular games", gallery.popular[:WALL].tolist()
     else:
-        rows = gallery.presentable.tolist()
-        title, rows = "A random choice", random.sample(rows, min(WALL, len(rows)))
-    has_unique = gallery.catalogue.view("plain").similarities is not None and gallery.catalogue.k > 0
-    return HomePage(title, cards(gallery, rows), cards(gallery, gallery.unique_first[:12]) if has_unique else ())
+        places = random.sample(range(len(gallery.presentable)), min(WALL, len(gallery.presentable)))
+        title, rows = "A random choice", gallery.presentable[places].tolist()
+    return HomePage(
+        title, cards(gallery, rows), cards(gallery, gallery.unique_first[:12]) if gallery.has_unique else ()
+    )
 
 
-def near_appid(gallery: Gallery, appid: int, count: int = 6) -> tuple[Card, ...]:
+def about_page(gallery: Gallery) -> AboutPage:
+    manifest = gallery.catalogue.manifest
+    return AboutPage(
+        neighbours=gallery.catalogue.k,
+        identical_banners=gallery.identical_banners,
+        encoder=manifest.encoder,
+        revision=manifest.revision,
+        fit=manifest.fit,
+        views=tuple(VIEW_NAMES[view].lower() for view in gallery.catalogue.views),
+        random_similarity=manifest.random_similarity,
+        made_on=manifest.created.partition("T")[0],
+    )
+
+
+def near_appid(gallery: Gallery, appid: int) -> tuple[Card, ...]:
     """Games whose appid or name resembles an unknown appid."""
-    rows = gallery.index.search(str(appid), count).rows
+    rows = gallery.index.search(str(appid), NEAR).rows
     place = int(gallery.catalogue.appids.searchsorted(min(appid, 2**32 - 1)))
-    around = range(max(0, place - count // 2), min(len(gallery), place + count // 2))
-    rows += [row for row in around if not gallery.catalogue.games[row].is_adult]
-    return cards(gallery, list(dict.fromkeys(rows))[:count])
+    rows += range(max(0, place - NEAR // 2), min(len(gallery), place + NEAR // 2))
+    return _offered(gallery, rows)
 
 
-def near_text(gallery: Gallery, text: str, count: int = 6) -> tuple[Card, ...]:
+def near_text(gallery: Gallery, text: str) -> tuple[Card, ...]:
     """Games whose name resembles something typed into the address bar."""
-    return cards(gallery, gallery.index.search(text[:MAX_QUERY], count).rows)
+    return _offered(gallery, gallery.index.search(text[:MAX_QUERY], NEAR).rows)
+
+
+def _offered(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
+    """Cards for somebody who did not ask for these games: each once, and none of adult ones."""
+    games = gallery.catalogue.games
+    return cards(gallery, [row for row in dict.fromkeys(rows) if not games[row].is_adult][:NEAR])
 
 
 def _pager(path: str, page: int, total: int, query: dict[str, str]) -> Pager:

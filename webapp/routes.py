@@ -25,7 +25,7 @@ def gallery() -> Gallery:
 
 @pages.app_context_processor
 def _everywhere() -> dict[str, object]:
-    return {"gallery": gallery(), "search_query": ""}
+    return {"site": current_app.extensions["site"], "search_query": ""}
 
 
 @pages.get("/")
@@ -34,6 +34,7 @@ def home() -> str:
     return render_template("home.html", page=page_objects.home_page(gallery(), random.Random()))
 
 
+@pages.get("/<mode:mode>")
 @pages.get("/<mode:mode>/")
 def random_game(mode: Mode) -> BaseResponse:
     """Redirect to a game picked at random."""
@@ -43,7 +44,9 @@ def random_game(mode: Mode) -> BaseResponse:
     return response
 
 
+@pages.get("/<mode:mode>/<appid:appid>")  # both forms are named, or other methods on the first would be a 404
 @pages.get("/<mode:mode>/<appid:appid>/")
+@pages.get("/<mode:mode>/<appid:appid>/<appid:n>")
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
 def game(mode: Mode, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
@@ -51,11 +54,11 @@ def game(mode: Mode, appid: int, n: int | None = None) -> str:
 
 
 @pages.get("/search")
-def search() -> str | tuple[str, int]:
+def search() -> tuple[str, int]:
     """Games by name or appid, ranked."""
     page = page_objects.search_page(gallery(), _text("q"), _page_number())
-    html = render_template("search.html", page=page, search_query=page.query)
-    return (html, 400) if page.complaint else html
+    status = 400 if page.complaint else 404 if page.pager.is_beyond else 200
+    return render_template("search.html", page=page, search_query=page.query), status
 
 
 @pages.get("/suggest")
@@ -68,15 +71,16 @@ def suggest() -> Response:
 
 
 @pages.get("/unique")
-def unique() -> str:
+def unique() -> tuple[str, int]:
     """The most unusual banners, each with its nearest neighbour."""
-    return render_template("unique.html", page=page_objects.unique_page(gallery(), _page_number()))
+    page = page_objects.unique_page(gallery(), _page_number())
+    return render_template("unique.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/about")
 def about() -> str:
     """What this is, how it was made, and what it cannot tell."""
-    return render_template("about.html", manifest=gallery().catalogue.manifest)
+    return render_template("about.html", page=page_objects.about_page(gallery()))
 
 
 @pages.get("/aspect.css")
@@ -85,7 +89,7 @@ def aspect() -> Response:
     width, height = gallery().image_size
     response = Response(f":root {{ --aspect: {width} / {height}; }}\n", mimetype="text/css")
     response.cache_control.public = True
-    response.cache_control.max_age = 3600
+    response.cache_control.max_age = 31_536_000  # pages name it with the numbers in the query
     return response
 
 
@@ -116,8 +120,9 @@ def _flag(name: str) -> bool:
 
 
 def _text(name: str) -> str:
-    """A query parameter without control characters, of which some cannot be shown or stored."""
-    return "".join(character for character in request.args.get(name, "") if character.isprintable()).strip()
+    """A query parameter as words between single spaces, without control characters."""
+    words = " ".join(request.args.get(name, "").split())
+    return "".join(character for character in words if character.isprintable()).strip()
 
 
 def _page_number() -> int:
