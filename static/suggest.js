@@ -151,11 +151,11 @@ function attach(form) {
   }
 }
 
-// The name as text nodes, with what was typed in bold.
+// The name as text nodes, with what was typed in bold where a word begins with it.
 function marked(name, query) {
   const words = query.split(/\s+/).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   if (!words.length) return [name];
-  return name.split(new RegExp(`(${words.join("|")})`, "giu")).map((part, index) => {
+  return name.split(new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu")).map((part, index) => {
     if (index % 2 === 0) return part;
     const bold = document.createElement("b");
     bold.textContent = part;
