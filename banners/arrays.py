@@ -31,15 +31,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         try:
             version = npy.read_magic(file)
             shape, is_fortran, dtype = _HEADERS[version](file)
-        except (
-            KeyError,
-            TypeError,
-            SyntaxError,
-            RecursionError,
-            MemoryError,
-            OverflowError,
-            tokenize.TokenError,
-        ) as error:
+        except _HEADER_ERRORS as error:
             raise ValueError(f"its header is malformed ({type(error).__name__})") from None
         if dtype.hasobject:
             raise ValueError("it holds Python objects")

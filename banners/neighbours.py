@@ -35,8 +35,8 @@ def nearest(
         return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))
     try:
         import faiss
-    except ImportError:
-        raise Unavailable("faiss is not installed; pip install -r requirements-embed.txt") from None
+    except ImportError as error:
+        raise Unavailable.library(error) from None
     queries = embeddings if queries is None else queries
     candidates = min(n, k + 1 + _EXTRA)
     found, indices = faiss.knn(queries, embeddings, candidates, metric=faiss.METRIC_INNER_PRODUCT)
