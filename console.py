@@ -1,8 +1,11 @@
 """What the command line programs share: mistakes are one line and exit status 2, messages are safe to print."""
 
 import argparse
+import ctypes
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -42,3 +45,9 @@ def use_any_encoding() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
+
+
+def end_with_parent() -> None:
+    """End a worker process with its program, even where that is killed (Linux' prctl with PR_SET_PDEATHSIG)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

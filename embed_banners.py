@@ -16,7 +16,7 @@ from tqdm import tqdm
 from banners import catalogue, duplicates, embedding, encoders, neighbours, uniqueness
 from banners.errors import BadInput, SteamClipError
 from banners.images import FITS
-from banners.records import BannersFolder, Game, read_banners_folder
+from banners.records import BannersFolder, Game, read_appids, read_banners_folder
 from banners.views import VIEWS, View
 from console import Parser, say, use_any_encoding, whole_number
 
@@ -75,6 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="K",
         help="neighbours per game (default: %(default)s)",
     )
+    parser.add_argument("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
     parser.add_argument("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
     parser.add_argument(
         "--precision",
@@ -105,6 +106,8 @@ def _embed(options: argparse.Namespace) -> int:
     catalogue.check_target(options.out)
     folder = read_banners_folder(options.banners)
     _warn(folder)
+    if options.exclude:
+        folder = folder.without(read_appids(options.exclude))
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     encoder = encoders.open_encoder(options.encoder, options.fit, options.device, options.precision)

@@ -2,14 +2,11 @@
 
 import argparse
 import csv
-import ctypes
 import io
 import os
-import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +14,7 @@ from tqdm import tqdm
 from banners import demo
 from banners.errors import BadInput, SteamClipError
 from banners.records import list_banners, read_games
-from console import Parser, say, use_any_encoding, whole_number
+from console import Parser, end_with_parent, say, use_any_encoding, whole_number
 
 PROGRAM = "fetch_banners.py"
 COLUMNS = ("appid", "name", "popularity", "year", "series", "source")
@@ -80,7 +77,7 @@ def _draw_demo(count: int, out: Path) -> None:
     _check_is_demo(out)
     paths = {appid: out / f"{appid}.jpg" for appid in planned}
     missing = [appid for appid, path in paths.items() if not path.is_file() or not path.stat().st_size]
-    with ProcessPoolExecutor(os.cpu_count(), initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent) as pool:
         drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
         for appid, data in zip(missing, tqdm(drawn, total=len(missing), unit="img", desc="drawing"), strict=True):
             _write(paths[appid], data)
@@ -105,12 +102,6 @@ def _check_is_demo(out: Path) -> None:
     others = [path.name for path in out.iterdir() if path.name not in ours and not path.name.startswith(".")]
     if others or any(game.known.get("source") != demo.SOURCE for game in games.values()):
         raise BadInput(f"{out} holds other things than a demo set; name another folder with --out")
-
-
-def _die_with_parent() -> None:
-    """End a drawing process with the program, even where that is killed (Linux' prctl with PR_SET_PDEATHSIG)."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _jpeg(game: demo.DemoGame) -> bytes:

@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of o
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 # What Pillow's decoders raise on malformed input, by reading them: there is no common base class.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -67,12 +67,12 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
             if frames > 1:
                 raise UnusableImage(f"animated: {frames} frames")
             image.load()
-            return _to_rgb(_upright(image))
+            return to_rgb(_upright(image))
     except UnidentifiedImageError:
         raise UnusableImage("not a JPEG, PNG or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnusableImage(f"oversized: above {max_pixels // 1_000_000} megapixels") from None
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
 
@@ -80,11 +80,12 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except _DECODER_ERRORS:  # metadata that cannot be read turn nothing; the pixels are whole
+    except DECODER_ERRORS:  # metadata that cannot be read turn nothing; the pixels are whole
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any decoded image as 8-bit RGB, transparency on black."""
     if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling
         high_bytes = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(high_bytes).convert("RGB")

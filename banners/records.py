@@ -2,9 +2,10 @@
 
 import csv
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from banners.errors import BadInput
 
@@ -13,7 +14,7 @@ SUFFIXES = (".jpg", ".png", ".webp")
 _OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl"})
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
-_ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|nude|milf|ecchi)\b", re.IGNORECASE)
+_ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|sexual|nude|milf|ecchi|nsfw)\b", re.IGNORECASE)
 _NUMBERS = frozenset({"popularity", "year"})
 
 
@@ -58,6 +59,14 @@ class BannersFolder:
     games: Mapping[int, Game]
     misnamed: tuple[tuple[str, str], ...] = ()
 
+    def without(self, appids: Collection[int]) -> Self:
+        """The folder as if the banners and rows of `appids` were not there."""
+        return replace(
+            self,
+            banners=tuple(banner for banner in self.banners if banner.appid not in appids),
+            games={appid: game for appid, game in self.games.items() if appid not in appids},
+        )
+
     @property
     def banners_without_row(self) -> list[int]:
         return [banner.appid for banner in self.banners if banner.appid not in self.games]
@@ -65,6 +74,25 @@ class BannersFolder:
     @property
     def rows_without_banner(self) -> list[int]:
         return sorted(self.games.keys() - {banner.appid for banner in self.banners})
+
+
+def read_appids(path: Path) -> set[int]:
+    """The appids of a file with one a line; empty lines and what follows a "#" do not count. Raises `BadInput`."""
+    appids = set()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                appids.add(parse_appid(text))
+            except BadInput as error:
+                raise BadInput(f"{path}: line {number}: {error}") from None
+    return appids
 
 
 def parse_appid(text: str) -> int:

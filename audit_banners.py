@@ -1,0 +1,167 @@
+"""Say what is wrong with a folder of banners. Nothing is moved or changed."""
+
+import argparse
+import csv
+import io
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from banners import audit
+from banners.errors import BadInput, SteamClipError
+from banners.records import Banner, read_banners_folder
+from console import Parser, end_with_parent, say, use_any_encoding, whole_number
+
+PROGRAM = "audit_banners.py"
+BATCH = 32  # banners examined by a process at a time
+UNUSABLE = ("unreadable", "truncated", "animated", "blank")
+LOGS = {"blank_image.txt": "blank", "wrong_size.txt": "size", "wrong_channels.txt": "channels"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    use_any_encoding()
+    options = _parse(arguments)
+    try:
+        return _audit(options)
+    except SteamClipError as error:
+        say(PROGRAM, f"error: {error}")
+        return 2
+    except BrokenProcessPool:
+        say(PROGRAM, "error: a worker process was killed; is there enough memory?")
+        return 2
+    except KeyboardInterrupt:
+        say(PROGRAM, "interrupted; nothing was written")
+        return 130
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog=f"Kinds of findings: {', '.join(audit.KINDS)}. Exit status: 0 nothing found, 1 something found, 2 it"
+        " could not start. Example: audit_banners.py data/banners --report findings.csv --exclude-to exclude.txt",
+    )
+    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
+    parser.add_argument("--report", type=Path, metavar="FILE.csv", help="write one line per finding")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help=f"write {', '.join(LOGS)}: sorted appids, one a line")
+    parser.add_argument("--exclude-to", type=Path, metavar="FILE", help="write the appids that should not be embedded")
+    parser.add_argument(
+        "--exclude-kinds",
+        type=_kinds,
+        default=UNUSABLE,
+        metavar="KIND,...",
+        help=f"which findings --exclude-to takes (default: {','.join(UNUSABLE)})",
+    )
+    parser.add_argument("--size", type=_size, metavar="WxH", help="the expected size (default: the most frequent one)")
+    parser.add_argument(
+        "--near-blank", type=_contrast, default=2.0, metavar="C", help="contrast, 0 to 255 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--near-duplicate",
+        type=_distance,
+        default=4,
+        metavar="BITS",
+        help="of 64 that perceptual hashes may differ in, 0 to 16; 'off' (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number(256),
+        default=os.cpu_count() or 1,
+        metavar="W",
+        help="processes (default: all cores)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    if set(kinds) - set(audit.KINDS):
+        raise argparse.ArgumentTypeError(f"{text!r}: the kinds are {', '.join(audit.KINDS)}")
+    return kinds
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text, re.ASCII)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 300x450")
+    return int(match[1]), int(match[2])
+
+
+def _contrast(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a contrast from 0 to 255")
+    return value
+
+
+def _distance(text: str) -> int:
+    if text == "off":
+        return -1
+    if not (text.isascii() and text.isdigit() and int(text) <= 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 'off' nor a whole number from 0 to 16")
+    return int(text)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    folder = read_banners_folder(options.banners)
+    if not folder.banners:
+        raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
+    with ProcessPoolExecutor(options.workers, initializer=end_with_parent) as pool:
+        images: list[audit.Examination] = []
+        with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
+            for some in pool.map(audit.examine, _batches(folder.banners)):
+                images += some
+                bar.update(len(some))
+    expected = audit.Expectations(options.size, options.near_blank, options.near_duplicate)
+    found = audit.find(folder, images, expected)
+    try:
+        if options.report:
+            _write(options.report, _report(found))
+        if options.logs:
+            options.logs.mkdir(parents=True, exist_ok=True)
+            for name, kind in LOGS.items():
+                _write(options.logs / name, _appids(found, (kind,)))
+        if options.exclude_to:
+            _write(options.exclude_to, _appids(found, options.exclude_kinds))
+    except OSError as error:
+        raise BadInput(f"cannot write {error.filename or 'the report'}: {error.strerror or error}") from None
+    counts = Counter(finding.kind for finding in found)
+    summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
+    print(f"{options.banners}: {len(images)} banners; {summary}")
+    return 1 if found else 0
+
+
+def _batches(banners: Sequence[Banner]) -> Iterator[Sequence[Banner]]:
+    return (banners[start : start + BATCH] for start in range(0, len(banners), BATCH))
+
+
+def _report(found: Sequence[audit.Finding]) -> str:
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("kind", "appid", "file", "detail"))
+    for finding in found:
+        rows.writerow((finding.kind, finding.appid or "", finding.file, finding.detail))
+    return table.getvalue()
+
+
+def _appids(found: Sequence[audit.Finding], kinds: Sequence[str]) -> str:
+    appids = sorted({finding.appid for finding in found if finding.kind in kinds and finding.appid is not None})
+    return "".join(f"{appid}\n" for appid in appids)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
