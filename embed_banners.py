@@ -147,7 +147,8 @@ def _embed(options: argparse.Namespace) -> int:
 def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded) -> dict[str, Any]:
     """What the manifest tells about how the catalogue was made."""
     width, height = embedded.size or (0, 0)
-    sources = {str(game.known.get("source", "")) for game in folder.games.values()}
+    embedded_games = (folder.games.get(appid) for appid in embedded.appids.tolist())
+    sources = {str(game.known.get("source", "")) if game else "" for game in embedded_games}
     return {
         "encoder": {
             "id": encoder.id,

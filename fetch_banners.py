@@ -1,23 +1,31 @@
-"""Get store banners and what is known of their games. In this version: a drawn demo set."""
+"""Get store banners and what is known of their games: from Steam, or a drawn demo set."""
 
 import argparse
 import csv
 import io
 import os
+import re
 import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
 
-from banners import demo
+from banners import demo, download, steam
 from banners.errors import BadInput, SteamClipError
-from banners.records import list_banners, read_games
+from banners.http import Client, Unanswered
+from banners.records import Game, list_banners, read_appids, read_games
 from console import Parser, end_with_parent, say, use_any_encoding, whole_number
 
 PROGRAM = "fetch_banners.py"
-COLUMNS = ("appid", "name", "popularity", "year", "series", "source")
+COLUMNS = ("appid", "name", "popularity", "year", "descriptors", "benchmark", "series", "image_path", "source")
+FAILED = "fetch_failed.csv"
+SOURCE = "steam"
+INCLUDABLE = ("dlc", "software", "videos", "hardware")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         if options.demo is None:
-            raise BadInput("fetching from Steam is not part of this version; use --demo N for drawn banners")
+            return _fetch(options)
         _draw_demo(options.demo, options.out)
     except SteamClipError as error:
         say(PROGRAM, f"error: {error}")
@@ -37,29 +45,46 @@ def main(arguments: list[str] | None = None) -> int:
         say(PROGRAM, "error: a drawing process was killed; a rerun draws only what is missing")
         return 2
     except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; a rerun draws only what is missing")
+        say(PROGRAM, "interrupted; a rerun gets only what is missing")
         return 130
     return 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = Parser(prog=PROGRAM, description=__doc__, epilog="Example: fetch_banners.py --demo 300 --out data/banners")
+    parser = Parser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog="Exit status: 0 done, 1 some banners failed (listed in fetch_failed.csv; a rerun asks for them again),"
+        " 2 it could not start. Example: fetch_banners.py --popular 300 --out data/banners",
+    )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--popular", type=int, metavar="N", help="from Steam: not in this version yet")
-    what.add_argument("--all", action="store_true", help="from Steam: not in this version yet")
-    what.add_argument("--appids", type=Path, metavar="FILE", help="from Steam: not in this version yet")
     what.add_argument(
-        "--demo",
-        type=whole_number(demo.MOST),
-        metavar="N",
-        help=f"draw N made-up banners (1 to {demo.MOST})",
+        "--popular", type=whole_number(500_000), metavar="N", help="the N most popular games, by SteamSpy"
+    )
+    what.add_argument("--all", action="store_true", help="every game of the store; needs a key in STEAM_API_KEY")
+    what.add_argument("--appids", type=Path, metavar="FILE", help="the games of a file with one appid a line")
+    what.add_argument(
+        "--demo", type=whole_number(demo.MOST), metavar="N", help=f"draw N made-up banners (1 to {demo.MOST})"
+    )
+    parser.add_argument("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--kind", choices=steam.KINDS, default="vertical", help="default: %(default)s")
+    parser.add_argument("--size", choices=steam.SIZES, default="1x", help="default: %(default)s")
+    parser.add_argument(
+        "--include",
+        type=_include,
+        default=(),
+        metavar="KIND,...",
+        help=f"what --all takes beside games: {', '.join(INCLUDABLE)}",
     )
     parser.add_argument(
-        "--out",
-        type=_folder,
-        default=Path("data/banners"),
-        metavar="DIR",
-        help="default: %(default)s",
+        "--connections", type=whole_number(32), default=8, metavar="C", help="at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--recheck",
+        type=_days,
+        default=7.0,
+        metavar="DAYS",
+        help="ask again about banners, and about missing ones, after so long (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 
@@ -68,6 +93,134 @@ def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the folder has no name")
     return Path(text)
+
+
+def _include(text: str) -> tuple[str, ...]:
+    kinds = tuple(text.split(","))
+    if set(kinds) - set(INCLUDABLE):
+        raise argparse.ArgumentTypeError(f"{text!r}: the kinds are {', '.join(INCLUDABLE)}")
+    return kinds
+
+
+def _days(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+    return float(text)
+
+
+# -- from Steam -----------------------------------------------------------------------------------------------------
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    """List the games, ask the store about those that are not settled, fetch their banners, and write `games.csv`."""
+    where = steam.Addresses.from_environment()
+    out: Path = options.out
+    earlier = read_games(out / "games.csv") if (out / "games.csv").exists() else {}
+    if any(game.known.get("source") == demo.SOURCE for game in earlier.values()):
+        raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
+    apps = _list(options, where)
+    if not apps:
+        raise BadInput("the list has no games")
+    out.mkdir(parents=True, exist_ok=True)
+    image = f"{options.kind} {options.size}"
+    # Set where a test stands in for Steam, so that a second's pause need not take one.
+    pause = float(os.environ.get("FETCH_PAUSE", "1"))
+    client = Client(options.connections, pause=pause, remember=out / ".fetch_wait")
+    outcomes: list[download.Outcome] = []
+    with download.Journal(out) as journal:
+        files = {banner.appid: banner.path.name for banner in list_banners(out)[0]}
+        asked = download.to_ask(apps, journal.settled, files, image, time.time(), options.recheck)
+        items = _items(client, where, asked, options)
+        try:
+            with tqdm(total=len(asked), unit="img", desc="fetching", mininterval=0.5) as bar:
+                for outcome in download.download(client, where, out, items, journal, image, options.connections):
+                    outcomes.append(outcome)
+                    bar.update()
+        finally:  # an interrupt too: what is known by now is kept
+            _write_games(out, earlier, apps, journal.settled)
+            failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+            _write_failed(out / FAILED, failed)
+    for outcome in failed:
+        say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
+    counts = Counter(outcome.status for outcome in outcomes)
+    settled = len(apps) - len(asked)
+    print(
+        f"{out}: {len(apps)} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
+        f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before"
+    )
+    return 1 if failed else 0
+
+
+def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, steam.App]:
+    # Few tries: where Steam cannot be reached at all, that should be known soon.
+    client = Client(1, attempts=3, pause=float(os.environ.get("FETCH_PAUSE", "1")))
+    try:
+        if options.popular:
+            pause = float(os.environ.get("STEAMSPY_PAUSE", "60"))
+            apps = steam.popular(client, where, options.popular, pause)
+        elif options.all:
+            key = steam.read_key()
+            apps = list(steam.all_apps(client, where, key, options.include))
+        else:
+            apps = [steam.App(appid) for appid in sorted(read_appids(options.appids))]
+    except Unanswered as error:
+        # The address may hold the key.
+        raise BadInput(f"cannot get the list of games: {re.sub('key=[^&]*', 'key=...', str(error))}") from None
+    return {app.appid: app for app in apps}
+
+
+def _items(
+    client: Client, where: steam.Addresses, appids: Sequence[int], options: argparse.Namespace
+) -> Iterator[Sequence[steam.Item]]:
+    for batch in steam.batches(appids):
+        try:
+            yield steam.items(client, where, batch, options.kind, options.size)
+        except Unanswered as error:
+            say(PROGRAM, f"warning: {error}; trying the plain addresses of {len(batch)} games")
+            paths = steam.plain_paths(options.kind, options.size)
+            yield [steam.Item(appid, paths=paths) for appid in batch]
+
+
+def _write_games(
+    out: Path, earlier: Mapping[int, Game], apps: Mapping[int, steam.App], settled: Mapping[int, download.Settled]
+) -> None:
+    """All games of this run and of earlier ones; what a run does not know keeps its earlier value."""
+    further = sorted({column for game in earlier.values() for column in game.known} - set(COLUMNS))
+    table = io.StringIO()
+    rows = csv.DictWriter(table, (*COLUMNS, *further), restval="", lineterminator="\n")
+    rows.writeheader()
+    for appid in sorted(earlier.keys() | apps.keys()):
+        row: dict[str, str | int] = {"appid": appid}
+        if appid in earlier:
+            row |= {"name": earlier[appid].name, **earlier[appid].known}
+        if appid in apps:
+            app, entry = apps[appid], settled.get(appid)
+            item = entry.item if entry else steam.Item(appid)
+            now: dict[str, str | int] = {
+                "name": item.name or app.name,
+                "popularity": app.popularity,
+                "year": item.year,
+                "descriptors": ";".join(map(str, item.descriptors)),
+                "benchmark": 1 if app.in_benchmark or appid in steam.CURATED else 0,
+                "image_path": entry.path if entry else "",
+            }
+            row |= {column: value for column, value in now.items() if value} | {"source": SOURCE}
+        rows.writerow(row)
+    _write(out / "games.csv", table.getvalue().encode())
+
+
+def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("appid", "reason"))
+    rows.writerows((outcome.settled.item.appid, outcome.detail) for outcome in failed)
+    _write(path, table.getvalue().encode())
+
+
+# -- the demo set ---------------------------------------------------------------------------------------------------
 
 
 def _draw_demo(count: int, out: Path) -> None:

@@ -1,19 +1,29 @@
-// A banner that cannot be loaded gives way to the placeholder behind it; its room stays as it was.
+// A banner that cannot be loaded is looked for under the names that Steam gave banners before, and gives way to the
+// placeholder behind it in the end; its room stays as it was.
 "use strict";
 
-function giveWay(image) {
-  image.hidden = true;
+const NAMES = ["library_600x900.jpg", "header.jpg"];
+
+function tryNext(image) {
+  const [, folder, name] = /^(https:\/\/.+\/apps\/\d+\/)(.+)$/.exec(image.src) ?? [];
+  const next = folder && NAMES[NAMES.indexOf(name) + 1];
+  if (next) {
+    image.classList.toggle("is-header", next === "header.jpg");
+    image.src = folder + next;
+  } else {
+    image.hidden = true;
+  }
 }
 
 // Errors of images do not bubble, so they are listened for on their way down.
 document.addEventListener(
   "error",
   (event) => {
-    if (event.target instanceof HTMLImageElement) giveWay(event.target);
+    if (event.target instanceof HTMLImageElement) tryNext(event.target);
   },
   true,
 );
 
 for (const image of document.querySelectorAll(".art img")) {
-  if (image.complete && image.naturalWidth === 0) giveWay(image); // it failed before this script ran
+  if (image.complete && image.naturalWidth === 0) tryNext(image); // it failed before this script ran
 }

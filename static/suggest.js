@@ -103,13 +103,13 @@ function attach(form) {
       : "No results found";
   }
 
-  function option({ appid, name, url, image }, index, query, isAmbiguous) {
+  function option({ appid, name, url, image, is_adult: isAdult }, index, query, isAmbiguous) {
     const item = document.createElement("li");
     item.id = `${list.id}-${index}`;
     item.setAttribute("role", "option");
     item.setAttribute("aria-selected", "false");
     const picture = document.createElement("span");
-    picture.className = "art";
+    picture.className = isAdult ? "art art-adult" : "art";
     if (image) {
       const img = document.createElement("img");
       img.src = image;

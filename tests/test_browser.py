@@ -1,11 +1,12 @@
 """A reader's ways through the site, in a real Chromium against a real gunicorn."""
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from .conftest import skip_or_fail
 from .servers import Server, serving
@@ -31,7 +32,7 @@ def browser() -> Iterator[Browser]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "banners").mkdir()
-    for appid in (10, 20, 30, 40, 70):
+    for appid in (10, 20, 30, 40, 60, 70):
         picture(appid, (300, 450)).save(folder / "banners" / f"{appid}.jpg")
     (folder / "banners" / "50.jpg").write_bytes(b"no image")
     with serving(make_catalogue(folder / "c"), folder / "banners") as running:
@@ -159,3 +160,49 @@ def test_no_page_is_wider_than_its_screen(page, url, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(url)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="module")
+def steam_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A catalogue whose banners are on Steam's CDN."""
+    with serving(make_catalogue(tmp_path_factory.mktemp("steam") / "c", source="steam")) as running:
+        yield running
+
+
+def test_a_missing_banner_is_looked_for_under_older_names_and_ends_at_the_placeholder(browser, steam_server):
+    context = browser.new_context(base_url=steam_server.url)
+    page = context.new_page()
+    header = io.BytesIO()
+    picture(1, (460, 215)).save(header, "JPEG")
+    asked: list[str] = []
+
+    def cdn(route: Route) -> None:
+        asked.append(route.request.url.split("/apps/")[1])
+        if asked[-1] == "20/header.jpg":
+            route.fulfill(status=200, content_type="image/jpeg", body=header.getvalue())
+        else:
+            route.fulfill(status=404, body="")
+
+    page.route("https://shared.akamai.steamstatic.com/**", cdn)
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver(list => { for (const e of list.getEntries()) shift += e.value; })"
+        ".observe({type: 'layout-shift', buffered: true});"
+    )
+    page.goto("/render/20/1")
+    page.wait_for_load_state("networkidle")
+    assert sorted(asked) == ["10/header.jpg", "10/library_600x900.jpg", "20/header.jpg", "20/library_600x900.jpg"]
+    expect(page.locator(".query .art img")).to_have_class("is-header")
+    expect(page.locator(".cards .art img")).to_be_hidden()
+    assert page.evaluate("shift") == 0
+    context.close()
+
+
+def test_adult_banners_are_blurred_until_the_switch_is_used_with_the_keyboard(page):
+    page.goto("/search?q=hentai")
+    expect(page.locator(".adult-label")).to_have_text("Adult")
+    assert "blur" in page.locator(".art-adult img").evaluate("image => getComputedStyle(image).filter")
+    page.get_by_role("button", name="Show them").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Blur them")).to_be_visible()
+    assert page.url.endswith("/search?q=hentai")
+    assert page.locator(".art-adult img").evaluate("image => getComputedStyle(image).filter") == "none"

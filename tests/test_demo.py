@@ -88,8 +88,3 @@ def test_banners_without_a_table_are_no_demo_either(tmp_path, capsys):
     (tmp_path / "10.jpg").touch()
     assert main(["--demo", "2", "--out", str(tmp_path)]) == 2
     assert "holds other things than a demo set" in capsys.readouterr().err
-
-
-def test_fetching_from_steam_says_that_it_is_not_there_yet(tmp_path, capsys):
-    assert main(["--popular", "300", "--out", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

@@ -213,8 +213,8 @@ def test_suggestions_are_json_for_the_search_box(client):
     assert response.get_json() == {
         "query": "portal",
         "suggestions": [
-            {"appid": 10, "name": "Portal", "url": "/render/10", "image": "/banners/10.jpg"},
-            {"appid": 20, "name": "Portal 2", "url": "/render/20", "image": None},
+            {"appid": 10, "name": "Portal", "url": "/render/10", "image": "/banners/10.jpg", "is_adult": False},
+            {"appid": 20, "name": "Portal 2", "url": "/render/20", "image": None, "is_adult": False},
         ],
         "hidden": 0,
         "approximate": False,
@@ -242,12 +242,65 @@ def test_the_home_page_shows_banners_but_no_adult_ones(client):
     assert 'action="/search"' in page
 
 
-def test_an_adult_banner_is_not_shown_to_those_who_did_not_ask(client):
-    """Game 60: not on walls or among suggestions; where it is the nearest of an unusual one, it is named only."""
-    for url, status in (("/", 200), ("/render/61", 404), ("/hentai", 404), ("/render/hentai", 404)):
+def test_adult_banners_are_off_the_walls_and_blurred_elsewhere_until_the_reader_wants_them(client):
+    """Game 60."""
+    walls = [("/", 200), ("/unique", 200), ("/render/61", 404), ("/render/hentai", 404)]
+    for url, status in walls:
         assert "/render/60" not in linked(text(client, url, status)), url
-    assert "/render/60" not in linked(text(client, "/unique"))
+    page = text(client, "/render/60")
+    assert '<html lang="en">' in page
+    assert re.search(r'class="art view-plain art-adult">\s*<span class="adult-label">Adult', page)
     assert "/render/60" in linked(text(client, "/search?q=hentai"))
+    assert client.get("/suggest?q=hentai").get_json()["suggestions"][0]["is_adult"] is True
+
+    response = client.post("/adult", data={"show": "1", "back": "/render/60?mirror=1"})
+    assert (response.status_code, response.headers["Location"]) == (303, "/render/60?mirror=1")
+    cookie = response.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "/render/60" in linked(text(client, "/"))
+    assert "/render/60" in linked(text(client, "/unique"))
+    page = text(client, "/render/60")
+    assert '<html lang="en" class="shows-adult">' in page
+    assert client.get("/render/60").headers["Vary"] == "Cookie"
+    client.post("/adult", data={"show": "0", "back": "/"})
+    assert "/render/60" not in linked(text(client, "/"))
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "",
+        "/a\r\nSet-Cookie: x=1",
+        "javascript:x",
+        "/\t/evil",
+    ],
+)
+def test_the_switch_leads_nowhere_else(client, back):
+    response = client.post("/adult", data={"show": "1", "back": back})
+    assert response.headers["Location"] == "/"
+    assert len(response.headers.getlist("Set-Cookie")) == 1
+
+
+def test_a_catalogue_without_adult_games_has_no_switch(tmp_path):
+    one = np.eye(2, dtype=np.float32)
+    games = [Game(10, "One"), Game(20, "Two")]
+    catalogue.save(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    page = text(create_app({"CATALOGUE": tmp_path / "c"}).test_client(), "/")
+    assert "adult-switch" not in page
+
+
+def test_a_catalogue_of_adult_games_alone_shows_none_unasked(tmp_path):
+    one = np.eye(2, dtype=np.float32)
+    games = [Game(10, "Hentai One"), Game(20, "Hentai Two")]
+    catalogue.save(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+    assert linked(text(client, "/")) == []
+    text(client, "/unique")
+    assert "may be shown" in text(client, "/render/", 404)
 
 
 def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp_path):
@@ -264,7 +317,7 @@ def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp
     page = text(client, "/search?q=x")
     assert re.findall('src="(http[^"]*)"', page) == [
         f"{base}/1/0123abcd/library_capsule.jpg",
-        *(f"{base}/{appid}/library_600x900.jpg" for appid in range(2, 7)),
+        *(f"{base}/{appid}/header.jpg" for appid in range(2, 7)),
     ]
     assert 'width="460" height="215"' in page
     assert client.get("/aspect.css?v=460x215").data == b":root { --aspect: 460 / 215; }\n"

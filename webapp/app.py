@@ -84,6 +84,8 @@ def _harden(response: Response) -> Response:
         " img-src 'self' https://shared.akamai.steamstatic.com; form-action 'self'; base-uri 'none';"
         " frame-ancestors 'none'",
     )
+    if response.mimetype == "text/html":
+        response.vary.add("Cookie")  # whether adult banners are shown
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

@@ -27,6 +27,17 @@ _IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)"
 
 
 @dataclass(frozen=True)
+class Wall:
+    """Rows in the order of a wall, `all` of them and the `safe` ones, which may be shown to anybody: (m,) each."""
+
+    all: npt.NDArray[np.intp]
+    safe: npt.NDArray[np.intp]
+
+    def rows(self, adult: bool) -> npt.NDArray[np.intp]:
+        return self.all if adult else self.safe
+
+
+@dataclass(frozen=True)
 class Gallery:
     """`names` are ready to be shown; `images` are URLs, None where a game has no image at all; both by row."""
 
@@ -45,10 +56,12 @@ class Gallery:
         catalogue = open_catalogue(folder, check_hashes=True)
         local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
         on_steam = catalogue.manifest.source == "steam"
+        width, height = catalogue.manifest.image_size or DEFAULT_SIZE
+        plain = "library_600x900.jpg" if height > width else "header.jpg"
         images = [
             f"/banners/{game.appid}{local[game.appid].suffix.lower()}"
             if game.appid in local
-            else (_cdn_url(game.appid, game.known.get("image_path")) if on_steam else None)
+            else (_cdn_url(game.appid, game.known.get("image_path"), plain) if on_steam else None)
             for game in catalogue.games
         ]
         names = [_UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}" for game in catalogue.games]
@@ -78,23 +91,31 @@ class Gallery:
         }
 
     @cached_property
-    def presentable(self) -> npt.NDArray[np.intp]:
-        """Rows that may be shown to somebody who did not ask for them: not adult, and with a name. All, if none is."""
-        rows = [row for row, game in enumerate(self.catalogue.games) if game.name and not game.is_adult]
-        return np.array(rows or range(len(self)), np.intp)
+    def is_adult(self) -> npt.NDArray[np.bool_]:
+        """Which games' banners may be explicit: (n,)."""
+        return np.array([game.is_adult for game in self.catalogue.games], bool)
 
     @cached_property
-    def popular(self) -> npt.NDArray[np.intp]:
-        """Presentable rows by popularity; empty where the catalogue knows none."""
-        popularity = np.array([game.popularity for game in self.catalogue.games])[self.presentable]
+    def named(self) -> Wall:
+        """Games with a name, in the order of the catalogue; all, if none has one."""
+        rows = [row for row, game in enumerate(self.catalogue.games) if game.name]
+        return self._wall(np.array(rows or range(len(self)), np.intp))
+
+    @cached_property
+    def popular(self) -> Wall:
+        """Games by popularity; empty where the catalogue knows none."""
+        popularity = np.array([game.popularity for game in self.catalogue.games])
         order = np.argsort(-popularity, kind="stable")
-        return self.presentable[order[popularity[order] > 0]]
+        return self._wall(order[popularity[order] > 0])
 
     @cached_property
-    def unique_first(self) -> npt.NDArray[np.intp]:
-        """Presentable rows, the most unusual banner first. Raises `NotInCatalogue` without similarities."""
+    def unique_first(self) -> Wall:
+        """Games with a name, the most unusual banner first. Raises `NotInCatalogue` without similarities."""
         order = uniqueness.unique_first(self._first_similarities)
-        return order[np.isin(order, self.presentable)]
+        return self._wall(order[np.isin(order, self.named.all)])
+
+    def _wall(self, rows: npt.NDArray[np.intp]) -> Wall:
+        return Wall(rows, rows[~self.is_adult[rows]])
 
     @cached_property
     def unique_rank(self) -> npt.NDArray[np.intp] | None:
@@ -124,13 +145,12 @@ class Gallery:
 
     def warm(self) -> None:
         """Compute everything that depends on the catalogue alone, so that the workers share it and no reader waits."""
-        _ = (self.groups, self.weak_below, self.popular, self.unique_rank, self.identical_banners)
+        _ = (self.groups, self.named, self.weak_below, self.popular, self.unique_rank, self.identical_banners)
         if self.has_unique:
             _ = self.unique_first
 
 
-def _cdn_url(appid: int, path: object) -> str:
+def _cdn_url(appid: int, path: object, plain: str) -> str:
     """The address of a banner on Steam's CDN; a stored path comes from a file that anybody may have written."""
-    if not (isinstance(path, str) and _IMAGE_PATH.fullmatch(path)):
-        path = "library_600x900.jpg"
-    return f"{CDN}/{appid}/{path}"
+    is_path = isinstance(path, str) and _IMAGE_PATH.fullmatch(path)
+    return f"{CDN}/{appid}/{path if is_path else plain}"

@@ -31,6 +31,7 @@ class Site:
     image_width: int
     image_height: int
     has_unique: bool
+    has_adult: bool
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Card:
     image: str | None
     url: str
     year: str
+    is_adult: bool
 
     @property
     def store_url(self) -> str:
@@ -164,6 +166,7 @@ class Suggestion:
     name: str
     url: str
     image: str | None
+    is_adult: bool
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,14 @@ def card(gallery: Gallery, row: int, mode: Mode = Mode(), n: int | None = None) 
     """The card of a row; its banner links to the game's page in `mode`, or to the store if the mode says so."""
     game = gallery.catalogue.games[row]
     made = Card(
-        game.appid, gallery.names[row], gallery.images[row], mode.url(game.appid, n), str(game.known.get("year", ""))
+        game.appid,
+        gallery.names[row],
+        gallery.images[row],
+        mode.url(game.appid, n),
+        str(game.known.get("year", "")),
+        bool(gallery.is_adult[row]),
     )
-    return made if not mode.to_store else Card(made.appid, made.name, made.image, made.store_url, made.year)
+    return replace(made, url=made.store_url) if mode.to_store else made
 
 
 def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
@@ -191,7 +199,9 @@ def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
 
 def site(gallery: Gallery) -> Site:
     manifest, (width, height) = gallery.catalogue.manifest, gallery.image_size
-    return Site(len(gallery), manifest.encoder, manifest.source, width, height, gallery.has_unique)
+    return Site(
+        len(gallery), manifest.encoder, manifest.source, width, height, gallery.has_unique, bool(gallery.is_adult.any())
+    )
 
 
 def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePage:
@@ -265,35 +275,34 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
 
 def suggestions(gallery: Gallery, query: str) -> Suggestions:
     found = gallery.index.search(query, SUGGESTIONS)
-    listed = tuple(Suggestion(one.appid, one.name, one.url, one.image) for one in cards(gallery, found.rows))
+    listed = tuple(
+        Suggestion(one.appid, one.name, one.url, one.image, one.is_adult) for one in cards(gallery, found.rows)
+    )
     return Suggestions(query, listed, max(0, found.total - len(listed)), found.approximate)
 
 
-def unique_page(gallery: Gallery, page: int) -> UniquePage:
+def unique_page(gallery: Gallery, page: int, adult: bool) -> UniquePage:
     """One page of the most unusual banners, each with its nearest neighbour. Raises `NotInCatalogue`."""
-    order = gallery.unique_first
+    order = gallery.unique_first.rows(adult)
     start = (page - 1) * PER_PAGE
     found = gallery.catalogue.view("plain")
     unique = []
     for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
         similarity = None if found.similarities is None else float(found.similarities[row, 0])
         nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, Mode(), None)
-        if gallery.catalogue.games[int(found.rows[row, 0])].is_adult:  # named, since it is the truth, but not shown
-            nearest = replace(nearest, card=replace(nearest.card, image=None))
         unique.append(UniqueCard(rank, card(gallery, row), nearest))
     return UniquePage(tuple(unique), len(order), _pager("/unique", page, len(order), {}))
 
 
-def home_page(gallery: Gallery, random: Random) -> HomePage:
+def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:
     """A wall to start from: the popular games where popularity is known, else a random choice."""
-    if len(gallery.popular):
-        title, rows = "Popular games", gallery.popular[:WALL].tolist()
+    popular, named = gallery.popular.rows(adult), gallery.named.rows(adult)
+    if len(popular):
+        title, rows = "Popular games", popular[:WALL].tolist()
     else:
-        places = random.sample(range(len(gallery.presentable)), min(WALL, len(gallery.presentable)))
-        title, rows = "A random choice", gallery.presentable[places].tolist()
-    return HomePage(
-        title, cards(gallery, rows), cards(gallery, gallery.unique_first[:12]) if gallery.has_unique else ()
-    )
+        title, rows = "A random choice", named[random.sample(range(len(named)), min(WALL, len(named)))].tolist()
+    unique = cards(gallery, gallery.unique_first.rows(adult)[:UNIQUE_AT_HOME]) if gallery.has_unique else ()
+    return HomePage(title, cards(gallery, rows), unique)
 
 
 def about_page(gallery: Gallery) -> AboutPage:
@@ -325,8 +334,7 @@ def near_text(gallery: Gallery, text: str) -> tuple[Card, ...]:
 
 def _offered(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
     """Cards for somebody who did not ask for these games: each once, and none of adult ones."""
-    games = gallery.catalogue.games
-    return cards(gallery, [row for row in dict.fromkeys(rows) if not games[row].is_adult][:NEAR])
+    return cards(gallery, [row for row in dict.fromkeys(rows) if not gallery.is_adult[row]][:NEAR])
 
 
 def _pager(path: str, page: int, total: int, query: dict[str, str]) -> Pager:

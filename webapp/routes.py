@@ -1,18 +1,22 @@
 """HTML routes, and the JSON behind the search box. A route parses, makes one call and returns."""
 
 import random
+import re
 from dataclasses import asdict
 
 from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadInput
+from banners.errors import BadInput, NotInCatalogue
 from banners.views import View
 from webapp import pages as page_objects
 from webapp.gallery import Gallery
 from webapp.modes import Mode
 
 pages = Blueprint("pages", __name__)
+
+ADULT_COOKIE = "adult"
+_IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
 
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
@@ -25,20 +29,23 @@ def gallery() -> Gallery:
 
 @pages.app_context_processor
 def _everywhere() -> dict[str, object]:
-    return {"site": current_app.extensions["site"], "search_query": ""}
+    return {"site": current_app.extensions["site"], "search_query": "", "shows_adult": _shows_adult()}
 
 
 @pages.get("/")
 def home() -> str:
     """A search box in front, and walls to start from."""
-    return render_template("home.html", page=page_objects.home_page(gallery(), random.Random()))
+    return render_template("home.html", page=page_objects.home_page(gallery(), random.Random(), _shows_adult()))
 
 
 @pages.get("/<mode:mode>")
 @pages.get("/<mode:mode>/")
 def random_game(mode: Mode) -> BaseResponse:
     """Redirect to a game picked at random."""
-    row = int(random.choice(gallery().presentable))
+    rows = gallery().named.rows(_shows_adult())
+    if not len(rows):
+        raise NotInCatalogue("This catalogue has no game that may be shown without being asked for.")
+    row = int(random.choice(rows))
     response = redirect(_view_of(mode).url(int(gallery().catalogue.appids[row])))
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -73,7 +80,7 @@ def suggest() -> Response:
 @pages.get("/unique")
 def unique() -> tuple[str, int]:
     """The most unusual banners, each with its nearest neighbour."""
-    page = page_objects.unique_page(gallery(), _page_number())
+    page = page_objects.unique_page(gallery(), _page_number(), _shows_adult())
     return render_template("unique.html", page=page), 404 if page.pager.is_beyond else 200
 
 
@@ -81,6 +88,22 @@ def unique() -> tuple[str, int]:
 def about() -> str:
     """What this is, how it was made, and what it cannot tell."""
     return render_template("about.html", page=page_objects.about_page(gallery()))
+
+
+@pages.post("/adult")
+def adult() -> BaseResponse:
+    """Show or hide banners that may be explicit: a cookie of this site, no account. Goes back to where it was asked."""
+    back = request.form.get("back", "/")
+    if not _IS_OUR_PATH.fullmatch(back):
+        back = "/"
+    response = redirect(back, 303)
+    if request.form.get("show") == "1":
+        response.set_cookie(
+            ADULT_COOKIE, "1", max_age=31_536_000, httponly=True, samesite="Lax", secure=request.is_secure
+        )
+    else:
+        response.delete_cookie(ADULT_COOKIE, httponly=True, samesite="Lax")
+    return response
 
 
 @pages.get("/aspect.css")
@@ -100,6 +123,10 @@ def banner(appid: int, suffix: str) -> Response:
     if path is None or path.suffix.lower() != f".{suffix}" or not path.is_file():
         abort(404)
     return send_file(path, conditional=True, max_age=86_400)
+
+
+def _shows_adult() -> bool:
+    return request.cookies.get(ADULT_COOKIE) == "1"
 
 
 def _view_of(mode: Mode) -> Mode:

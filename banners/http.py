@@ -1,0 +1,180 @@
+"""Polite HTTP: few connections, retries with backoff, Retry-After obeyed by all threads at once, bounded answers."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+import tenacity
+import urllib3
+
+from banners.errors import BadInput, SteamClipError
+
+USER_AGENT = "steam-clip/0.1 (banner similarity; one polite client)"
+MAX_BYTES = 20_000_000
+
+Check = Callable[[bytes], str]
+
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
+_LONGEST_WAIT = 600.0
+
+
+class Unanswered(SteamClipError):
+    """A request that got no usable answer, for good."""
+
+
+class _Passing(Exception):
+    """An answer that may be better next time; `wait` in seconds is what the server asked for, if anything."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`status` is 200, 304 or 404; `body` is empty but for 200."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client:
+    """A client for any number of threads that opens at most `connections` at a time.
+
+    `pause` scales the waits between tries (seconds before the second one; it doubles). `timeout` is for one answer as a
+    whole, in seconds, however slowly it drips. `remember` is a file that keeps what a server asked to wait, for a run
+    that comes after a killed one.
+    """
+
+    def __init__(
+        self,
+        connections: int = 8,
+        attempts: int = 6,
+        pause: float = 1.0,
+        timeout: float = 30.0,
+        remember: Path | None = None,
+    ) -> None:
+        self._timeout: Final = timeout
+        self._slots = threading.BoundedSemaphore(connections)
+        self._pool = urllib3.PoolManager(
+            num_pools=8,
+            maxsize=connections,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+            timeout=urllib3.Timeout(connect=min(10.0, timeout), read=timeout),
+            retries=urllib3.Retry(
+                total=None,
+                connect=0,
+                read=0,
+                status=0,
+                other=0,
+                redirect=3,
+                raise_on_redirect=True,
+                respect_retry_after_header=False,
+            ),
+        )
+        self._not_before = 0.0  # monotonic; a server that asked one thread to wait has asked all
+        self._remember: Final = remember
+        if remember is not None:
+            with suppress(OSError, ValueError):
+                rest = float(remember.read_text(encoding="utf-8")) - time.time()
+                self._not_before = time.monotonic() + min(max(0.0, rest), _LONGEST_WAIT)
+        self._lock = threading.Lock()
+        self._retrying: Final = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Passing),
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=tenacity.wait_exponential_jitter(multiplier=pause, max=60 * pause, jitter=pause),
+            reraise=True,
+        )
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None, check: Check | None = None) -> Answer:
+        """GET `url`. `check` gives the reason why a body is not what it should be, "" if it is; a bad one is asked for
+        again.
+
+        Raises `Unanswered` when no try gave an answer of status 200, 304 or 404.
+        """
+        try:
+            return self._retrying.copy()(self._once, url, dict(headers or {}), check)
+        except _Passing as error:
+            raise Unanswered(f"{url}: {error}") from None
+
+    def _once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
+        with self._slots:
+            self._wait_until_welcome()
+            deadline = time.monotonic() + self._timeout
+            try:
+                # The pool's own headers are replaced, not completed, by those of a request.
+                response = self._pool.request(
+                    "GET", url, headers={**self._pool.headers, **headers}, preload_content=False
+                )
+                try:
+                    body = _read(response, deadline) if response.status == 200 else b""
+                    answered = dict(response.headers)
+                finally:
+                    # What was not read to its end is not worth keeping the connection for.
+                    response.close()
+            except urllib3.exceptions.MaxRetryError as error:
+                if isinstance(error.reason, urllib3.exceptions.ResponseError):
+                    raise _Passing("it redirects in circles") from None
+                raise _Passing(_reason(error)) from None
+            except urllib3.exceptions.LocationValueError as error:
+                raise BadInput(f"{url} is no address: {error}") from None
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _Passing(_reason(error)) from None
+        if response.status in _PASSING:
+            wait = _retry_after(answered.get("Retry-After", ""))
+            self._be_unwelcome(wait)
+            raise _Passing(f"status {response.status}", wait)
+        if response.status not in (200, 304, 404):
+            raise Unanswered(f"{url}: status {response.status}")
+        if check is not None and response.status == 200:
+            reason = check(body)
+            if reason:
+                raise _Passing(reason)
+        return Answer(response.status, answered, body)
+
+    def _wait_until_welcome(self) -> None:
+        while (rest := self._not_before - time.monotonic()) > 0:
+            time.sleep(rest)
+
+    def _be_unwelcome(self, seconds: float) -> None:
+        with self._lock:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
+            if seconds and self._remember is not None:
+                with suppress(OSError):
+                    beside = self._remember.with_name(self._remember.name + ".part")
+                    beside.write_text(str(time.time() + self._not_before - time.monotonic()), encoding="utf-8")
+                    beside.replace(self._remember)
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """The body, if it ends within `MAX_BYTES` and before `deadline`."""
+    chunks, size = [], 0
+    while chunk := response.read1(65_536):  # what is there, so that a drip is noticed
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise _Passing(f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
+        if time.monotonic() > deadline:
+            raise _Passing("the answer takes too long")
+    return b"".join(chunks)
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", None) or error
+    return " ".join(str(inner).split())[:200] or type(inner).__name__
+
+
+def _retry_after(text: str) -> float:
+    """Seconds of a Retry-After header, in either of its forms; 0 where there is none."""
+    if text.strip().isdigit():
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), _LONGEST_WAIT)
+    except (TypeError, ValueError):
+        return 0.0

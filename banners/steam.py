@@ -1,0 +1,260 @@
+"""What Steam and SteamSpy know of games, and where the banners are.
+
+Endpoints and their limits, as documented or observed: SteamSpy's api.php (`top100in2weeks`; `all` by pages of 1,000,
+one a minute); IStoreService/GetAppList (needs a key; at most 50,000 a page); IStoreBrowseService/GetItems (no key;
+about 250 appids a request, 300 are refused); banners on the store's CDN.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+from urllib.parse import urlencode
+
+from banners.errors import BadInput
+from banners.http import Client, Unanswered
+from banners.records import MAX_APPID, valid_unicode
+
+Kind = Literal["vertical", "horizontal", "hero", "screenshot"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Size = Literal["1x", "2x"]
+SIZES: tuple[Size, ...] = get_args(Size)
+
+# The curated queries of the original benchmark, beside the hundred most played games.
+CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
+
+ITEMS_A_REQUEST = 250
+APPS_A_PAGE = 50_000
+
+# The asset's names in GetItems for each kind and size, and its guessable names on the CDN, the better first.
+_ASSETS: dict[tuple[Kind, Size], tuple[str, ...]] = {
+    ("vertical", "1x"): ("library_capsule",),
+    ("vertical", "2x"): ("library_capsule_2x", "library_capsule"),
+    ("horizontal", "1x"): ("header",),
+    ("horizontal", "2x"): ("header_2x", "header"),
+    ("hero", "1x"): ("library_hero",),
+    ("hero", "2x"): ("library_hero_2x", "library_hero"),
+}
+_PLAIN: dict[tuple[Kind, Size], tuple[str, ...]] = {
+    ("vertical", "1x"): ("library_600x900.jpg",),
+    ("vertical", "2x"): ("library_600x900_2x.jpg", "library_600x900.jpg"),
+    ("horizontal", "1x"): ("header.jpg",),
+    ("horizontal", "2x"): ("header.jpg",),
+    ("hero", "1x"): ("library_hero.jpg",),
+    ("hero", "2x"): ("library_hero_2x.jpg", "library_hero.jpg"),
+}
+_SAFE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where things are; set from the environment so that another server can stand in."""
+
+    spy: str = "https://steamspy.com/api.php"
+    api: str = "https://api.steampowered.com"
+    cdn: str = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+
+    @classmethod
+    def from_environment(cls) -> "Addresses":
+        names = {"spy": "STEAMSPY_URL", "api": "STEAM_API_URL", "cdn": "STEAM_CDN_URL"}
+        given = {field: os.environ[name].rstrip("/") for field, name in names.items() if os.environ.get(name)}
+        return cls(**given)
+
+
+@dataclass(frozen=True)
+class App:
+    """One game of a list. `popularity` grows with the number of owners, 0 where unknown."""
+
+    appid: int
+    name: str = ""
+    popularity: int = 0
+    in_benchmark: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    """What GetItems tells of one game. `paths` are those of its image below its folder on the CDN, best first."""
+
+    appid: int
+    name: str = ""
+    year: int = 0
+    descriptors: tuple[int, ...] = ()
+    paths: tuple[str, ...] = field(default=())
+
+
+# -- lists ----------------------------------------------------------------------------------------------------------
+
+
+def popular(
+    client: Client, where: Addresses, count: int, pause: float = 60.0, sleep: Callable[[float], None] = time.sleep
+) -> list[App]:
+    """The `count` most popular games: SteamSpy's hundred of the last two weeks, then all others by owners.
+
+    `pause` is the time between two pages of `all`, in seconds, which SteamSpy asks for. Raises `Unanswered`.
+    """
+    found: dict[int, App] = {}
+    for rank, app in enumerate(_spy(client, where, {"request": "top100in2weeks"})):
+        # Above every number of owners, since most played is most popular; the list comes in its order.
+        found[app.appid] = App(app.appid, app.name, 10_000_000_000 - rank, in_benchmark=True)
+    page = 0
+    while len(found) < count:
+        if page:
+            sleep(pause)
+        try:
+            apps = _spy(client, where, {"request": "all", "page": str(page)})
+        except Unanswered:
+            if page == 0:
+                raise
+            break  # past the last page SteamSpy answers with an error
+        if not apps:
+            break
+        for app in sorted(apps, key=lambda app: -app.popularity):
+            found.setdefault(app.appid, app)
+        page += 1
+    return sorted(found.values(), key=lambda app: (-app.popularity, app.appid))[:count]
+
+
+def _spy(client: Client, where: Addresses, query: Mapping[str, str]) -> list[App]:
+    data = _get_json(client, f"{where.spy}?{urlencode(query)}")
+    apps = []
+    for record in data.values():
+        appid = _appid(record.get("appid")) if isinstance(record, dict) else None
+        if appid:
+            apps.append(App(appid, _text(record.get("name")), _owners(record.get("owners"))))
+    return apps
+
+
+def _owners(text: Any) -> int:
+    """The middle of "1,000,000 .. 2,000,000"."""
+    bounds = [int(part.replace(",", "")) for part in re.findall(r"[0-9][0-9,]*", str(text))[:2]]
+    return sum(bounds) // len(bounds) if bounds else 0
+
+
+def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] = ()) -> Iterator[App]:
+    """Every game of the store. `include` adds "dlc", "software", "videos" or "hardware". Raises `Unanswered`."""
+    query = {"key": key, "max_results": str(APPS_A_PAGE), "include_games": "true"}
+    query |= {f"include_{kind}": "true" for kind in include}
+    last = 0
+    while True:
+        url = f"{where.api}/IStoreService/GetAppList/v1/?{urlencode(query | {'last_appid': str(last)})}"
+        response = _get_json(client, url).get("response")
+        apps = response.get("apps") if isinstance(response, dict) else None
+        for record in apps if isinstance(apps, list) else ():
+            appid = _appid(record.get("appid")) if isinstance(record, dict) else None
+            if appid:
+                yield App(appid, _text(record.get("name")))
+        following = response.get("last_appid") if isinstance(response, dict) else None
+        if not (isinstance(response, dict) and response.get("have_more_results")):
+            return
+        if not isinstance(following, int) or following <= last:
+            raise Unanswered("GetAppList says that there is more, but not after which appid")
+        last = following
+
+
+# -- items ----------------------------------------------------------------------------------------------------------
+
+
+def items(
+    client: Client, where: Addresses, appids: Sequence[int], kind: Kind = "vertical", size: Size = "1x"
+) -> list[Item]:
+    """What the store knows of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not."""
+    if len(appids) > ITEMS_A_REQUEST:
+        raise ValueError(f"at most {ITEMS_A_REQUEST} appids a request, not {len(appids)}")
+    wanted = {"include_assets": True, "include_release": True, "include_screenshots": kind == "screenshot"}
+    question = {
+        "ids": [{"appid": appid} for appid in appids],
+        "context": {"language": "english", "country_code": "US"},
+        "data_request": wanted,
+    }
+    query = urlencode({"input_json": json.dumps(question, separators=(",", ":"))})
+    response = _get_json(client, f"{where.api}/IStoreBrowseService/GetItems/v1/?{query}").get("response")
+    records = response.get("store_items") if isinstance(response, dict) else None
+    known = {}
+    for record in records if isinstance(records, list) else ():
+        appid = _appid(record.get("appid") or record.get("id")) if isinstance(record, dict) else None
+        if appid:
+            known[appid] = _item(appid, record, kind, size)
+    return [known.get(appid) or Item(appid, paths=plain_paths(kind, size)) for appid in appids]
+
+
+def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
+    """The names that banners had before their paths were hashed; older games still have them."""
+    return _PLAIN.get((kind, size), ())
+
+
+def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item:
+    assets = record.get("assets")
+    paths: list[str] = []
+    if kind == "screenshot":
+        shots = record.get("screenshots")
+        listed = shots.get("all_ages_screenshots") if isinstance(shots, dict) else None
+        first = listed[0].get("filename") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else ""
+        name = _text(first).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
+        paths = [name] if _SAFE_PATH.fullmatch(name) else []
+    elif isinstance(assets, dict):
+        form = _text(assets.get("asset_url_format")).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
+        for asset in _ASSETS[kind, size]:
+            name = form.replace("${FILENAME}", _text(assets.get(asset)))
+            if assets.get(asset) and _SAFE_PATH.fullmatch(name):
+                paths.append(name)
+    descriptors = record.get("content_descriptorids")
+    release = record.get("release")
+    moment = release.get("steam_release_date") if isinstance(release, dict) else None
+    return Item(
+        appid,
+        _text(record.get("name")),
+        datetime.fromtimestamp(moment, UTC).year if isinstance(moment, int) and 0 < moment < 2**33 else 0,
+        tuple(value for value in descriptors if type(value) is int) if isinstance(descriptors, list) else (),
+        tuple(dict.fromkeys((*paths, *plain_paths(kind, size)))),
+    )
+
+
+# -- answers of strangers -------------------------------------------------------------------------------------------
+
+
+def _get_json(client: Client, url: str) -> dict[str, Any]:
+    answer = client.get(url, check=_is_json_object)
+    if answer.status != 200:
+        raise Unanswered(f"{url.partition('?')[0]}: status {answer.status}")
+    data: dict[str, Any] = json.loads(answer.body)
+    return data
+
+
+def _is_json_object(body: bytes) -> str:
+    """APIs sometimes answer 200 with an HTML error page."""
+    try:
+        return "" if isinstance(json.loads(body), dict) else "the answer is no JSON object"
+    except (ValueError, RecursionError):
+        return "the answer is no JSON"
+
+
+def _appid(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_APPID else None
+
+
+def _text(value: Any) -> str:
+    return valid_unicode(" ".join(value.split())) if isinstance(value, str) else ""
+
+
+def read_key() -> str:
+    """The key of `--all` from `STEAM_API_KEY`. Raises `BadInput` where there is none."""
+    key = os.environ.get("STEAM_API_KEY", "")
+    if not re.fullmatch(r"[0-9A-Za-z]{1,64}", key):
+        raise BadInput("--all needs a Steam web API key in STEAM_API_KEY; --popular N needs none")
+    return key
+
+
+def batches(appids: Iterable[int]) -> Iterator[list[int]]:
+    """`appids` in lists of what one request takes."""
+    batch: list[int] = []
+    for appid in appids:
+        batch.append(appid)
+        if len(batch) == ITEMS_A_REQUEST:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,231 @@
+"""Fetching from Steam, against a server on loopback that misbehaves on purpose."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners.records import read_games
+from fetch_banners import main
+
+from .conftest import ROOT
+from .steam_server import TROUBLES, Steam, jpeg, serving
+
+
+@pytest.fixture
+def steam(monkeypatch):
+    """A function that starts a server and points the program at it."""
+    running = []
+
+    def start(count: int, **options: object) -> Steam:
+        context = serving(Steam(count, **options))
+        steam = context.__enter__()
+        running.append(context)
+        for name, value in steam.environment.items():
+            monkeypatch.setenv(name, value)
+        return steam
+
+    yield start
+    for context in running:
+        context.__exit__(None, None, None)
+
+
+def banners_in(folder: Path) -> dict[int, bytes]:
+    return {int(path.stem): path.read_bytes() for path in folder.glob("*.jpg")}
+
+
+def listed(tmp_path: Path, appids: list[int]) -> str:
+    (tmp_path / "appids.txt").write_text("".join(f"{appid}\n" for appid in appids))
+    return str(tmp_path / "appids.txt")
+
+
+def test_every_available_banner_arrives_whatever_the_server_does(tmp_path, steam, capsys):
+    server = steam(120, always=frozenset({70, 200}))
+    assert main(["--popular", "120", "--out", str(tmp_path / "b")]) == 1
+    printed = capsys.readouterr()
+    assert banners_in(tmp_path / "b") == server.available
+    assert server.most_at_once <= 8
+    assert server.too_early == []
+    assert server.met.keys() == {*TROUBLES, "none"}
+    assert "120 games; 78 fetched, 0 unchanged, 40 missing, 2 failed, 0 settled before" in printed.out
+    assert printed.out.count("\n") == 1
+    with (tmp_path / "b" / "fetch_failed.csv").open() as file:
+        assert sorted((int(row["appid"]), row["reason"].endswith("status 500")) for row in csv.DictReader(file)) == [
+            (70, True),
+            (200, True),
+        ]
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert len(games) == 120
+    assert games[10].name == "Game 10"
+    assert games[10].known["image_path"] == "0000000a/library_capsule.jpg"
+    assert games[20].known["image_path"] == "library_600x900.jpg"
+    assert (games[10].known["year"], games[10].known["source"]) == (2020, "steam")
+    assert games[110].is_adult
+    assert not games[10].known.get("benchmark")
+    assert games[1200].known["benchmark"] == "1"
+    assert games[1200].popularity > games[10].popularity > games[30].popularity
+    assert not list((tmp_path / "b").glob(".*.part"))
+
+
+def test_a_rerun_asks_only_for_what_failed(tmp_path, steam, capsys):
+    server = steam(30, always=frozenset({70}))
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 1
+    before = server.requests.copy()
+    server.always = frozenset()
+    assert main(arguments) == 0
+    assert "30 games; 1 fetched, 0 unchanged, 0 missing, 0 failed, 29 settled before" in capsys.readouterr().out
+    asked = {path for path in server.requests - before if path.startswith("/cdn/")}
+    assert {path.split("/")[2] for path in asked} == {"70"}
+    assert not (tmp_path / "b" / "fetch_failed.csv").exists()
+    assert banners_in(tmp_path / "b") == server.available
+
+
+def test_after_a_while_banners_are_asked_for_by_etag_and_replaced_where_changed(tmp_path, steam, capsys):
+    server = steam(30, troubles=False)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b"), "--recheck", "0"]
+    assert main(arguments) == 0
+    server.etag_of[20] = '"new"'
+    assert main(arguments) == 0
+    assert "1 fetched, 19 unchanged, 10 missing, 0 failed, 0 settled before" in capsys.readouterr().out
+    assert server.bodies[20] == 2
+    assert sum(server.bodies.values()) == 21
+    assert (tmp_path / "b" / "20.jpg").read_bytes() == jpeg(21)
+
+
+def test_a_file_without_a_line_in_the_journal_is_asked_for_by_its_date(tmp_path, steam, capsys):
+    server = steam(3, troubles=False)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    (tmp_path / "b" / ".fetch.jsonl").write_text('{"item": {"app\nnonsense\n')
+    assert main(arguments) == 0
+    assert "0 fetched, 2 unchanged, 1 missing" in capsys.readouterr().out
+    assert sum(server.bodies.values()) == 2
+
+
+def test_a_removed_file_is_fetched_again(tmp_path, steam):
+    server = steam(3, troubles=False)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    (tmp_path / "b" / "10.jpg").unlink()
+    assert main(arguments) == 0
+    assert banners_in(tmp_path / "b") == server.available
+
+
+def test_all_games_come_by_pages_and_need_a_key(tmp_path, steam, capsys, monkeypatch):
+    server = steam(200, troubles=False)
+    monkeypatch.delenv("STEAM_API_KEY", raising=False)
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 2
+    assert "STEAM_API_KEY" in capsys.readouterr().err
+    monkeypatch.setenv("STEAM_API_KEY", "BADKEY")
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 2
+    assert "status 403" in (err := capsys.readouterr().err)
+    assert "BADKEY" not in err
+    monkeypatch.setenv("STEAM_API_KEY", "GOODKEY")
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 0
+    assert banners_in(tmp_path / "b") == server.available
+    assert sum("GetAppList" in path for path in server.requests) == 3 + 1
+
+
+def test_games_of_earlier_runs_stay_in_the_table(tmp_path, steam):
+    steam(20, troubles=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "games.csv").write_text("appid,name,mine\n10,My name,kept\n5000,Other,too\n")
+    assert main(["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b")]) == 0
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert sorted(games) == [10, 20, 5000]
+    assert games[10].known["mine"] == "kept"
+    assert (games[10].name, games[5000].name) == ("Game 10", "Other")
+
+
+def test_a_demo_set_is_not_mixed_with_real_banners(tmp_path, steam, capsys):
+    steam(3)
+    assert main(["--demo", "2", "--out", str(tmp_path / "b")]) == 0
+    assert main(["--appids", listed(tmp_path, [10]), "--out", str(tmp_path / "b")]) == 2
+    assert "holds a demo set" in capsys.readouterr().err
+
+
+def test_an_unreachable_steam_is_one_line(tmp_path, monkeypatch, capsys):
+    for name in ("STEAMSPY_URL", "STEAM_API_URL", "STEAM_CDN_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("FETCH_PAUSE", "0.01")
+    assert main(["--popular", "5", "--out", str(tmp_path / "b")]) == 2
+    printed = capsys.readouterr()
+    assert "cannot get the list of games" in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--popular", "0"],
+        ["--popular", "x"],
+        ["--all", "--popular", "3"],
+        ["--all", "--include", "games"],
+        ["--all", "--kind", "square"],
+        ["--all", "--recheck", "-1"],
+        ["--all", "--out", ""],
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(capsys, options):
+    with pytest.raises(SystemExit) as caught:
+        main(options)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) -> None:
+    """Fetch with `kills` SIGKILLs at random moments and once to the end; what was on disk is never fetched again."""
+    random = np.random.default_rng(0)
+    command = [sys.executable, "fetch_banners.py", "--popular", str(server.count), "--out", str(folder)]
+    for kill in range(kills + 1):
+        on_disk, sent = set(banners_in(folder)), server.bodies.copy()
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if kill < kills:
+            time.sleep(random.uniform(0.4, longest))
+            process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=300)
+        again = {appid for appid in server.bodies if server.bodies[appid] > sent[appid]} & on_disk
+        assert again == set()
+    assert process.returncode == 0
+    assert banners_in(folder) == server.available
+    # A kill may lose what was on its way: no more than the connections each time.
+    assert sum(server.bodies.values()) <= len(server.available) + 8 * kills
+    assert server.most_at_once <= 2 * 8  # those of a killed run may still be answered while the next one asks
+    assert server.too_early == []
+    assert len(read_games(folder / "games.csv")) == server.count
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, steam):
+    server = steam(150, retry_after=0.0)
+    killed_and_rerun(tmp_path / "b", server, kills=3, longest=1.2)
+
+
+def test_an_interrupt_keeps_what_is_known(tmp_path, steam):
+    server = steam(600, troubles=False)
+    command = [sys.executable, "fetch_banners.py", "--popular", "600", "--out", str(tmp_path / "b")]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while len(banners_in(tmp_path / "b")) < 20:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted; a rerun gets only what is missing" in err
+    assert b"Traceback" not in err
+    assert len(read_games(tmp_path / "b" / "games.csv")) == 600
+    assert set(banners_in(tmp_path / "b").values()) <= set(server.available.values())
+
+
+@pytest.mark.soak
+def test_two_thousand_games_survive_ten_kills(tmp_path, steam):
+    server = steam(2000)
+    killed_and_rerun(tmp_path / "b", server, kills=10, longest=6.0)
