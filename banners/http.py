@@ -98,6 +98,8 @@ class Client:
 
         Raises `Unanswered` when no try gave an answer of status 200, 304 or 404.
         """
+        if not url.startswith(("http://", "https://")):
+            raise BadInput(f"{url[:80]} is no address of the web")
         try:
             return self._retrying.copy()(self._once, url, dict(headers or {}), check)
         except _Passing as error:

@@ -226,6 +226,17 @@ def test_an_interrupt_keeps_what_is_known(tmp_path, steam):
 
 
 @pytest.mark.soak
+def test_two_thousand_games_arrive_within_the_allowed_connections(tmp_path, steam, capsys):
+    server = steam(2000, always=frozenset({70}))
+    assert main(["--popular", "2000", "--out", str(tmp_path / "b"), "--connections", "6"]) == 1
+    assert "2000 games; 1333 fetched, 0 unchanged, 666 missing, 1 failed, 0 settled before" in capsys.readouterr().out
+    assert banners_in(tmp_path / "b") == server.available
+    assert max(server.bodies.values()) == 1
+    assert server.most_at_once <= 6
+    assert server.too_early == []
+
+
+@pytest.mark.soak
 def test_two_thousand_games_survive_ten_kills(tmp_path, steam):
     server = steam(2000)
     killed_and_rerun(tmp_path / "b", server, kills=10, longest=6.0)

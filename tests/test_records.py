@@ -42,6 +42,9 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_pat
         ("", "line 1 lacks the column appid and name"),
         ("appid,name\n10,x\nx,y\n", "line 3: 'x' is not an appid"),
         ("appid,name\n10,x\n10,y\n", "line 3 repeats the appid 10"),
+        ("appid,name\n10,x\n0,y\n", "line 3: '0' is not an appid"),
+        ("appid,name\n4294967296,x\n", "line 2: '4294967296' is not an appid"),
+        ('appid,name\n10,"two\nlines"\n0,y\n', "line 4: '0' is not an appid"),
         ("appid,name\n10\n", "line 2 has another number of columns"),
         ("appid,name\n10,a,b\n", "line 2 has another number of columns"),
         ("appid,name,popularity\n10,a,many\n", "line 2: popularity is 'many'"),
@@ -53,6 +56,13 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data(tmp_pat
 def test_a_malformed_games_csv_is_refused_with_its_line(tmp_path, text, complaint):
     with pytest.raises(BadInput, match=complaint):
         read_games(write(tmp_path / "games.csv", text))
+
+
+def test_two_hundred_thousand_rows_are_read(tmp_path):
+    rows = "".join(f"{appid},Game {appid},{appid % 7}\n" for appid in range(1, 200_001))
+    games = read_games(write(tmp_path / "games.csv", "appid,name,popularity\n" + rows))
+    assert len(games) == 200_000
+    assert games[200_000] == Game(200_000, "Game 200000", {"popularity": 3})
 
 
 def test_a_games_csv_in_another_encoding_is_refused(tmp_path):

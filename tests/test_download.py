@@ -1,0 +1,42 @@
+import json
+
+from banners.download import Journal, Settled, to_ask
+from banners.steam import Item
+
+DAY = 24 * 3600.0
+
+
+def settled(appid: int, file: str, image: str = "vertical 1x", at: float = 0.0) -> Settled:
+    return Settled(Item(appid, "x"), image, file, "p", '"e"', at)
+
+
+def test_what_is_settled_is_not_asked_for_again_until_it_is_old_or_gone_or_of_another_kind():
+    done = {
+        10: settled(10, "10.jpg", at=9 * DAY),
+        20: settled(20, "20.jpg", at=1 * DAY),  # too long ago
+        30: settled(30, "30.jpg", at=9 * DAY),  # its file is gone
+        40: settled(40, "40.jpg", "horizontal 1x", at=9 * DAY),
+        50: settled(50, "", at=9 * DAY),  # not on the server
+        60: settled(60, "", at=1 * DAY),  # not on the server, long ago
+    }
+    files = {appid: f"{appid}.jpg" for appid in (10, 20, 40)}
+    asked = to_ask([10, 20, 30, 40, 50, 60, 70], done, files, "vertical 1x", now=10 * DAY, recheck_days=7)
+    assert asked == [20, 30, 40, 60, 70]
+
+
+def test_a_journal_keeps_the_last_line_of_each_game_and_forgets_what_a_kill_cut_short(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.append(settled(10, "10.png"))
+        journal.append(settled(20, "20.jpg"))
+        journal.append(settled(10, "10.jpg"))
+    path = tmp_path / ".fetch.jsonl"
+    path.write_text(path.read_text() + '{"item": {"appid": 30, "na')
+    with Journal(tmp_path) as journal:
+        assert journal.settled == {10: settled(10, "10.jpg"), 20: settled(20, "20.jpg")}
+        journal.append(settled(40, ""))
+    assert [json.loads(line)["item"]["appid"] for line in path.read_text().splitlines()] == [10, 20, 40]
+
+
+def test_a_journal_that_is_nonsense_is_empty(tmp_path):
+    (tmp_path / ".fetch.jsonl").write_bytes(b'\xff\xfe\n[]\n{"item": 3}\n{}\nnull\n')
+    assert Journal(tmp_path).settled == {}
