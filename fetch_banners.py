@@ -18,6 +18,7 @@ from tqdm import tqdm
 from banners import demo, download, steam
 from banners.errors import BadInput, SteamClipError
 from banners.http import Client, Unanswered
+from banners.locks import locked
 from banners.records import Game, list_banners, read_appids, read_games
 from console import Parser, end_with_parent, say, use_any_encoding, whole_number
 
@@ -122,6 +123,16 @@ def _fetch(options: argparse.Namespace) -> int:
     if not apps:
         raise BadInput("the list has no games")
     out.mkdir(parents=True, exist_ok=True)
+    with locked(out) as is_free:
+        if not is_free:
+            raise BadInput(f"another run is fetching into {out}")
+        return _fetch_banners(options, where, apps, earlier)
+
+
+def _fetch_banners(
+    options: argparse.Namespace, where: steam.Addresses, apps: Mapping[int, steam.App], earlier: Mapping[int, Game]
+) -> int:
+    out: Path = options.out
     image = f"{options.kind} {options.size}"
     # Set where a test stands in for Steam, so that a second's pause need not take one.
     pause = float(os.environ.get("FETCH_PAUSE", "1"))

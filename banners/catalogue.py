@@ -6,7 +6,6 @@ new one, whole. Arrays are opened memory-mapped; a server that has one open keep
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ import numpy.typing as npt
 
 from banners.arrays import map_array
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
+from banners.locks import locked
 from banners.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
 from banners.neighbours import Neighbours
 from banners.records import Game, valid_unicode
@@ -185,30 +185,16 @@ def _fresh_folder_beside(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.iterdir():
         if left.name.startswith(_prefix(folder)):
-            with suppress(FileNotFoundError, NotADirectoryError), _locked(left) as is_free:
+            with suppress(FileNotFoundError, NotADirectoryError), locked(left) as is_free:
                 if is_free:
                     shutil.rmtree(left, ignore_errors=True)
     fresh = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
     try:
-        with _locked(fresh):
+        with locked(fresh):
             fresh.chmod(0o755)  # mkdtemp makes it private; a server may run as somebody else
             yield fresh
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Try to lock a folder; whether it worked."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-        except BlockingIOError:
-            yield False
-    finally:
-        os.close(descriptor)
 
 
 def _write_json(path: Path, data: object) -> None:

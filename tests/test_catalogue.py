@@ -9,6 +9,7 @@ import pytest
 
 from banners import catalogue
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
+from banners.locks import locked
 from banners.neighbours import nearest
 from banners.records import Game
 
@@ -79,7 +80,7 @@ def test_what_a_killed_run_left_is_removed_and_a_running_one_is_not(tmp_path):
     (tmp_path / ".c.new-left" / "appids.npy").touch()
     (tmp_path / ".c.new-file").touch()
     (tmp_path / ".c.new-busy").mkdir()
-    with catalogue._locked(tmp_path / ".c.new-busy"):
+    with locked(tmp_path / ".c.new-busy"):
         save(tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".c.new-busy", ".c.new-file", "c"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from banners.locks import locked
 from banners.records import read_games
 from fetch_banners import main
 
@@ -207,6 +208,17 @@ def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) ->
 def test_a_killed_run_goes_on_where_it_was(tmp_path, steam):
     server = steam(150, retry_after=0.0)
     killed_and_rerun(tmp_path / "b", server, kills=3, longest=1.2)
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path, steam, capsys):
+    steam(3, troubles=False)
+    (tmp_path / "b").mkdir()
+    arguments = ["--appids", listed(tmp_path, [10]), "--out", str(tmp_path / "b")]
+    with locked(tmp_path / "b") as is_free:
+        assert is_free
+        assert main(arguments) == 2
+    assert "another run is fetching into" in capsys.readouterr().err
+    assert main(arguments) == 0
 
 
 def test_an_interrupt_keeps_what_is_known(tmp_path, steam):
