@@ -19,13 +19,11 @@ from banners import demo, download, steam
 from banners.errors import BadInput, SteamClipError
 from banners.http import Client, Unanswered
 from banners.locks import locked
-from banners.records import Game, list_banners, read_appids, read_games
+from banners.records import Game, games_table, list_banners, read_appids, read_games
 from console import Parser, end_with_parent, say, use_any_encoding, whole_number
 
 PROGRAM = "fetch_banners.py"
-COLUMNS = ("appid", "name", "popularity", "year", "descriptors", "benchmark", "series", "image_path", "source")
 FAILED = "fetch_failed.csv"
-SOURCE = "steam"
 INCLUDABLE = ("dlc", "software", "videos", "hardware")
 
 
@@ -148,7 +146,7 @@ def _fetch_banners(
                     outcomes.append(outcome)
                     bar.update()
         finally:  # an interrupt too: what is known by now is kept
-            _write_games(out, earlier, apps, journal.settled)
+            _write(out / "games.csv", games_table(download.games(earlier, apps, journal.settled)))
             failed = [outcome for outcome in outcomes if outcome.status == "failed"]
             _write_failed(out / FAILED, failed)
     for outcome in failed:
@@ -192,34 +190,6 @@ def _items(
             yield [steam.Item(appid, paths=paths) for appid in batch]
 
 
-def _write_games(
-    out: Path, earlier: Mapping[int, Game], apps: Mapping[int, steam.App], settled: Mapping[int, download.Settled]
-) -> None:
-    """All games of this run and of earlier ones; what a run does not know keeps its earlier value."""
-    further = sorted({column for game in earlier.values() for column in game.known} - set(COLUMNS))
-    table = io.StringIO()
-    rows = csv.DictWriter(table, (*COLUMNS, *further), restval="", lineterminator="\n")
-    rows.writeheader()
-    for appid in sorted(earlier.keys() | apps.keys()):
-        row: dict[str, str | int] = {"appid": appid}
-        if appid in earlier:
-            row |= {"name": earlier[appid].name, **earlier[appid].known}
-        if appid in apps:
-            app, entry = apps[appid], settled.get(appid)
-            item = entry.item if entry else steam.Item(appid)
-            now: dict[str, str | int] = {
-                "name": item.name or app.name,
-                "popularity": app.popularity,
-                "year": item.year,
-                "descriptors": ";".join(map(str, item.descriptors)),
-                "benchmark": 1 if app.in_benchmark or appid in steam.CURATED else 0,
-                "image_path": entry.path if entry else "",
-            }
-            row |= {column: value for column, value in now.items() if value} | {"source": SOURCE}
-        rows.writerow(row)
-    _write(out / "games.csv", table.getvalue().encode())
-
-
 def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
@@ -248,13 +218,7 @@ def _draw_demo(count: int, out: Path) -> None:
     for banner in list_banners(out)[0]:  # of a larger demo set before this one
         if banner.appid not in planned:
             banner.path.unlink()
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for planned_game in planned.values():
-        game = planned_game.game
-        rows.writerow([game.appid, game.name, *(game.known.get(column, "") for column in COLUMNS[2:])])
-    _write(out / "games.csv", table.getvalue().encode())
+    _write(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
     print(f"{out}: {count} demo banners, {len(missing)} drawn now")
 
 

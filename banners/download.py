@@ -22,10 +22,11 @@ from PIL import Image
 from banners.errors import UnusableImage
 from banners.http import Client, Unanswered
 from banners.images import FORMATS, decode
-from banners.records import SUFFIXES
-from banners.steam import Addresses, Item
+from banners.records import SUFFIXES, Game
+from banners.steam import CURATED, Addresses, App, Item
 
 JOURNAL = ".fetch.jsonl"
+SOURCE = "steam"  # the `source` column of games.csv
 ONE_DAY = 24 * 3600.0
 
 Status = Literal["fetched", "unchanged", "missing", "failed"]
@@ -226,3 +227,23 @@ def _write(folder: Path, appid: int, body: bytes, modified: str) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return path
+
+
+def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping[int, Settled]) -> list[Game]:
+    """The games of this run and of `earlier` ones; what this run does not know keeps its earlier value."""
+    merged = dict(earlier)
+    for appid, app in apps.items():
+        before = earlier.get(appid, Game(appid, ""))
+        entry = settled.get(appid)
+        item = entry.item if entry else Item(appid)
+        now: dict[str, str | int] = {
+            "popularity": app.popularity,
+            "year": item.year,
+            "descriptors": ";".join(map(str, item.descriptors)),
+            "benchmark": "1" if app.in_benchmark or appid in CURATED else "",
+            "image_path": entry.path if entry else "",
+            "source": SOURCE,
+        }
+        known = {**before.known, **{column: value for column, value in now.items() if value}}
+        merged[appid] = Game(appid, item.name or app.name or before.name, known)
+    return list(merged.values())

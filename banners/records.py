@@ -1,8 +1,9 @@
 """Games and banners as the banners folder gives them: `<appid>.jpg|png|webp` files beside a `games.csv`."""
 
 import csv
+import io
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -15,6 +16,7 @@ _OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".t
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
 _ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|sexual|nude|milf|ecchi|nsfw)\b", re.IGNORECASE)
+_COLUMNS = ("popularity", "year", "descriptors", "benchmark", "series", "image_path", "source")  # in this order
 _NUMBERS = frozenset({"popularity", "year"})
 
 
@@ -140,6 +142,19 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
             continue
         by_appid[appid] = Banner(appid, path)
     return [by_appid[appid] for appid in sorted(by_appid)], misnamed
+
+
+def games_table(games: Iterable[Game]) -> bytes:
+    """The bytes of a `games.csv` of `games`, by appid, with the columns that any of them knows."""
+    rows = sorted(games, key=lambda game: game.appid)
+    known = {column for game in rows for column in game.known}
+    columns = [column for column in _COLUMNS if column in known] + sorted(known - set(_COLUMNS))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("appid", "name", *columns))
+    for game in rows:
+        writer.writerow((game.appid, game.name, *(game.known.get(column, "") for column in columns)))
+    return table.getvalue().encode("utf-8", "replace")
 
 
 def read_games(path: Path) -> dict[int, Game]:

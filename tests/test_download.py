@@ -1,7 +1,8 @@
 import json
 
-from banners.download import Journal, Settled, to_ask
-from banners.steam import Item
+from banners.download import Journal, Settled, games, to_ask
+from banners.records import Game
+from banners.steam import App, Item
 
 DAY = 24 * 3600.0
 
@@ -40,3 +41,23 @@ def test_a_journal_keeps_the_last_line_of_each_game_and_forgets_what_a_kill_cut_
 def test_a_journal_that_is_nonsense_is_empty(tmp_path):
     (tmp_path / ".fetch.jsonl").write_bytes(b'\xff\xfe\n[]\n{"item": 3}\n{}\nnull\n')
     assert Journal(tmp_path).settled == {}
+
+
+def test_what_a_run_learns_replaces_what_was_known_and_what_it_does_not_learn_stays():
+    earlier = {
+        10: Game(10, "Mine", {"popularity": 5, "series": "s", "descriptors": "3"}),
+        20: Game(20, "Other", {"year": 1999}),
+    }
+    apps = {10: App(10, "", 0), 30: App(30, "Thirty", 70, in_benchmark=True), 620: App(620)}
+    done = {10: Settled(Item(10, "Ten", 2001, (), ("p",)), "vertical 1x", "10.jpg", "p", "", 0.0)}
+    merged = {game.appid: game for game in games(earlier, apps, done)}
+    assert merged == {
+        10: Game(
+            10,
+            "Ten",
+            {"popularity": 5, "series": "s", "descriptors": "3", "year": 2001, "image_path": "p", "source": "steam"},
+        ),
+        20: earlier[20],
+        30: Game(30, "Thirty", {"popularity": 70, "benchmark": "1", "source": "steam"}),
+        620: Game(620, "", {"benchmark": "1", "source": "steam"}),
+    }

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from banners.errors import BadInput
-from banners.records import Game, parse_appid, read_banners_folder, read_games
+from banners.records import Game, games_table, parse_appid, read_banners_folder, read_games
 
 
 def write(path: Path, text: str) -> Path:
@@ -63,6 +63,13 @@ def test_two_hundred_thousand_rows_are_read(tmp_path):
     games = read_games(write(tmp_path / "games.csv", "appid,name,popularity\n" + rows))
     assert len(games) == 200_000
     assert games[200_000] == Game(200_000, "Game 200000", {"popularity": 3})
+
+
+def test_a_table_of_games_is_read_as_it_was_written(tmp_path):
+    games = [Game(20, 'A "quoted", name\nof two lines', {"year": 7, "mine": "x"}), Game(3, "Ü 五", {"source": "demo"})]
+    (tmp_path / "games.csv").write_bytes(games_table(games))
+    assert (tmp_path / "games.csv").read_bytes().startswith(b"appid,name,year,source,mine\n3,")
+    assert read_games(tmp_path / "games.csv") == {game.appid: game for game in games}
 
 
 def test_a_games_csv_in_another_encoding_is_refused(tmp_path):
