@@ -20,7 +20,8 @@ MAX_BYTES = 20_000_000
 Check = Callable[[bytes], str]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
-_LONGEST_WAIT = 600.0
+_LONGEST_WAIT = 600.0  # seconds
+_ABANDONED = 0.1  # seconds for a server to notice that an answer is not wanted any more, before it is asked again
 
 
 class Unanswered(SteamClipError):
@@ -28,11 +29,7 @@ class Unanswered(SteamClipError):
 
 
 class _Passing(Exception):
-    """An answer that may be better next time; `wait` in seconds is what the server asked for, if anything."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.wait = wait
+    """An answer that may be better next time."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +59,8 @@ class Client:
     ) -> None:
         self._timeout: Final = timeout
         self._slots = threading.BoundedSemaphore(connections)
-        self._pool = urllib3.PoolManager(
-            num_pools=8,
-            maxsize=connections,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
-            timeout=urllib3.Timeout(connect=min(10.0, timeout), read=timeout),
-            retries=urllib3.Retry(
-                total=None,
-                connect=0,
-                read=0,
-                status=0,
-                other=0,
-                redirect=3,
-                raise_on_redirect=True,
-                respect_retry_after_header=False,
-            ),
-        )
+        # A connection belongs to a thread, so that a server sees the next request of a thread after its last answer.
+        self._of_thread = threading.local()
         self._not_before = 0.0  # monotonic; a server that asked one thread to wait has asked all
         self._remember: Final = remember
         if remember is not None:
@@ -91,6 +74,27 @@ class Client:
             wait=tenacity.wait_exponential_jitter(multiplier=pause, max=60 * pause, jitter=pause),
             reraise=True,
         )
+
+    @property
+    def _pool(self) -> urllib3.PoolManager:
+        pool: urllib3.PoolManager | None = getattr(self._of_thread, "pool", None)
+        if pool is None:
+            pool = self._of_thread.pool = urllib3.PoolManager(
+                maxsize=1,
+                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+                timeout=urllib3.Timeout(connect=min(10.0, self._timeout), read=self._timeout),
+                retries=urllib3.Retry(
+                    total=None,
+                    connect=0,
+                    read=0,
+                    status=0,
+                    other=0,
+                    redirect=3,
+                    raise_on_redirect=True,
+                    respect_retry_after_header=False,
+                ),
+            )
+        return pool
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, check: Check | None = None) -> Answer:
         """GET `url`. `check` gives the reason why a body is not what it should be, "" if it is; a bad one is asked for
@@ -108,18 +112,8 @@ class Client:
     def _once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         with self._slots:
             self._wait_until_welcome()
-            deadline = time.monotonic() + self._timeout
             try:
-                # The pool's own headers are replaced, not completed, by those of a request.
-                response = self._pool.request(
-                    "GET", url, headers={**self._pool.headers, **headers}, preload_content=False
-                )
-                try:
-                    body = _read(response, deadline) if response.status == 200 else b""
-                    answered = dict(response.headers)
-                finally:
-                    # What was not read to its end is not worth keeping the connection for.
-                    response.close()
+                status, answered, body = self._exchange(url, headers)
             except urllib3.exceptions.MaxRetryError as error:
                 if isinstance(error.reason, urllib3.exceptions.ResponseError):
                     raise _Passing("it redirects in circles") from None
@@ -128,17 +122,28 @@ class Client:
                 raise BadInput(f"{url} is no address: {error}") from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _Passing(_reason(error)) from None
-        if response.status in _PASSING:
-            wait = _retry_after(answered.get("Retry-After", ""))
-            self._be_unwelcome(wait)
-            raise _Passing(f"status {response.status}", wait)
-        if response.status not in (200, 304, 404):
-            raise Unanswered(f"{url}: status {response.status}")
-        if check is not None and response.status == 200:
+            if status in _PASSING:
+                self._be_unwelcome(_retry_after(answered.get("Retry-After", "")))
+                raise _Passing(f"status {status}")
+        if status not in (200, 304, 404):
+            raise Unanswered(f"{url}: status {status}")
+        if check is not None and status == 200:
             reason = check(body)
             if reason:
                 raise _Passing(reason)
-        return Answer(response.status, answered, body)
+        return Answer(status, answered, body if status == 200 else b"")
+
+    def _exchange(self, url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
+        """One request and its answer, read to the end so that the connection can be used again."""
+        deadline = time.monotonic() + self._timeout
+        # The pool's own headers are replaced, not completed, by those of a request.
+        response = self._pool.request("GET", url, headers={**self._pool.headers, **headers}, preload_content=False)
+        try:
+            return response.status, response.headers, _read(response, deadline)
+        except BaseException:
+            response.close()
+            time.sleep(_ABANDONED)
+            raise
 
     def _wait_until_welcome(self) -> None:
         while (rest := self._not_before - time.monotonic()) > 0:
