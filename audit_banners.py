@@ -116,6 +116,9 @@ def _audit(options: argparse.Namespace) -> int:
     folder = read_banners_folder(options.banners)
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
+    for output in (options.report, options.exclude_to):
+        if output and output.resolve().parent == options.banners.resolve():
+            raise BadInput(f"{output} lies in the banners folder, where nothing is changed; name another place")
     with ProcessPoolExecutor(options.workers, initializer=end_with_parent) as pool:
         images: list[audit.Examination] = []
         with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:

@@ -133,12 +133,29 @@ def _fetch_banners(
     out: Path = options.out
     image = f"{options.kind} {options.size}"
     # Set where a test stands in for Steam, so that a second's pause need not take one.
-    pause = float(os.environ.get("FETCH_PAUSE", "1"))
+    pause = _seconds("FETCH_PAUSE", 1)
     client = Client(options.connections, pause=pause, remember=out / ".fetch_wait")
     outcomes: list[download.Outcome] = []
     with download.Journal(out) as journal:
         files = {banner.appid: banner.path.name for banner in list_banners(out)[0]}
-        asked = download.to_ask(apps, journal.settled, files, image, time.time(), options.recheck)
+        others = {entry.image for entry in journal.settled.values()} - {image}
+        if others:
+            raise BadInput(f"{out} holds {', '.join(sorted(others))} banners; name another folder with --out")
+        foreign = {
+            appid
+            for appid in files
+            if appid not in journal.settled
+            and not (appid in earlier and earlier[appid].known.get("source") == download.SOURCE)
+        }
+        if foreign & apps.keys():
+            say(
+                PROGRAM,
+                f"warning: {len(foreign & apps.keys())} banners were not fetched by this program and stay as they are",
+            )
+        # Written before too, so that a run after a killed one knows what is this program's.
+        _write(out / "games.csv", games_table(download.games(earlier, apps, journal.settled)))
+        wanted = [appid for appid in apps if appid not in foreign]
+        asked = download.to_ask(wanted, journal.settled, files, image, time.time(), options.recheck)
         items = _items(client, where, asked, options)
         try:
             with tqdm(total=len(asked), unit="img", desc="fetching", mininterval=0.5) as bar:
@@ -160,12 +177,19 @@ def _fetch_banners(
     return 1 if failed else 0
 
 
+def _seconds(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text, re.ASCII):
+        raise BadInput(f"{name} is {text[:20]!r}, not a number of seconds")
+    return float(text)
+
+
 def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, steam.App]:
     # Few tries: where Steam cannot be reached at all, that should be known soon.
-    client = Client(1, attempts=3, pause=float(os.environ.get("FETCH_PAUSE", "1")))
+    client = Client(1, attempts=3, pause=_seconds("FETCH_PAUSE", 1))
     try:
         if options.popular:
-            pause = float(os.environ.get("STEAMSPY_PAUSE", "60"))
+            pause = _seconds("STEAMSPY_PAUSE", 60)
             apps = steam.popular(client, where, options.popular, pause)
         elif options.all:
             key = steam.read_key()
@@ -173,8 +197,7 @@ def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, stea
         else:
             apps = [steam.App(appid) for appid in sorted(read_appids(options.appids))]
     except Unanswered as error:
-        # The address may hold the key.
-        raise BadInput(f"cannot get the list of games: {re.sub('key=[^&]*', 'key=...', str(error))}") from None
+        raise BadInput(f"cannot get the list of games: {error}") from None
     return {app.appid: app for app in apps}
 
 
@@ -187,7 +210,7 @@ def _items(
         except Unanswered as error:
             say(PROGRAM, f"warning: {error}; trying the plain addresses of {len(batch)} games")
             paths = steam.plain_paths(options.kind, options.size)
-            yield [steam.Item(appid, paths=paths) for appid in batch]
+            yield [steam.Item(appid, paths=paths, is_known=False) for appid in batch]
 
 
 def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from banners.images import DECODER_ERRORS, FORMATS, MAX_PIXELS, to_rgb
+from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, to_rgb
 from banners.records import Banner, BannersFolder
 
 _HASH_SIDE, _HASH_INPUT = 8, 32
@@ -95,13 +95,17 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
                 return Examination(appid, file, content, trouble), _NOTHING
             mode, has_alpha = _mode_of(image), image.has_transparency_data
             frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-            orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
+            if max(image.size) > MAX_ASPECT * min(image.size):
+                trouble = f"{image.width}x{image.height} is beyond {MAX_ASPECT}:1"
+                return Examination(appid, file, content, trouble), _NOTHING
+            orientation = _orientation_of(image)
             if mode == "RGB":
                 image.draft("L", image.size)  # JPEG stores the grey levels apart: every bit is read, no colour is made
             image.load()
             whole = (image if image.mode in ("RGB", "L") else to_rgb(image)).convert("L")
             factors = (max(1, image.width // _HASH_INPUT), max(1, image.height // _HASH_INPUT))
             grey = whole.reduce(factors).resize((_HASH_INPUT, _HASH_INPUT), Image.Resampling.BOX)
+            level = _blank_level(whole, grey)
             examination = Examination(
                 appid,
                 file,
@@ -110,8 +114,8 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
                 mode=mode,
                 has_alpha=has_alpha,
                 frames=frames,
-                orientation=orientation if isinstance(orientation, int) else 1,
-                blank_level=_blank_level(whole, grey),
+                orientation=orientation,
+                blank_level=None if level is None or _has_colours(data) else level,
             )
             return examination, np.asarray(grey, np.float32)
     except UnidentifiedImageError:
@@ -129,6 +133,24 @@ def _blank_level(whole: Image.Image, reduced: Image.Image) -> int | None:
         if extrema[0] != extrema[1]:
             return None
     return int(extrema[0])
+
+
+def _has_colours(data: bytes) -> bool:
+    """Whether an image of one grey level differs in colour, which grey levels do not show."""
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        extrema: Any = to_rgb(image).getextrema()  # a pair for each channel
+    return any(low != high for low, high in extrema)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where it is not given or cannot be read."""
+    if "exif" not in image.info:
+        return 1
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except DECODER_ERRORS:
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _mode_of(image: Image.Image) -> str:

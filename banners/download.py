@@ -6,6 +6,7 @@ file is in place. A line that a kill cut short counts for nothing.
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,6 +29,8 @@ from banners.steam import CURATED, Addresses, App, Item
 JOURNAL = ".fetch.jsonl"
 SOURCE = "steam"  # the `source` column of games.csv
 ONE_DAY = 24 * 3600.0
+
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')  # RFC 9110, section 8.8.3, but for bytes beyond ASCII
 
 Status = Literal["fetched", "unchanged", "missing", "failed"]
 _SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -56,6 +59,7 @@ class Settled:
                 int(item["year"]),
                 tuple(map(int, item["descriptors"])),
                 tuple(map(str, item["paths"])),
+                bool(item.get("is_known", True)),
             ),
             image=str(data["image"]),
             file=str(data["file"]),
@@ -84,7 +88,7 @@ class Journal:
         self.settled: dict[int, Settled] = {}
         with suppress(FileNotFoundError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
                     entry = Settled.from_json(json.loads(line))
                     self.settled[entry.item.appid] = entry
 
@@ -127,8 +131,9 @@ def to_ask(
         entry = settled.get(appid)
         return (
             entry is not None
+            and entry.item.is_known
             and entry.image == image
-            and now - entry.at < recheck_days * ONE_DAY
+            and 0 <= now - entry.at < recheck_days * ONE_DAY
             and entry.file == files.get(appid, "")
         )
 
@@ -171,6 +176,8 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
         if answer.status == 404:
             continue
         etag = answer.headers.get("ETag", "")
+        if answer.status == 304 and present is None:
+            return Outcome(Settled(item, image, "", path, "", 0.0), "failed", "status 304, which was not asked for")
         if answer.status == 304 and present is not None:
             entry = Settled(item, image, present.name, path, etag or (known.etag if known else ""), time.time())
             journal.append(entry)
@@ -185,6 +192,8 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
         journal.append(entry)
         return Outcome(entry, "fetched")
     entry = Settled(item, image, present.name if present else "", "", "", time.time())
+    if not item.is_known:
+        return Outcome(entry, "failed", "the store could not be asked where its banner is")
     if present is None:
         journal.append(entry)
     return Outcome(entry, "missing")
@@ -198,7 +207,7 @@ def _conditions(present: Path | None, known: Settled | None) -> dict[str, str]:
     """Headers that spare the body of a file that has not changed; without a journal's line by the file's own date."""
     if present is None:
         return {}
-    if known is not None and known.etag:
+    if known is not None and _ETAG.fullmatch(known.etag):
         return {"If-None-Match": known.etag}
     return {"If-Modified-Since": formatdate(present.stat().st_mtime, usegmt=True)}
 
@@ -234,6 +243,8 @@ def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping
     merged = dict(earlier)
     for appid, app in apps.items():
         before = earlier.get(appid, Game(appid, ""))
+        if before.known.get("source", SOURCE) != SOURCE:
+            continue  # somebody else's
         entry = settled.get(appid)
         item = entry.item if entry else Item(appid)
         now: dict[str, str | int] = {

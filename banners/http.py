@@ -20,8 +20,13 @@ MAX_BYTES = 20_000_000
 Check = Callable[[bytes], str]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
-_LONGEST_WAIT = 600.0  # seconds
+_LONGEST_WAIT = 6 * 3600.0  # seconds
+_REFUSALS = 10  # answers of 403, after which a server is left alone
 _ABANDONED = 0.1  # seconds for a server to notice that an answer is not wanted any more, before it is asked again
+
+
+class Refused(SteamClipError):
+    """The server does not want to be asked any more."""
 
 
 class Unanswered(SteamClipError):
@@ -68,6 +73,7 @@ class Client:
                 rest = float(remember.read_text(encoding="utf-8")) - time.time()
                 self._not_before = time.monotonic() + min(max(0.0, rest), _LONGEST_WAIT)
         self._lock = threading.Lock()
+        self._refusals = 0
         self._retrying: Final = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Passing),
             stop=tenacity.stop_after_attempt(attempts),
@@ -103,11 +109,11 @@ class Client:
         Raises `Unanswered` when no try gave an answer of status 200, 304 or 404.
         """
         if not url.startswith(("http://", "https://")):
-            raise BadInput(f"{url[:80]} is no address of the web")
+            raise BadInput(f"{shown(url)} is no address of the web")
         try:
             return self._retrying.copy()(self._once, url, dict(headers or {}), check)
         except _Passing as error:
-            raise Unanswered(f"{url}: {error}") from None
+            raise Unanswered(f"{shown(url)}: {error}") from None
 
     def _once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         with self._slots:
@@ -118,15 +124,16 @@ class Client:
                 if isinstance(error.reason, urllib3.exceptions.ResponseError):
                     raise _Passing("it redirects in circles") from None
                 raise _Passing(_reason(error)) from None
-            except urllib3.exceptions.LocationValueError as error:
-                raise BadInput(f"{url} is no address: {error}") from None
+            except (urllib3.exceptions.LocationValueError, ValueError):
+                raise _Passing("its address, or the one it redirects to, is malformed") from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _Passing(_reason(error)) from None
             if status in _PASSING:
                 self._be_unwelcome(_retry_after(answered.get("Retry-After", "")))
                 raise _Passing(f"status {status}")
         if status not in (200, 304, 404):
-            raise Unanswered(f"{url}: status {status}")
+            self._count_refusal(url, status)
+            raise Unanswered(f"{shown(url)}: status {status}")
         if check is not None and status == 200:
             reason = check(body)
             if reason:
@@ -144,6 +151,13 @@ class Client:
             response.close()
             time.sleep(_ABANDONED)
             raise
+
+    def _count_refusal(self, url: str, status: int) -> None:
+        """Stop asking a server that forbids everything: it means us."""
+        with self._lock:
+            self._refusals += status == 403
+            if self._refusals >= _REFUSALS:
+                raise Refused(f"{shown(url)}: the server answered {_REFUSALS} times with status 403; try again later")
 
     def _wait_until_welcome(self) -> None:
         while (rest := self._not_before - time.monotonic()) > 0:
@@ -172,14 +186,20 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     return b"".join(chunks)
 
 
+def shown(url: str) -> str:
+    """`url` as it may be printed: without its query, which may hold a key, and short."""
+    return url.partition("?")[0][:120]
+
+
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
-    return " ".join(str(inner).split())[:200] or type(inner).__name__
+    # What follows a question mark may be a query, and a query may hold a key.
+    return " ".join(str(inner).partition("?")[0].split())[:200] or type(inner).__name__
 
 
 def _retry_after(text: str) -> float:
     """Seconds of a Retry-After header, in either of its forms; 0 where there is none."""
-    if text.strip().isdigit():
+    if text.isascii() and text.strip().isdigit():
         return min(float(text), _LONGEST_WAIT)
     try:
         return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), _LONGEST_WAIT)

@@ -128,6 +128,9 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
             continue
         if path.is_dir():
             continue
+        if path.exists() and not path.is_file():
+            misnamed.append((path.name, "it is no regular file"))
+            continue
         if path.suffix.lower() not in SUFFIXES:
             if path.suffix.lower() in _OTHER_IMAGES or path.stem.isdigit():
                 misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))

@@ -77,13 +77,17 @@ class App:
 
 @dataclass(frozen=True)
 class Item:
-    """What GetItems tells of one game. `paths` are those of its image below its folder on the CDN, best first."""
+    """What GetItems tells of one game. `paths` are those of its image below its folder on the CDN, best first.
+
+    `is_known` is False where GetItems could not be asked and the paths are guessed.
+    """
 
     appid: int
     name: str = ""
     year: int = 0
     descriptors: tuple[int, ...] = ()
     paths: tuple[str, ...] = field(default=())
+    is_known: bool = True
 
 
 # -- lists ----------------------------------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ def _spy(client: Client, where: Addresses, query: Mapping[str, str]) -> list[App
 
 def _owners(text: Any) -> int:
     """The middle of "1,000,000 .. 2,000,000"."""
-    bounds = [int(part.replace(",", "")) for part in re.findall(r"[0-9][0-9,]*", str(text))[:2]]
+    bounds = [int(part.replace(",", "")[:12]) for part in re.findall(r"[0-9][0-9,]*", str(text)[:100])[:2]]
     return sum(bounds) // len(bounds) if bounds else 0
 
 
@@ -208,7 +212,9 @@ def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item
         appid,
         _text(record.get("name")),
         datetime.fromtimestamp(moment, UTC).year if isinstance(moment, int) and 0 < moment < 2**33 else 0,
-        tuple(value for value in descriptors if type(value) is int) if isinstance(descriptors, list) else (),
+        tuple(value for value in descriptors[:50] if type(value) is int and 0 <= value < 1000)
+        if isinstance(descriptors, list)
+        else (),
         tuple(dict.fromkeys((*paths, *plain_paths(kind, size)))),
     )
 
@@ -237,7 +243,7 @@ def _appid(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str:
-    return valid_unicode(" ".join(value.split())) if isinstance(value, str) else ""
+    return valid_unicode(" ".join(value[:1000].split()))[:500] if isinstance(value, str) else ""
 
 
 def read_key() -> str:

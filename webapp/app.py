@@ -28,6 +28,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
     app = Flask("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
     app.config.from_mapping(DEFAULTS)
+    app.config["MAX_CONTENT_LENGTH"] = 16_384  # nothing larger is sent here
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}

@@ -93,8 +93,10 @@ def about() -> str:
 @pages.post("/adult")
 def adult() -> BaseResponse:
     """Show or hide banners that may be explicit: a cookie of this site, no account. Goes back to where it was asked."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403)  # another site's page must not choose for our readers
     back = request.form.get("back", "/")
-    if not _IS_OUR_PATH.fullmatch(back):
+    if not _IS_OUR_PATH.fullmatch(back) or back == "/adult":
         back = "/"
     response = redirect(back, 303)
     if request.form.get("show") == "1":
