@@ -141,17 +141,11 @@ def _fetch_banners(
         others = {entry.image for entry in journal.settled.values()} - {image}
         if others:
             raise BadInput(f"{out} holds {', '.join(sorted(others))} banners; name another folder with --out")
-        foreign = {
-            appid
-            for appid in files
-            if appid not in journal.settled
-            and not (appid in earlier and earlier[appid].known.get("source") == download.SOURCE)
-        }
+        ours = {appid for appid, game in earlier.items() if game.known.get("source") == download.SOURCE}
+        foreign = files.keys() - journal.settled.keys() - ours
         if foreign & apps.keys():
-            say(
-                PROGRAM,
-                f"warning: {len(foreign & apps.keys())} banners were not fetched by this program and stay as they are",
-            )
+            count = len(foreign & apps.keys())
+            say(PROGRAM, f"warning: {count} banners were not fetched by this program and stay as they are")
         # Written before too, so that a run after a killed one knows what is this program's.
         _write(out / "games.csv", games_table(download.games(earlier, apps, journal.settled)))
         wanted = [appid for appid in apps if appid not in foreign]

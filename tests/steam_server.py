@@ -49,6 +49,11 @@ class Steam:
     troubles: bool = True
     always: frozenset[int] = frozenset()
     retry_after: float = 1.0
+    items_down: bool = False
+    forbids: bool = False
+    redirects_to: str = ""
+    name: str = "Game {}"
+    owners: str = ""
     url: str = ""
     requests: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)
@@ -143,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
     def spy(self, query: dict[str, list[str]]) -> None:
         def record(appid: int) -> dict[str, object]:
             low = 1000 * (self.steam.count - appid // 10)
-            return {"appid": appid, "name": f"Game {appid}", "owners": f"{low:,} .. {low + 500:,}"}
+            return {"appid": appid, "name": f"Game {appid}", "owners": self.steam.owners or f"{low:,} .. {low + 500:,}"}
 
         appids = self.steam.appids
         if query["request"] == ["top100in2weeks"]:
@@ -164,6 +169,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json({"response": response | ({"have_more_results": True, "last_appid": page[-1]} if more else {})})
 
     def items(self, query: dict[str, list[str]]) -> None:
+        if self.steam.items_down:
+            self.send(500, b"")
+            return
         question = json.loads(query["input_json"][0])
         appids = [entry["appid"] for entry in question["ids"]]
         if len(appids) > 250:
@@ -180,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             records.append(
                 {
                     "appid": appid,
-                    "name": f"Game {appid}",
+                    "name": self.steam.name.format(appid),
                     "assets": assets if "/" in name else {},
                     "content_descriptorids": [3] if appid % 100 == 10 else [],
                     "release": {"steam_release_date": 1_600_000_000},
@@ -192,6 +200,12 @@ class Handler(BaseHTTPRequestHandler):
         steam = self.steam
         if appid in steam.always:
             self.send(500, b"")
+            return
+        if steam.forbids:
+            self.send(403, b"")
+            return
+        if steam.redirects_to and appid == 10:
+            self.send(302, b"", Location=steam.redirects_to)
             return
         if not steam.has_banner(appid) or name != steam.path(appid):
             self.send(404, b"<html>Not Found</html>")

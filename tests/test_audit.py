@@ -1,4 +1,5 @@
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_the_program_reports_and_changes_nothing(folder, tmp_path_factory, capsy
     save(folder, 50, picture(50, (300, 450)).convert("L"))
     save(folder, 60, picture(60, (600, 900)))
     (folder / "70.jpg").write_bytes(b"")
-    before = {path.name: path.stat() for path in folder.iterdir()}
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
     arguments = ["--report", str(out / "r.csv"), "--logs", str(out / "logs"), "--exclude-to", str(out / "x.txt")]
     assert main([str(folder), "--workers", "2", *arguments]) == 1
     printed = capsys.readouterr()
@@ -163,7 +164,7 @@ def test_the_program_reports_and_changes_nothing(folder, tmp_path_factory, capsy
         "wrong_channels.txt": "50\n",
     }
     assert (out / "x.txt").read_text() == "40\n70\n"
-    assert {path.name: path.stat() for path in folder.iterdir()} == before
+    assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()} == before
 
 
 def test_what_the_audit_excludes_is_not_embedded(banners_folder, tmp_path, tiny_clip, capsys):
@@ -209,6 +210,37 @@ def test_a_folder_without_banners_and_an_unwritable_report_are_mistakes_too(tmp_
     save(tmp_path, 10)
     assert main([str(tmp_path), "--report", str(tmp_path / "no" / "r.csv")]) == 2
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_an_image_of_one_grey_level_but_two_colours_is_not_blank(folder):
+    image = Image.new("RGB", (300, 450), (255, 0, 0))
+    image.paste((0, 130, 0), (0, 225, 300, 450))
+    assert image.convert("L").getextrema() == (76, 76)
+    save(folder, 40, image, "png")
+    assert "blank" not in kinds(found_in(folder))
+
+
+def test_what_embedding_refuses_for_its_shape_the_audit_finds(folder):
+    save(folder, 40, picture(40, (2, 400)), "png")
+    assert kinds(found_in(folder))["unreadable"] == [40]
+
+
+def test_broken_metadata_of_a_whole_image_are_no_finding(folder):
+    save(folder, 40, suffix="webp", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x99" * 40)
+    assert kinds(found_in(folder), "missing_banner") == {}
+
+
+def test_a_pipe_in_the_place_of_a_banner_is_named_and_not_waited_for(folder):
+    os.mkfifo(folder / "40.jpg")
+    assert [finding.file for finding in found_in(folder) if finding.kind == "misnamed"] == ["40.jpg"]
+
+
+@pytest.mark.parametrize("option", ["--report", "--exclude-to"])
+def test_an_output_in_the_banners_folder_is_refused(folder, capsys, option):
+    before = (folder / "games.csv").read_bytes()
+    assert main([str(folder), option, str(folder / "games.csv")]) == 2
+    assert "lies in the banners folder" in capsys.readouterr().err
+    assert (folder / "games.csv").read_bytes() == before
 
 
 def test_real_covers_are_sound(covers):

@@ -221,6 +221,83 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path, steam, capsys):
     assert main(arguments) == 0
 
 
+def test_the_key_is_never_printed(tmp_path, steam, capsys, monkeypatch):
+    steam(3)
+    monkeypatch.setenv("STEAM_API_KEY", "SECRETKEY")
+    for url in ("127.0.0.1:1/a", "http://127.0.0.1:99999/a", "http://127.0.0.1:9/a", "http://[::1"):
+        monkeypatch.setenv("STEAM_API_URL", url)
+        assert main(["--all", "--out", str(tmp_path / "b")]) == 2
+        printed = capsys.readouterr()
+        assert "SECRETKEY" not in printed.out + printed.err
+        assert printed.err.count("\n") == 1
+
+
+def test_while_the_store_cannot_say_where_banners_are_nothing_guessed_is_settled(tmp_path, steam, capsys):
+    server = steam(10, troubles=False, items_down=True)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 1
+    assert "4 fetched, 0 unchanged, 0 missing, 6 failed" in capsys.readouterr().out
+    server.items_down = False
+    assert main(arguments) == 0
+    assert "3 fetched, 4 unchanged, 3 missing, 0 failed, 0 settled before" in capsys.readouterr().out
+    assert banners_in(tmp_path / "b") == server.available
+    assert read_games(tmp_path / "b" / "games.csv")[20].name == "Game 20"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:99999/", "http://[::1", "file:///etc/passwd", "http://" + "a" * 70]
+)
+def test_one_bad_redirect_is_one_failed_banner(tmp_path, steam, capsys, address):
+    server = steam(10, troubles=False, redirects_to=address)
+    assert main(["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]) == 1
+    assert "6 fetched, 0 unchanged, 3 missing, 1 failed" in capsys.readouterr().out
+
+
+def test_what_a_server_says_never_makes_the_table_unreadable(tmp_path, steam):
+    steam(3, troubles=False, name="x" * 200_000 + "\0{}", owners="9" * 5000)
+    for _ in range(2):
+        assert main(["--popular", "3", "--out", str(tmp_path / "b")]) == 0
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert len(games[10].name) == 500
+    assert games[10].popularity < 10**12
+
+
+def test_banners_of_somebody_else_stay_as_they_are(tmp_path, steam, capsys):
+    steam(3, troubles=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "10.png").write_bytes(b"mine")
+    (tmp_path / "b" / "games.csv").write_text("appid,name,source\n10,Mine,local\n")
+    assert main(["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b")]) == 0
+    assert "1 banners were not fetched by this program" in capsys.readouterr().err
+    assert (tmp_path / "b" / "10.png").read_bytes() == b"mine"
+    assert not (tmp_path / "b" / "10.jpg").exists()
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert (games[10].name, games[10].known["source"], games[20].name) == ("Mine", "local", "Game 20")
+
+
+def test_kinds_are_not_mixed_in_one_folder(tmp_path, steam, capsys):
+    steam(3, troubles=False)
+    arguments = ["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    assert main([*arguments, "--kind", "horizontal"]) == 2
+    assert "holds vertical 1x banners" in capsys.readouterr().err
+
+
+def test_a_server_that_forbids_everything_is_left_alone(tmp_path, steam, capsys):
+    server = steam(300, troubles=False, forbids=True)
+    assert main(["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]) == 2
+    assert "status 403" in capsys.readouterr().err
+    assert sum(path.startswith("/cdn/") for path in server.requests) < 30
+
+
+@pytest.mark.parametrize("name", ["FETCH_PAUSE", "STEAMSPY_PAUSE"])
+def test_a_pause_that_is_no_number_is_a_mistake(tmp_path, steam, capsys, monkeypatch, name):
+    steam(3)
+    monkeypatch.setenv(name, "abc")
+    assert main(["--popular", "3", "--out", str(tmp_path / "b")]) == 2
+    assert f"{name} is 'abc'" in capsys.readouterr().err
+
+
 def test_an_interrupt_keeps_what_is_known(tmp_path, steam):
     server = steam(600, troubles=False)
     command = [sys.executable, "fetch_banners.py", "--popular", "600", "--out", str(tmp_path / "b")]

@@ -14,7 +14,7 @@ def client(**options: object) -> Client:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("", 0), ("7", 7), (" 7 ", 7), ("99999", 6 * 3600), ("²", 0), ("-1", 0), ("soon", 0), ("1e9", 0)],
+    [("", 0), ("7", 7), (" 7 ", 7), ("99999", 6 * 3600), ("²", 0), ("-1", 0), ("x", 0)],
 )
 def test_retry_after_in_seconds_is_bounded_and_nonsense_is_none(text, seconds):
     assert _retry_after(text) == seconds

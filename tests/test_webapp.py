@@ -285,6 +285,14 @@ def test_the_switch_leads_nowhere_else(client, back):
     assert len(response.headers.getlist("Set-Cookie")) == 1
 
 
+def test_another_site_cannot_use_the_switch_and_nothing_large_is_taken(client):
+    data = {"show": "1", "back": "/"}
+    assert client.post("/adult", data=data, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert client.post("/adult", data=data, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+    assert client.post("/adult", data={"show": "1", "back": "/adult"}).headers["Location"] == "/"
+    assert client.post("/adult", data={"back": "x" * 100_000}).status_code == 413
+
+
 def test_a_catalogue_without_adult_games_has_no_switch(tmp_path):
     one = np.eye(2, dtype=np.float32)
     games = [Game(10, "One"), Game(20, "Two")]
