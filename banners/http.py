@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Client:
         self._slots = threading.BoundedSemaphore(connections)
         # A connection belongs to a thread, so that a server sees the next request of a thread after its last answer.
         self._of_thread = threading.local()
+        self._pools: list[urllib3.PoolManager] = []
+        weakref.finalize(self, _close, self._pools)  # threads end before their connections are closed
         self._not_before = 0.0  # monotonic; a server that asked one thread to wait has asked all
         self._remember: Final = remember
         if remember is not None:
@@ -100,6 +103,7 @@ class Client:
                     respect_retry_after_header=False,
                 ),
             )
+            self._pools.append(pool)
         return pool
 
     def get(self, url: str, headers: Mapping[str, str] | None = None, check: Check | None = None) -> Answer:
@@ -171,6 +175,11 @@ class Client:
                     beside = self._remember.with_name(self._remember.name + ".part")
                     beside.write_text(str(time.time() + self._not_before - time.monotonic()), encoding="utf-8")
                     beside.replace(self._remember)
+
+
+def _close(pools: list[urllib3.PoolManager]) -> None:
+    for pool in pools:
+        pool.clear()
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
