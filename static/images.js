@@ -2,13 +2,16 @@
 // placeholder behind it in the end; its room stays as it was.
 "use strict";
 
-const NAMES = ["library_600x900.jpg", "header.jpg"];
+const UPRIGHT = ["library_600x900.jpg", "header.jpg"];
+const WIDE = ["header.jpg"];
 
 function tryNext(image) {
   const [, folder, name] = /^(https:\/\/.+\/apps\/\d+\/)(.+)$/.exec(image.src) ?? [];
-  const next = folder && NAMES[NAMES.indexOf(name) + 1];
+  const isWide = Number(image.getAttribute("width")) > Number(image.getAttribute("height"));
+  const names = isWide ? WIDE : UPRIGHT;
+  const next = folder && names[names.indexOf(name) + 1];
   if (next) {
-    image.classList.toggle("is-header", next === "header.jpg");
+    image.classList.toggle("is-header", !isWide && next === "header.jpg");
     image.src = folder + next;
   } else {
     image.hidden = true;
