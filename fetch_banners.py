@@ -146,9 +146,10 @@ def _fetch_banners(
         if foreign & apps.keys():
             count = len(foreign & apps.keys())
             say(PROGRAM, f"warning: {count} banners were not fetched by this program and stay as they are")
+        # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
+        wanted = {appid: app for appid, app in apps.items() if appid not in foreign}
         # Written before too, so that a run after a killed one knows what is this program's.
-        _write(out / "games.csv", games_table(download.games(earlier, apps, journal.settled)))
-        wanted = [appid for appid in apps if appid not in foreign]
+        _write(out / "games.csv", games_table(download.games(earlier, wanted, journal.settled)))
         asked = download.to_ask(wanted, journal.settled, files, image, time.time(), options.recheck)
         items = _items(client, where, asked, options)
         try:
@@ -157,13 +158,13 @@ def _fetch_banners(
                     outcomes.append(outcome)
                     bar.update()
         finally:  # an interrupt too: what is known by now is kept
-            _write(out / "games.csv", games_table(download.games(earlier, apps, journal.settled)))
+            _write(out / "games.csv", games_table(download.games(earlier, wanted, journal.settled)))
             failed = [outcome for outcome in outcomes if outcome.status == "failed"]
             _write_failed(out / FAILED, failed)
     for outcome in failed:
         say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in outcomes)
-    settled = len(apps) - len(asked)
+    settled = len(wanted) - len(asked)
     print(
         f"{out}: {len(apps)} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
         f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before"

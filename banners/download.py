@@ -165,6 +165,10 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
     """Fetch one banner along its paths, write it beside and rename it, and put it into the journal."""
     known = journal.settled.get(item.appid)
     present = _present(folder, item.appid)
+
+    def failed(reason: str) -> Outcome:
+        return Outcome(Settled(item, image, "", "", "", 0.0), "failed", reason)
+
     for path in item.paths:
         is_same = present is not None and (known is None or (known.image == image and known.path == path))
         try:
@@ -172,12 +176,12 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
                 f"{where.cdn}/{item.appid}/{path}", _conditions(present, known) if is_same else {}, _check
             )
         except Unanswered as error:
-            return Outcome(Settled(item, image, "", path, "", 0.0), "failed", str(error))
+            return failed(str(error))
         if answer.status == 404:
             continue
         etag = answer.headers.get("ETag", "")
         if answer.status == 304 and present is None:
-            return Outcome(Settled(item, image, "", path, "", 0.0), "failed", "status 304, which was not asked for")
+            return failed("status 304, which was not asked for")
         if answer.status == 304 and present is not None:
             entry = Settled(item, image, present.name, path, etag or (known.etag if known else ""), time.time())
             journal.append(entry)
@@ -185,7 +189,7 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
         try:
             written = _write(folder, item.appid, answer.body, answer.headers.get("Last-Modified", ""))
         except OSError as error:
-            return Outcome(Settled(item, image, "", path, "", 0.0), "failed", error.strerror or str(error))
+            return failed(error.strerror or str(error))
         if present is not None and present != written:
             present.unlink(missing_ok=True)
         entry = Settled(item, image, written.name, path, etag, time.time())
@@ -193,7 +197,7 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
         return Outcome(entry, "fetched")
     entry = Settled(item, image, present.name if present else "", "", "", time.time())
     if not item.is_known:
-        return Outcome(entry, "failed", "the store could not be asked where its banner is")
+        return failed("the store could not be asked where its banner is")
     if present is None:
         journal.append(entry)
     return Outcome(entry, "missing")

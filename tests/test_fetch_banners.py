@@ -275,6 +275,19 @@ def test_banners_of_somebody_else_stay_as_they_are(tmp_path, steam, capsys):
     assert (games[10].name, games[10].known["source"], games[20].name) == ("Mine", "local", "Game 20")
 
 
+def test_banners_of_somebody_else_without_a_row_survive_every_further_run(tmp_path, steam, capsys):
+    server = steam(3, troubles=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "10.jpg").write_bytes(jpeg(999))
+    os.utime(tmp_path / "b" / "10.jpg", (0, 0))
+    for _ in range(3):
+        assert main(["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b"), "--recheck", "0"]) == 0
+        assert "1 banners were not fetched by this program" in capsys.readouterr().err
+        assert (tmp_path / "b" / "10.jpg").read_bytes() == jpeg(999)
+    assert server.bodies.keys() == {20}
+    assert 10 not in read_games(tmp_path / "b" / "games.csv")
+
+
 def test_kinds_are_not_mixed_in_one_folder(tmp_path, steam, capsys):
     steam(3, troubles=False)
     arguments = ["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b")]

@@ -16,6 +16,7 @@ SUGGESTIONS = 10
 WALL = 24
 UNIQUE_AT_HOME = 12
 NEAR = 6
+PLAIN = Mode()
 PER_PAGE = 48
 
 VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
@@ -179,7 +180,7 @@ class Suggestions:
     approximate: bool
 
 
-def card(gallery: Gallery, row: int, mode: Mode = Mode(), n: int | None = None) -> Card:  # noqa: B008
+def card(gallery: Gallery, row: int, mode: Mode = PLAIN, n: int | None = None) -> Card:
     """The card of a row; its banner links to the game's page in `mode`, or to the store if the mode says so."""
     game = gallery.catalogue.games[row]
     made = Card(
@@ -289,7 +290,7 @@ def unique_page(gallery: Gallery, page: int, adult: bool) -> UniquePage:
     unique = []
     for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
         similarity = None if found.similarities is None else float(found.similarities[row, 0])
-        nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, Mode(), None)
+        nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, PLAIN, None)
         unique.append(UniqueCard(rank, card(gallery, row), nearest))
     return UniquePage(tuple(unique), len(order), _pager("/unique", page, len(order), {}))
 
