@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urljoin
 
 import tenacity
 import urllib3
@@ -22,6 +23,7 @@ Check = Callable[[bytes], str]
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
 _LONGEST_WAIT = 6 * 3600.0  # seconds
+_REDIRECTS = 3
 _REFUSALS = 10  # answers of 403, after which a server is left alone
 _ABANDONED = 0.1  # seconds for a server to notice that an answer is not wanted any more, before it is asked again
 
@@ -92,16 +94,7 @@ class Client:
                 maxsize=1,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
                 timeout=urllib3.Timeout(connect=min(10.0, self._timeout), read=self._timeout),
-                retries=urllib3.Retry(
-                    total=None,
-                    connect=0,
-                    read=0,
-                    status=0,
-                    other=0,
-                    redirect=3,
-                    raise_on_redirect=True,
-                    respect_retry_after_header=False,
-                ),
+                retries=False,
             )
             self._pools.append(pool)
         return pool
@@ -124,10 +117,6 @@ class Client:
             self._wait_until_welcome()
             try:
                 status, answered, body = self._exchange(url, headers)
-            except urllib3.exceptions.MaxRetryError as error:
-                if isinstance(error.reason, urllib3.exceptions.ResponseError):
-                    raise _Passing("it redirects in circles") from None
-                raise _Passing(_reason(error)) from None
             except (urllib3.exceptions.LocationValueError, ValueError):
                 raise _Passing("its address, or the one it redirects to, is malformed") from None
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -145,16 +134,26 @@ class Client:
         return Answer(status, answered, body if status == 200 else b"")
 
     def _exchange(self, url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        """One request and its answer, read to the end so that the connection can be used again."""
+        """One request and its answer, redirects followed, each read to the end so that its connection can be used
+        again. Raises `ValueError` for a redirect to what is no address of the web."""
         deadline = time.monotonic() + self._timeout
         # The pool's own headers are replaced, not completed, by those of a request.
-        response = self._pool.request("GET", url, headers={**self._pool.headers, **headers}, preload_content=False)
-        try:
-            return response.status, response.headers, _read(response, deadline)
-        except BaseException:
-            response.close()
-            time.sleep(_ABANDONED)
-            raise
+        complete = {**self._pool.headers, **headers}
+        for _ in range(_REDIRECTS + 1):
+            response = self._pool.request("GET", url, headers=complete, preload_content=False, redirect=False)
+            try:
+                body = _read(response, deadline)
+            except BaseException:
+                response.close()
+                time.sleep(_ABANDONED)
+                raise
+            location = response.get_redirect_location()
+            if not location:
+                return response.status, response.headers, body
+            url = urljoin(url, location)
+            if not url.startswith(("http://", "https://")):
+                raise ValueError("a redirect out of the web")
+        raise _Passing("it redirects in circles")
 
     def _count_refusal(self, url: str, status: int) -> None:
         """Stop asking a server that forbids everything: it means us."""
