@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,7 +24,7 @@ from console import Parser, end_with_parent, say, use_any_encoding, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
-INCLUDABLE = ("dlc", "software", "videos", "hardware")
+INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=_include,
         default=(),
         metavar="KIND,...",
-        help=f"what --all takes beside games: {', '.join(INCLUDABLE)}",
+        help=f"take more than games: {', '.join(INCLUDABLE)}; all but demos need --all",
     )
     parser.add_argument(
         "--connections", type=whole_number(32), default=8, metavar="C", help="at a time (default: %(default)s)"
@@ -85,7 +85,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="DAYS",
         help="ask again about banners, and about missing ones, after so long (default: %(default)s)",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if set(options.include) - {"demos"} and not options.all:
+        parser.error("--include takes all but demos from the list of --all")
+    return options
 
 
 def _folder(text: str) -> Path:
@@ -137,7 +140,7 @@ def _fetch_banners(
     client = Client(options.connections, pause=pause, remember=out / ".fetch_wait")
     outcomes: list[download.Outcome] = []
     with download.Journal(out) as journal:
-        files = {banner.appid: banner.path.name for banner in list_banners(out)[0]}
+        files = {banner.appid: banner.path for banner in list_banners(out)[0]}
         others = {entry.image for entry in journal.settled.values()} - {image}
         if others:
             raise BadInput(f"{out} holds {', '.join(sorted(others))} banners; name another folder with --out")
@@ -148,13 +151,28 @@ def _fetch_banners(
             say(PROGRAM, f"warning: {count} banners were not fetched by this program and stay as they are")
         # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
         wanted = {appid: app for appid, app in apps.items() if appid not in foreign}
+        if "demos" in options.include:
+            wanted |= _demos((entry.item for entry in journal.settled.values()), wanted, foreign)
         # Written before too, so that a run after a killed one knows what is this program's.
         _write(out / "games.csv", games_table(download.games(earlier, wanted, journal.settled)))
         asked = download.to_ask(wanted, journal.settled, files, image, time.time(), options.recheck)
-        items = _items(client, where, asked, options)
+        settled = len(wanted) - len(asked)
         try:
             with tqdm(total=len(asked), unit="img", desc="fetching", mininterval=0.5) as bar:
-                for outcome in download.download(client, where, out, items, journal, image, options.connections):
+
+                def items() -> Iterator[Sequence[steam.Item]]:
+                    for batch in _items(client, where, asked, options):
+                        if "demos" in options.include:
+                            demos.update(_demos(batch, wanted, foreign))
+                        yield batch
+                    wanted.update(demos)
+                    bar.total += len(demos)
+                    yield from _items(client, where, list(demos), options)
+
+                demos: dict[int, steam.App] = {}
+                for outcome in download.download(
+                    client, where, out, files, items(), journal, image, options.connections
+                ):
                     outcomes.append(outcome)
                     bar.update()
         finally:  # an interrupt too: what is known by now is kept
@@ -164,12 +182,20 @@ def _fetch_banners(
     for outcome in failed:
         say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in outcomes)
-    settled = len(wanted) - len(asked)
+    games = len(wanted) + len(foreign & apps.keys())
     print(
-        f"{out}: {len(apps)} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
+        f"{out}: {games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
         f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before"
     )
     return 1 if failed else 0
+
+
+def _demos(
+    items: Iterable[steam.Item], wanted: Mapping[int, steam.App], foreign: Collection[int]
+) -> dict[int, steam.App]:
+    """The demos of those `items` that are wanted, without those that are wanted already or somebody else's."""
+    demos = {demo for item in items if item.appid in wanted for demo in item.demos}
+    return {demo: steam.App(demo) for demo in sorted(demos) if demo not in wanted and demo not in foreign}
 
 
 def _seconds(name: str, default: float) -> float:

@@ -20,11 +20,11 @@ from typing import IO, Any, Literal, Self
 
 from PIL import Image
 
-from banners.errors import UnusableImage
+from banners.errors import BadInput, UnusableImage
 from banners.http import Client, Unanswered
 from banners.images import FORMATS, decode
-from banners.records import SUFFIXES, Game
-from banners.steam import CURATED, Addresses, App, Item
+from banners.records import Game, parse_appid, valid_unicode
+from banners.steam import CURATED, MAX_NAME, Addresses, App, Item
 
 JOURNAL = ".fetch.jsonl"
 SOURCE = "steam"  # the `source` column of games.csv
@@ -50,15 +50,16 @@ class Settled:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Raises `TypeError`, `KeyError` or `ValueError` for what is no such line."""
+        """Raises `BadInput`, `TypeError`, `KeyError` or `ValueError` for what is no such line."""
         item = data["item"]
         return cls(
             Item(
-                int(item["appid"]),
-                str(item["name"]),
+                parse_appid(str(item["appid"])),
+                valid_unicode(str(item["name"])[:MAX_NAME]),
                 int(item["year"]),
                 tuple(map(int, item["descriptors"])),
                 tuple(map(str, item["paths"])),
+                tuple(parse_appid(str(appid)) for appid in item.get("demos", ())),
                 bool(item.get("is_known", True)),
             ),
             image=str(data["image"]),
@@ -88,7 +89,7 @@ class Journal:
         self.settled: dict[int, Settled] = {}
         with suppress(FileNotFoundError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
+                with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
                     entry = Settled.from_json(json.loads(line))
                     self.settled[entry.item.appid] = entry
 
@@ -119,13 +120,13 @@ def _line(entry: Settled) -> str:
 def to_ask(
     appids: Iterable[int],
     settled: Mapping[int, Settled],
-    files: Mapping[int, str],
+    files: Mapping[int, Path],
     image: str,
     now: float,
     recheck_days: float,
 ) -> list[int]:
     """Which of `appids` must be asked about: those not settled for this kind of image within `recheck_days`, and those
-    whose file is gone. `files` maps an appid to the name of its file in the folder."""
+    whose file is gone. `files` are those in the folder by appid."""
 
     def is_settled(appid: int) -> bool:
         entry = settled.get(appid)
@@ -134,7 +135,7 @@ def to_ask(
             and entry.item.is_known
             and entry.image == image
             and 0 <= now - entry.at < recheck_days * ONE_DAY
-            and entry.file == files.get(appid, "")
+            and entry.file == (files[appid].name if appid in files else "")
         )
 
     return [appid for appid in appids if not is_settled(appid)]
@@ -144,16 +145,21 @@ def download(
     client: Client,
     where: Addresses,
     folder: Path,
+    files: Mapping[int, Path],
     items: Iterator[Sequence[Item]],
     journal: Journal,
     image: str,
     connections: int = 8,
 ) -> Iterator[Outcome]:
-    """Fetch the banners of `items`, which come in batches, and yield what became of each as it is settled."""
+    """Fetch the banners of `items`, which come in batches, and yield what became of each as it is settled. `files` are
+    those that were in the folder before, by appid."""
     with ThreadPoolExecutor(connections, thread_name_prefix="fetch") as pool:
         try:
             for batch in items:
-                waiting = [pool.submit(fetch_one, client, where, folder, item, journal, image) for item in batch]
+                waiting = [
+                    pool.submit(fetch_one, client, where, folder, files.get(item.appid), item, journal, image)
+                    for item in batch
+                ]
                 for future in as_completed(waiting):
                     yield future.result()
         except BaseException:  # an interrupt too: what is not begun is not wanted any more
@@ -161,10 +167,12 @@ def download(
             raise
 
 
-def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journal: Journal, image: str) -> Outcome:
-    """Fetch one banner along its paths, write it beside and rename it, and put it into the journal."""
+def fetch_one(
+    client: Client, where: Addresses, folder: Path, present: Path | None, item: Item, journal: Journal, image: str
+) -> Outcome:
+    """Fetch one banner along its paths, write it beside and rename it, and put it into the journal. `present` is the
+    game's file so far."""
     known = journal.settled.get(item.appid)
-    present = _present(folder, item.appid)
 
     def failed(reason: str) -> Outcome:
         return Outcome(Settled(item, image, "", "", "", 0.0), "failed", reason)
@@ -203,10 +211,6 @@ def fetch_one(client: Client, where: Addresses, folder: Path, item: Item, journa
     return Outcome(entry, "missing")
 
 
-def _present(folder: Path, appid: int) -> Path | None:
-    return next((path for suffix in SUFFIXES if (path := folder / f"{appid}{suffix}").is_file()), None)
-
-
 def _conditions(present: Path | None, known: Settled | None) -> dict[str, str]:
     """Headers that spare the body of a file that has not changed; without a journal's line by the file's own date."""
     if present is None:
@@ -217,9 +221,10 @@ def _conditions(present: Path | None, known: Settled | None) -> dict[str, str]:
 
 
 def _check(body: bytes) -> str:
-    """Why a body is no banner; servers answer 200 with error pages and cut images short."""
+    """Why a body is no banner; servers answer 200 with error pages and cut images short. An animated one is whole, and
+    asking again would bring the same: the audit says what it is."""
     try:
-        decode(BytesIO(body))
+        decode(BytesIO(body), allow_animated=True)
     except UnusableImage as error:
         return str(error)
     return ""

@@ -1,5 +1,6 @@
 """Polite HTTP: few connections, retries with backoff, Retry-After obeyed by all threads at once, bounded answers."""
 
+import socket
 import threading
 import time
 import weakref
@@ -13,6 +14,8 @@ from urllib.parse import urljoin
 
 import tenacity
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from banners.errors import BadInput, SteamClipError
 
@@ -49,6 +52,54 @@ class Answer:
     body: bytes
 
 
+class _Connection(HTTPConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
+        return _in_time(self, super().getresponse)
+
+
+class _SecureConnection(HTTPSConnection):
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
+        return _in_time(self, super().getresponse)
+
+
+def _in_time(connection: HTTPConnection, answer: Callable[[], urllib3.HTTPResponse]) -> urllib3.HTTPResponse:
+    """`answer()`, hung up when the head of it takes longer, as a whole, than one reading may take: the connection's
+    timeout alone would begin anew with every byte that drips. Raises `TimeoutError`."""
+    limit, line = connection.timeout, connection.sock
+    if not isinstance(limit, int | float) or not isinstance(line, socket.socket):
+        return answer()
+    is_late = threading.Event()
+
+    def hang_up() -> None:
+        is_late.set()
+        with suppress(OSError):
+            socket.socket.shutdown(line, socket.SHUT_RDWR)  # not TLS's own, which another thread is reading from
+
+    watchdog = threading.Timer(limit, hang_up)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        response = answer()
+    except Exception:
+        if is_late.is_set():
+            raise TimeoutError("the answer takes too long") from None
+        raise
+    finally:
+        watchdog.cancel()
+    if is_late.is_set():  # a head that was cut short reads like a whole one
+        response.close()
+        raise TimeoutError("the answer takes too long")
+    return response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
 class Client:
     """A client for any number of threads that opens at most `connections` at a time.
 
@@ -66,6 +117,7 @@ class Client:
         remember: Path | None = None,
     ) -> None:
         self._timeout: Final = timeout
+        self._pause: Final = pause
         self._slots = threading.BoundedSemaphore(connections)
         # A connection belongs to a thread, so that a server sees the next request of a thread after its last answer.
         self._of_thread = threading.local()
@@ -96,6 +148,7 @@ class Client:
                 timeout=urllib3.Timeout(connect=min(10.0, self._timeout), read=self._timeout),
                 retries=False,
             )
+            pool.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
             self._pools.append(pool)
         return pool
 
@@ -122,7 +175,8 @@ class Client:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _Passing(_reason(error)) from None
             if status in _PASSING:
-                self._be_unwelcome(_retry_after(answered.get("Retry-After", "")))
+                told = _retry_after(answered.get("Retry-After", ""))
+                self._be_unwelcome(told or (self._pause if status == 429 else 0.0))
                 raise _Passing(f"status {status}")
         if status not in (200, 304, 404):
             self._count_refusal(url, status)
@@ -150,9 +204,10 @@ class Client:
             location = response.get_redirect_location()
             if not location:
                 return response.status, response.headers, body
-            url = urljoin(url, location)
-            if not url.startswith(("http://", "https://")):
-                raise ValueError("a redirect out of the web")
+            following = urljoin(url, location)
+            if not following.startswith(("https://",) if url.startswith("https://") else ("http://", "https://")):
+                raise ValueError("a redirect out of the web, or to where anybody may listen")
+            url = following
         raise _Passing("it redirects in circles")
 
     def _count_refusal(self, url: str, status: int) -> None:

@@ -45,14 +45,14 @@ DECODER_ERRORS = (
 )
 
 
-def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS, *, allow_animated: bool = False) -> Image.Image:
     """Decode one JPEG, PNG or WebP into an upright 8-bit RGB image.
 
     CMYK, greyscale, palette and 16-bit images are converted, transparency is composited on black (the store's
     pages are dark), and the EXIF orientation is applied. The declared size is checked before any pixel is decoded.
 
-    Raises `UnusableImage` for anything empty, truncated, malformed, animated, of another format, above
-    `max_pixels` or longer than `MAX_ASPECT` times its width.
+    Raises `UnusableImage` for anything empty, truncated, malformed, of another format, above `max_pixels`, longer than
+    `MAX_ASPECT` times its width, or animated unless `allow_animated`, which decodes the first frame.
     """
     try:
         with Image.open(source, formats=FORMATS) as image:
@@ -64,7 +64,7 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Imag
                 raise UnusableImage(f"elongated: {image.width}x{image.height} is beyond {MAX_ASPECT}:1")
             # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
             frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-            if frames > 1:
+            if frames > 1 and not allow_animated:
                 raise UnusableImage(f"animated: {frames} frames")
             image.load()
             return to_rgb(_upright(image))

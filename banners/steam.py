@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
@@ -29,6 +29,7 @@ CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
 
 ITEMS_A_REQUEST = 250
 APPS_A_PAGE = 50_000
+MAX_NAME = 500
 
 # The asset's names in GetItems for each kind and size, and its guessable names on the CDN, the better first.
 _ASSETS: dict[tuple[Kind, Size], tuple[str, ...]] = {
@@ -79,14 +80,16 @@ class App:
 class Item:
     """What GetItems tells of one game. `paths` are those of its image below its folder on the CDN, best first.
 
-    `is_known` is False where GetItems could not be asked and the paths are guessed.
+    `demos` are the appids of its demos, which no list names. `is_known` is False where GetItems could not be asked and
+    the paths are guessed.
     """
 
     appid: int
     name: str = ""
     year: int = 0
     descriptors: tuple[int, ...] = ()
-    paths: tuple[str, ...] = field(default=())
+    paths: tuple[str, ...] = ()
+    demos: tuple[int, ...] = ()
     is_known: bool = True
 
 
@@ -216,7 +219,13 @@ def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item
         if isinstance(descriptors, list)
         else (),
         tuple(dict.fromkeys((*paths, *plain_paths(kind, size)))),
+        _demos(record.get("related_items")),
     )
+
+
+def _demos(related: Any) -> tuple[int, ...]:
+    listed = related.get("demo_appid") if isinstance(related, dict) else None
+    return tuple(filter(None, map(_appid, listed[:10]))) if isinstance(listed, list) else ()
 
 
 # -- answers of strangers -------------------------------------------------------------------------------------------
@@ -243,7 +252,7 @@ def _appid(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str:
-    return valid_unicode(" ".join(value[:1000].split()))[:500] if isinstance(value, str) else ""
+    return valid_unicode(" ".join(value[:1000].split()))[:MAX_NAME] if isinstance(value, str) else ""
 
 
 def read_key() -> str:

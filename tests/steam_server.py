@@ -28,13 +28,22 @@ TROUBLES = (
     "429",
     "endless",
     "drip",
-)
+    "dripping head",
+    "wrong length",
+)  # 13, so that each meets games with and without banners, hashed and plain ones
 
 
 @cache
 def jpeg(appid: int) -> bytes:
     file = io.BytesIO()
     picture(appid, (60, 90)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@cache
+def animation() -> bytes:
+    file = io.BytesIO()
+    picture(1, (60, 90)).save(file, "PNG", save_all=True, append_images=[picture(2, (60, 90))])
     return file.getvalue()
 
 
@@ -52,6 +61,8 @@ class Steam:
     items_down: bool = False
     forbids: bool = False
     redirects_to: str = ""
+    demos: bool = False  # every game has one, of the appid after its own
+    animated: frozenset[int] = frozenset()
     name: str = "Game {}"
     owners: str = ""
     url: str = ""
@@ -169,7 +180,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_json({"response": response | ({"have_more_results": True, "last_appid": page[-1]} if more else {})})
 
     def items(self, query: dict[str, list[str]]) -> None:
-        if self.steam.items_down:
+        steam = self.steam
+        if steam.items_down:
             self.send(500, b"")
             return
         question = json.loads(query["input_json"][0])
@@ -179,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         records = []
         for appid in appids:
-            name = self.steam.path(appid)
+            name = steam.path(appid)
             assets = {
                 "asset_url_format": f"steam/apps/{appid}/${{FILENAME}}?t=1",
                 "library_capsule": name,
@@ -188,10 +200,11 @@ class Handler(BaseHTTPRequestHandler):
             records.append(
                 {
                     "appid": appid,
-                    "name": self.steam.name.format(appid),
+                    "name": steam.name.format(appid),
                     "assets": assets if "/" in name else {},
                     "content_descriptorids": [3] if appid % 100 == 10 else [],
                     "release": {"steam_release_date": 1_600_000_000},
+                    "related_items": {"demo_appid": [appid + 1]} if steam.demos and appid % 10 == 0 else {},
                 }
             )
         self.send_json({"response": {"store_items": records}})
@@ -211,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, b"<html>Not Found</html>")
             return
         etag = steam.etag_of.get(appid, f'"{appid}"')
-        body = jpeg(appid + (1 if appid in steam.etag_of else 0))
+        body = animation() if appid in steam.animated else jpeg(appid + (1 if appid in steam.etag_of else 0))
         if self.headers.get("If-None-Match") == etag or self.headers.get("If-Modified-Since") == MODIFIED:
             self.send(304, b"", ETag=etag)
             return
@@ -247,6 +260,15 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             for byte in body[:400]:
                 self.wfile.write(bytes([byte]))
+                time.sleep(0.01)
+            self.close_connection = True
+        elif trouble == "wrong length":
+            self.send(200, body, "image/jpeg", length=-5)
+            self.close_connection = True
+        elif trouble == "dripping head":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for number in range(400):
+                self.wfile.write(b"X-%d: x\r\n" % number)
                 time.sleep(0.01)
             self.close_connection = True
         else:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from banners.download import Journal, Settled, games, to_ask
 from banners.records import Game
@@ -20,7 +21,7 @@ def test_what_is_settled_is_not_asked_for_again_until_it_is_old_or_gone_or_of_an
         50: settled(50, "", at=9 * DAY),  # not on the server
         60: settled(60, "", at=1 * DAY),  # not on the server, long ago
     }
-    files = {appid: f"{appid}.jpg" for appid in (10, 20, 40)}
+    files = {appid: Path(f"folder/{appid}.jpg") for appid in (10, 20, 40)}
     asked = to_ask([10, 20, 30, 40, 50, 60, 70], done, files, "vertical 1x", now=10 * DAY, recheck_days=7)
     assert asked == [20, 30, 40, 60, 70]
 
@@ -39,7 +40,7 @@ def test_a_journal_keeps_the_last_line_of_each_game_and_forgets_what_a_kill_cut_
 
 
 def test_a_journal_that_is_nonsense_is_empty(tmp_path):
-    (tmp_path / ".fetch.jsonl").write_bytes(b'\xff\xfe\n[]\n{"item": 3}\n{}\nnull\n')
+    (tmp_path / ".fetch.jsonl").write_bytes(b'\xff\xfe\n[]\n{"item": 3}\n{}\nnull\n{"item": {"appid": 0}}\n')
     assert Journal(tmp_path).settled == {}
 
 

@@ -16,7 +16,7 @@ from banners.records import read_games
 from fetch_banners import main
 
 from .conftest import ROOT
-from .steam_server import TROUBLES, Steam, jpeg, serving
+from .steam_server import TROUBLES, Steam, animation, jpeg, serving
 
 
 @pytest.fixture
@@ -98,6 +98,47 @@ def test_after_a_while_banners_are_asked_for_by_etag_and_replaced_where_changed(
     assert server.bodies[20] == 2
     assert sum(server.bodies.values()) == 21
     assert (tmp_path / "b" / "20.jpg").read_bytes() == jpeg(21)
+
+
+def test_a_banner_whose_name_ends_in_capitals_is_settled_like_any_other(tmp_path, steam, capsys):
+    server = steam(3, troubles=False)
+    arguments = ["--appids", listed(tmp_path, [20]), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    (tmp_path / "b" / "20.jpg").rename(tmp_path / "b" / "20.JPG")
+    assert main(arguments) == 0
+    before = server.requests.copy()
+    assert main(arguments) == 0
+    assert server.requests == before
+    assert "1 games; 0 fetched, 0 unchanged, 0 missing, 0 failed, 1 settled before" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "b").glob("20*")] == ["20.JPG"]
+
+
+def test_demos_are_taken_on_request_with_the_games_they_belong_to(tmp_path, steam, capsys):
+    steam(4, troubles=False, demos=True)
+    arguments = ["--appids", listed(tmp_path, [10, 20, 30]), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    assert banners_in(tmp_path / "b").keys() == {10, 20}
+    arguments += ["--include", "demos"]
+    assert main(arguments) == 0
+    assert banners_in(tmp_path / "b").keys() == {10, 11, 20, 21}
+    assert "6 games; 2 fetched, 0 unchanged, 1 missing, 0 failed, 3 settled before" in capsys.readouterr().out
+    assert read_games(tmp_path / "b" / "games.csv")[21].name == "Game 21"
+    assert main([*arguments[:3], str(tmp_path / "c"), *arguments[4:]]) == 0
+    assert banners_in(tmp_path / "c").keys() == {10, 11, 20, 21}
+
+
+def test_dlc_and_the_like_are_taken_from_the_list_of_all_only(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["--popular", "3", "--include", "dlc,demos"])
+    assert exit.value.code == 2
+    assert "list of --all" in capsys.readouterr().err
+
+
+def test_an_animated_banner_arrives_and_is_not_asked_for_again_and_again(tmp_path, steam):
+    server = steam(3, troubles=False, animated=frozenset({20}))
+    assert main(["--appids", listed(tmp_path, [20]), "--out", str(tmp_path / "b")]) == 0
+    assert (tmp_path / "b" / "20.png").read_bytes() == animation()
+    assert server.bodies[20] == 1
 
 
 def test_a_file_without_a_line_in_the_journal_is_asked_for_by_its_date(tmp_path, steam, capsys):

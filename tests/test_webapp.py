@@ -293,6 +293,12 @@ def test_another_site_cannot_use_the_switch_and_nothing_large_is_taken(client):
     assert client.post("/adult", data={"back": "x" * 100_000}).status_code == 413
 
 
+def test_the_switch_goes_back_to_any_page_of_ours_also_one_with_letters_beyond_ascii(client):
+    page = client.get("/caf%C3%A9?q=%C3%A9").get_data(as_text=True)
+    back = re.search(r'name="back" value="([^"]*)"', page).group(1)
+    assert client.post("/adult", data={"show": "1", "back": back}).headers["Location"] == "/caf%C3%A9?q=%C3%A9"
+
+
 def test_a_catalogue_without_adult_games_has_no_switch(tmp_path):
     one = np.eye(2, dtype=np.float32)
     games = [Game(10, "One"), Game(20, "Two")]
