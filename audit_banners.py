@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import os
 import re
 import sys
 from collections import Counter
@@ -16,8 +15,9 @@ from tqdm import tqdm
 
 from banners import audit
 from banners.errors import BadInput, SteamClipError
+from banners.processes import available_cores, begin_worker
 from banners.records import Banner, read_banners_folder
-from console import Parser, end_with_parent, say, use_any_encoding, whole_number
+from console import Parser, say, tell, use_any_encoding, whole_number
 
 PROGRAM = "audit_banners.py"
 BATCH = 32  # banners examined by a process at a time
@@ -73,7 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=whole_number(256),
-        default=os.cpu_count() or 1,
+        default=available_cores(),
         metavar="W",
         help="processes (default: all cores)",
     )
@@ -119,7 +119,7 @@ def _audit(options: argparse.Namespace) -> int:
     for output in (options.report, options.exclude_to):
         if output and output.resolve().parent == options.banners.resolve():
             raise BadInput(f"{output} lies in the banners folder, where nothing is changed; name another place")
-    with ProcessPoolExecutor(options.workers, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(options.workers, initializer=begin_worker) as pool:
         images: list[audit.Examination] = []
         with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
             for some in pool.map(audit.examine, _batches(folder.banners)):
@@ -140,7 +140,7 @@ def _audit(options: argparse.Namespace) -> int:
         raise BadInput(f"cannot write {error.filename or 'the report'}: {error.strerror or error}") from None
     counts = Counter(finding.kind for finding in found)
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
-    print(f"{options.banners}: {len(images)} banners; {summary}")
+    tell(f"{options.banners}: {len(images)} banners; {summary}")
     return 1 if found else 0
 
 

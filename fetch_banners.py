@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,11 +20,13 @@ from banners import demo, download, steam
 from banners.errors import BadInput, SteamClipError
 from banners.http import Client, Unanswered
 from banners.locks import locked
+from banners.processes import available_cores, begin_worker
 from banners.records import Game, games_table, list_banners, read_appids, read_games
-from console import Parser, end_with_parent, say, use_any_encoding, whole_number
+from console import Parser, say, tell, use_any_encoding, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
+DEMO_MARK = ".demo"  # in a folder whose banners may be drawn anew and removed
 INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
@@ -117,35 +120,46 @@ def _fetch(options: argparse.Namespace) -> int:
     """List the games, ask the store about those that are not settled, fetch their banners, and write `games.csv`."""
     where = steam.Addresses.from_environment()
     out: Path = options.out
-    earlier = read_games(out / "games.csv") if (out / "games.csv").exists() else {}
-    if any(game.known.get("source") == demo.SOURCE for game in earlier.values()):
-        raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
-    apps = _list(options, where)
-    if not apps:
-        raise BadInput("the list has no games")
+    with _alone_in(out):
+        if any(game.known.get("source") == demo.SOURCE for game in _read_games(out).values()):
+            raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
+        apps = _list(options, where)
+        if not apps:
+            raise BadInput("the list has no games")
+        return _fetch_banners(options, where, apps)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Hold the folder, made if need be, for this run; one that stays empty is removed."""
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     with locked(out) as is_free:
         if not is_free:
-            raise BadInput(f"another run is fetching into {out}")
-        return _fetch_banners(options, where, apps, earlier)
+            raise BadInput(f"another run is writing into {out}")
+        try:
+            yield
+        finally:
+            if is_new:
+                with suppress(OSError):
+                    out.rmdir()
 
 
-def _fetch_banners(
-    options: argparse.Namespace, where: steam.Addresses, apps: Mapping[int, steam.App], earlier: Mapping[int, Game]
-) -> int:
+def _read_games(out: Path) -> dict[int, Game]:
+    return dict(read_games(out / "games.csv")) if (out / "games.csv").exists() else {}
+
+
+def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Mapping[int, steam.App]) -> int:
     out: Path = options.out
     image = f"{options.kind} {options.size}"
-    # Set where a test stands in for Steam, so that a second's pause need not take one.
-    pause = _seconds("FETCH_PAUSE", 1)
-    client = Client(options.connections, pause=pause, remember=out / ".fetch_wait")
+    client = _client(options, options.connections)
     outcomes: list[download.Outcome] = []
     with download.Journal(out) as journal:
-        files = {banner.appid: banner.path for banner in list_banners(out)[0]}
+        files = download.files_in(out)
         others = {entry.image for entry in journal.settled.values()} - {image}
         if others:
             raise BadInput(f"{out} holds {', '.join(sorted(others))} banners; name another folder with --out")
-        ours = {appid for appid, game in earlier.items() if game.known.get("source") == download.SOURCE}
-        foreign = files.keys() - journal.settled.keys() - ours
+        foreign = download.foreign(files, journal.settled, _read_games(out))
         if foreign & apps.keys():
             count = len(foreign & apps.keys())
             say(PROGRAM, f"warning: {count} banners were not fetched by this program and stay as they are")
@@ -154,40 +168,59 @@ def _fetch_banners(
         if "demos" in options.include:
             wanted |= _demos((entry.item for entry in journal.settled.values()), wanted, foreign)
         # Written before too, so that a run after a killed one knows what is this program's.
-        _write(out / "games.csv", games_table(download.games(earlier, wanted, journal.settled)))
-        asked = download.to_ask(wanted, journal.settled, files, image, time.time(), options.recheck)
+        _write_games(out, wanted, journal)
+        now = time.time()
+        asked = download.to_ask(wanted, journal.settled, files, image, now, options.recheck)
         settled = len(wanted) - len(asked)
         try:
             with tqdm(total=len(asked), unit="img", desc="fetching", mininterval=0.5) as bar:
 
                 def items() -> Iterator[Sequence[steam.Item]]:
+                    demos: dict[int, steam.App] = {}
                     for batch in _items(client, where, asked, options):
                         if "demos" in options.include:
                             demos.update(_demos(batch, wanted, foreign))
                         yield batch
+                    more = download.to_ask(demos, journal.settled, files, image, now, options.recheck)
                     wanted.update(demos)
-                    bar.total += len(demos)
-                    yield from _items(client, where, list(demos), options)
+                    bar.total += len(more)
+                    yield from _items(client, where, more, options)
 
-                demos: dict[int, steam.App] = {}
                 for outcome in download.download(
                     client, where, out, files, items(), journal, image, options.connections
                 ):
                     outcomes.append(outcome)
                     bar.update()
         finally:  # an interrupt too: what is known by now is kept
-            _write(out / "games.csv", games_table(download.games(earlier, wanted, journal.settled)))
+            _write_games(out, wanted, journal)
             failed = [outcome for outcome in outcomes if outcome.status == "failed"]
             _write_failed(out / FAILED, failed)
     for outcome in failed:
         say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in outcomes)
     games = len(wanted) + len(foreign & apps.keys())
-    print(
+    tell(
         f"{out}: {games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
         f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before"
     )
     return 1 if failed else 0
+
+
+def _write_games(out: Path, wanted: Mapping[int, steam.App], journal: download.Journal) -> None:
+    """Merge what is known into `games.csv` as it is now: somebody may have edited it meanwhile."""
+    _write(out / "games.csv", games_table(download.games(_read_games(out), wanted, journal.settled)))
+
+
+def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
+    # The pause is set where a test stands in for Steam, so that a second's pause need not take one.
+    return Client(
+        connections,
+        attempts=attempts,
+        pause=_seconds("FETCH_PAUSE", 1),
+        remember=options.out / ".fetch_wait",
+        on_wait=lambda seconds: say(PROGRAM, f"the server asks to wait for {seconds:.0f} s"),
+        secret=os.environ.get("STEAM_API_KEY", ""),
+    )
 
 
 def _demos(
@@ -207,14 +240,16 @@ def _seconds(name: str, default: float) -> float:
 
 def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, steam.App]:
     # Few tries: where Steam cannot be reached at all, that should be known soon.
-    client = Client(1, attempts=3, pause=_seconds("FETCH_PAUSE", 1))
+    client = _client(options, 1, attempts=3)
     try:
         if options.popular:
             pause = _seconds("STEAMSPY_PAUSE", 60)
-            apps = steam.popular(client, where, options.popular, pause)
+            apps = steam.popular(
+                client, where, options.popular, pause, on_gap=lambda text: say(PROGRAM, f"warning: {text}")
+            )
         elif options.all:
             key = steam.read_key()
-            apps = list(steam.all_apps(client, where, key, options.include))
+            apps = list(steam.all_apps(client, where, key, [kind for kind in options.include if kind != "demos"]))
         else:
             apps = [steam.App(appid) for appid in sorted(read_appids(options.appids))]
     except Unanswered as error:
@@ -251,27 +286,28 @@ def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
 def _draw_demo(count: int, out: Path) -> None:
     """Draw what is missing of the demo set in `out`; `games.csv` is written last, so that it means 'complete'."""
     planned = {game.game.appid: game for game in demo.plan(count)}
-    out.mkdir(parents=True, exist_ok=True)
-    _check_is_demo(out)
-    paths = {appid: out / f"{appid}.jpg" for appid in planned}
-    missing = [appid for appid, path in paths.items() if not path.is_file() or not path.stat().st_size]
-    with ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent) as pool:
-        drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
-        for appid, data in zip(missing, tqdm(drawn, total=len(missing), unit="img", desc="drawing"), strict=True):
-            _write(paths[appid], data)
-    for banner in list_banners(out)[0]:  # of a larger demo set before this one
-        if banner.appid not in planned:
-            banner.path.unlink()
-    _write(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
-    print(f"{out}: {count} demo banners, {len(missing)} drawn now")
+    with _alone_in(out):
+        _check_is_demo(out)
+        (out / DEMO_MARK).touch()
+        paths = {appid: out / f"{appid}.jpg" for appid in planned}
+        missing = [appid for appid, path in paths.items() if not path.is_file() or not path.stat().st_size]
+        with ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool:
+            drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
+            for appid, data in zip(missing, tqdm(drawn, total=len(missing), unit="img", desc="drawing"), strict=True):
+                _write(paths[appid], data)
+        for banner in list_banners(out)[0]:  # of a larger demo set before this one
+            if banner.appid not in planned:
+                banner.path.unlink()
+        _write(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
+    tell(f"{out}: {count} demo banners, {len(missing)} drawn now")
 
 
 def _check_is_demo(out: Path) -> None:
     """Raise `BadInput` if the folder holds anything but a demo set, whole or half drawn: nothing of it may be lost."""
-    games = read_games(out / "games.csv") if (out / "games.csv").exists() else {}
-    ours = {f"{appid}.jpg" for appid in games} | {"games.csv"}
-    ours |= {path.name for path in out.glob("*.jpg") if path.stem.isdigit() and int(path.stem) >= demo.FIRST_APPID}
-    others = [path.name for path in out.iterdir() if path.name not in ours and not path.name.startswith(".")]
+    games = _read_games(out)
+    is_ours = bool(games) or (out / DEMO_MARK).is_file()
+    appids = {f"{demo.FIRST_APPID + 10 * row}.jpg" for row in range(demo.MOST)} if is_ours else set()
+    others = {path.name for path in out.iterdir() if not path.name.startswith(".")} - appids - {"games.csv"}
     if others or any(game.known.get("source") != demo.SOURCE for game in games.values()):
         raise BadInput(f"{out} holds other things than a demo set; name another folder with --out")
 
@@ -284,8 +320,10 @@ def _jpeg(game: demo.DemoGame) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """Write beside and rename: a killed run leaves no half file under a real name."""
+    path = path.resolve()  # a link stays one
     beside = path.with_name(f".{path.name}.part")
     try:
+        beside.unlink(missing_ok=True)
         beside.write_bytes(data)
         beside.replace(path)
     except OSError:

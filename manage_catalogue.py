@@ -7,7 +7,7 @@ from pathlib import Path
 
 from banners import catalogue, duplicates, legacy
 from banners.errors import BadCatalogue, BadInput, SteamClipError
-from console import Parser, printable, say, use_any_encoding
+from console import Parser, printable, say, tell, use_any_encoding
 
 PROGRAM = "manage_catalogue.py"
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verify(options: argparse.Namespace) -> None:
     found = catalogue.verify(options.catalogue)
-    print(f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)")
+    tell(f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)")
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -86,7 +86,7 @@ def _import_matches(options: argparse.Namespace) -> None:
         },
     )
     plain = export.neighbours["plain"].rows
-    print(f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
+    tell(f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
 
 
 if __name__ == "__main__":

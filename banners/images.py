@@ -32,6 +32,7 @@ DECODER_ERRORS = (
     SyntaxError,
     ValueError,
     TypeError,
+    AttributeError,
     KeyError,
     IndexError,
     EOFError,
@@ -87,8 +88,10 @@ def _upright(image: Image.Image) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any decoded image as 8-bit RGB, transparency on black."""
     if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling
-        high_bytes = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(high_bytes).convert("RGB")
+        values = np.asarray(image)
+        if values.dtype.itemsize > 2:
+            values = np.clip(values, 0, 2**16 - 1).astype(np.uint16)
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))
@@ -122,12 +125,14 @@ class Preprocessing:
         """
         try:
             height, width, shortest_edge = _sizes_of(config)
-            mean, std = _triple(config["image_mean"]), _triple(config["image_std"])
+            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+            if config.get("do_normalize", True):
+                mean, std = _triple(config["image_mean"]), _triple(config["image_std"])
             if not all(map(math.isfinite, mean + std)) or min(std) <= 0:
                 raise ValueError("image_mean and image_std must be finite, image_std above 0")
-            # These would change the numbers behind the encoder's back; no CLIP has them otherwise.
-            if not (config.get("do_rescale", True) and config.get("do_normalize", True)):
-                raise ValueError("do_rescale and do_normalize must be true")
+            # These would change the numbers behind the encoder's back.
+            if not config.get("do_rescale", True) or config.get("rescale_offset") or config.get("include_top"):
+                raise ValueError("do_rescale must be true, rescale_offset and include_top must not")
             if not math.isclose(config.get("rescale_factor", 1 / 255), 1 / 255, rel_tol=1e-6):
                 raise ValueError("rescale_factor must be 1/255")
             return cls(
@@ -155,11 +160,12 @@ class Preprocessing:
             fitted = ImageOps.pad(image, size, resample, color=colour)
         return np.asarray(fitted)
 
-    def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """uint8 (B, H, W, 3) to the encoder's float32 (B, 3, H, W)."""
-        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        scaled = (pixels * (1 / (255 * std)) - mean / std).astype(np.float32, copy=False)  # (B, H, W, 3)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    @property
+    def scale_and_shift(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Per channel: a pixel x in 0..255 becomes x * scale - shift."""
+        scale = tuple(1 / (255 * std) for std in self.std)
+        shift = tuple(mean / std for mean, std in zip(self.mean, self.std, strict=True))
+        return _triple(scale), _triple(shift)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -170,6 +176,9 @@ def _sizes_of(config: Mapping[str, Any]) -> tuple[int, int, int]:
     size = config["size"]
     if not isinstance(size, Mapping):
         size = {"shortest_edge": size} if config.get("do_center_crop") else {"height": size, "width": size}
+    if config.get("crop_pct") and "shortest_edge" in size and size["shortest_edge"] < 384:
+        edge = int(size["shortest_edge"])  # ConvNeXT's: resized a little larger, then cropped
+        return edge, edge, max(edge, int(edge / float(config["crop_pct"])))
     target = config.get("crop_size", size) if config.get("do_center_crop") else size
     if not isinstance(target, Mapping):
         target = {"height": target, "width": target}

@@ -128,7 +128,7 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
             continue
         if path.is_dir():
             continue
-        if path.exists() and not path.is_file():
+        if not path.is_file() and (path.exists() or path.is_symlink()):
             misnamed.append((path.name, "it is no regular file"))
             continue
         if path.suffix.lower() not in SUFFIXES:

@@ -61,8 +61,12 @@ class Addresses:
 
     @classmethod
     def from_environment(cls) -> "Addresses":
+        """Raises `BadInput` for what is no address."""
         names = {"spy": "STEAMSPY_URL", "api": "STEAM_API_URL", "cdn": "STEAM_CDN_URL"}
         given = {field: os.environ[name].rstrip("/") for field, name in names.items() if os.environ.get(name)}
+        for name, url in given.items():
+            if not re.fullmatch(r"https?://[!-~]+", url, re.ASCII):
+                raise BadInput(f"{names[name]} is {url[:60]!r}, which is no address of the web")
         return cls(**given)
 
 
@@ -97,11 +101,17 @@ class Item:
 
 
 def popular(
-    client: Client, where: Addresses, count: int, pause: float = 60.0, sleep: Callable[[float], None] = time.sleep
+    client: Client,
+    where: Addresses,
+    count: int,
+    pause: float = 60.0,
+    sleep: Callable[[float], None] = time.sleep,
+    on_gap: Callable[[str], None] = lambda _: None,
 ) -> list[App]:
     """The `count` most popular games: SteamSpy's hundred of the last two weeks, then all others by owners.
 
-    `pause` is the time between two pages of `all`, in seconds, which SteamSpy asks for. Raises `Unanswered`.
+    `pause` is the time between two pages of `all`, in seconds, which SteamSpy asks for. `on_gap` is told where the list
+    ends before its end. Raises `Unanswered` where there is not even a first page.
     """
     found: dict[int, App] = {}
     for rank, app in enumerate(_spy(client, where, {"request": "top100in2weeks"})):
@@ -113,11 +123,13 @@ def popular(
             sleep(pause)
         try:
             apps = _spy(client, where, {"request": "all", "page": str(page)})
-        except Unanswered:
+        except Unanswered as error:
             if page == 0:
                 raise
-            break  # past the last page SteamSpy answers with an error
-        if not apps:
+            # Past the last page SteamSpy may answer with an error too; which of both it was cannot be known.
+            on_gap(f"the list ends after {len(found)} games: {error}")
+            break
+        if not apps or found.keys() >= {app.appid for app in apps}:
             break
         for app in sorted(apps, key=lambda app: -app.popularity):
             found.setdefault(app.appid, app)
@@ -150,14 +162,18 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
         url = f"{where.api}/IStoreService/GetAppList/v1/?{urlencode(query | {'last_appid': str(last)})}"
         response = _get_json(client, url).get("response")
         apps = response.get("apps") if isinstance(response, dict) else None
-        for record in apps if isinstance(apps, list) else ():
+        if not isinstance(response, dict) or not isinstance(apps, list):
+            raise Unanswered(f"GetAppList answers without a list after appid {last}")
+        highest = last
+        for record in apps:
             appid = _appid(record.get("appid")) if isinstance(record, dict) else None
-            if appid:
+            if appid and appid > last:
+                highest = max(highest, appid)
                 yield App(appid, _text(record.get("name")))
-        following = response.get("last_appid") if isinstance(response, dict) else None
-        if not (isinstance(response, dict) and response.get("have_more_results")):
+        if not response.get("have_more_results"):
             return
-        if not isinstance(following, int) or following <= last:
+        following = _appid(response.get("last_appid"))
+        if highest == last or following is None or following < highest:
             raise Unanswered("GetAppList says that there is more, but not after which appid")
         last = following
 
@@ -168,7 +184,10 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
 def items(
     client: Client, where: Addresses, appids: Sequence[int], kind: Kind = "vertical", size: Size = "1x"
 ) -> list[Item]:
-    """What the store knows of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not."""
+    """What the store knows of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not.
+
+    Raises `Unanswered`.
+    """
     if len(appids) > ITEMS_A_REQUEST:
         raise ValueError(f"at most {ITEMS_A_REQUEST} appids a request, not {len(appids)}")
     wanted = {"include_assets": True, "include_release": True, "include_screenshots": kind == "screenshot"}
@@ -180,8 +199,10 @@ def items(
     query = urlencode({"input_json": json.dumps(question, separators=(",", ":"))})
     response = _get_json(client, f"{where.api}/IStoreBrowseService/GetItems/v1/?{query}").get("response")
     records = response.get("store_items") if isinstance(response, dict) else None
+    if not isinstance(records, list):
+        raise Unanswered("GetItems answers without a list of items")
     known = {}
-    for record in records if isinstance(records, list) else ():
+    for record in records:
         appid = _appid(record.get("appid") or record.get("id")) if isinstance(record, dict) else None
         if appid:
             known[appid] = _item(appid, record, kind, size)

@@ -21,14 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from banners.embedding import embed
 from banners.encoders import open_encoder
 from banners.records import list_banners
-
-
-def save_random_clip(folder: Path) -> None:
-    """OpenAI's ViT-B/32 in its real size and configuration, its weights random."""
-    torch.manual_seed(0)
-    model = transformers.CLIPModel(transformers.CLIPConfig(projection_dim=512))
-    model.save_pretrained(folder)
-    transformers.CLIPImageProcessorPil().save_pretrained(folder)
+from banners.rows import Rows
+from benchmarks.random_clip import save_random_clip
 
 
 def main() -> None:
@@ -43,7 +37,8 @@ def main() -> None:
         save_random_clip(Path(folder))
         encoder = open_encoder(folder, fit="crop", device="cpu")
         started = time.perf_counter()
-        ours = embed(banners, encoder, batch_size=options.batch_size).embeddings["plain"]
+        rows = Rows(Path(folder) / "rows", encoder.identity(options.batch_size), encoder.dim)
+        ours = embed(banners, encoder, rows, batch_size=options.batch_size).embeddings["plain"]
         ours_s = time.perf_counter() - started
         processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
         model = transformers.CLIPVisionModelWithProjection.from_pretrained(folder).eval()

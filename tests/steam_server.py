@@ -59,6 +59,8 @@ class Steam:
     always: frozenset[int] = frozenset()
     retry_after: float = 1.0
     items_down: bool = False
+    items_empty: bool = False
+    repeats: bool = False  # the same page of the list for ever
     forbids: bool = False
     redirects_to: str = ""
     demos: bool = False  # every game has one, of the appid after its own
@@ -165,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         if query["request"] == ["top100in2weeks"]:
             chosen = appids[-100:]
         else:
-            page = int(query["page"][0])
+            page = 0 if self.steam.repeats else int(query["page"][0])
             chosen = appids[page * 1000 : page * 1000 + 1000]
         self.send_json({str(appid): record(appid) for appid in chosen})
 
@@ -183,6 +185,9 @@ class Handler(BaseHTTPRequestHandler):
         steam = self.steam
         if steam.items_down:
             self.send(500, b"")
+            return
+        if steam.items_empty:
+            self.send(200, b'{"response": {}}', "application/json")
             return
         question = json.loads(query["input_json"][0])
         appids = [entry["appid"] for entry in question["ids"]]

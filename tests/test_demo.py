@@ -61,6 +61,7 @@ def test_the_program_draws_a_banners_folder_and_later_only_what_is_missing(tmp_p
     assert (tmp_path / "9000010.jpg").stat().st_mtime_ns == kept
     assert main(["--demo", "3", "--out", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".demo",
         "9000010.jpg",
         "9000020.jpg",
         "9000030.jpg",
@@ -77,10 +78,11 @@ def test_banners_that_are_no_demo_are_left_alone(banners_folder, capsys):
 
 
 def test_an_interrupted_larger_set_leaves_nothing_in_a_smaller_one(tmp_path):
+    (tmp_path / ".demo").touch()
     for number in range(4):
         (tmp_path / f"90000{number + 1}0.jpg").write_bytes(b"")
     assert main(["--demo", "2", "--out", str(tmp_path)]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["9000010.jpg", "9000020.jpg", "games.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".demo", "9000010.jpg", "9000020.jpg", "games.csv"]
     assert (tmp_path / "9000010.jpg").stat().st_size > 1000
 
 

@@ -1,7 +1,8 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from banners.download import Journal, Settled, games, to_ask
+from banners.download import File, Journal, Settled, foreign, games, to_ask
 from banners.records import Game
 from banners.steam import App, Item
 
@@ -21,7 +22,7 @@ def test_what_is_settled_is_not_asked_for_again_until_it_is_old_or_gone_or_of_an
         50: settled(50, "", at=9 * DAY),  # not on the server
         60: settled(60, "", at=1 * DAY),  # not on the server, long ago
     }
-    files = {appid: Path(f"folder/{appid}.jpg") for appid in (10, 20, 40)}
+    files = {appid: File(Path(f"folder/{appid}.jpg"), 7) for appid in (10, 20, 40)}
     asked = to_ask([10, 20, 30, 40, 50, 60, 70], done, files, "vertical 1x", now=10 * DAY, recheck_days=7)
     assert asked == [20, 30, 40, 60, 70]
 
@@ -62,3 +63,30 @@ def test_what_a_run_learns_replaces_what_was_known_and_what_it_does_not_learn_st
         30: Game(30, "Thirty", {"popularity": 70, "benchmark": "1", "source": "steam"}),
         620: Game(620, "", {"benchmark": "1", "source": "steam"}),
     }
+
+
+def test_files_that_the_journal_does_not_name_are_somebody_elses():
+    files = {appid: File(Path(f"{appid}.jpg"), 7) for appid in (10, 20, 30, 40, 50, 60)} | {
+        70: File(Path("70.png"), 7),
+        80: File(Path("80.JPG"), 7),
+    }
+    done = {
+        10: settled(10, "10.jpg"),
+        20: settled(20, ""),  # was not on the server; the file came later
+        60: settled(60, "60.jpg"),
+        70: settled(70, "70.jpg"),
+        80: settled(80, "80.jpg"),
+    }
+    rows = {
+        30: Game(30, "", {"source": "steam", "image_path": "p"}),  # the journal was lost
+        40: Game(40, "", {"source": "steam"}),  # never fetched
+        60: Game(60, "", {"source": "local"}),
+    }
+    assert foreign(files, done, rows) == {20, 40, 50, 60, 70}
+
+
+def test_a_file_of_another_length_than_the_journal_says_is_asked_for_again():
+    entry = replace(settled(10, "10.jpg"), length=8)
+    for length, asked in ((8, []), (7, [10]), (0, [10])):
+        files = {10: File(Path("10.jpg"), length)}
+        assert to_ask([10], {10: entry}, files, "vertical 1x", now=1, recheck_days=7) == asked

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.encoders import DEFAULT_ENCODER, open_encoder
+from banners.encoders import DEFAULT_ENCODER, NAMED, open_encoder
 from banners.errors import BadInput, Unavailable
 from banners.images import decode
 
@@ -100,7 +100,8 @@ def respell(folder, key, value):
     [
         (lambda f: (f / "config.json").unlink(), "not a model folder"),
         (lambda f: (f / "config.json").write_text("{"), "cannot read"),
-        (lambda f: (f / "config.json").write_text(json.dumps({"model_type": "bert"})), "only CLIP models"),
+        (lambda f: (f / "config.json").write_text(json.dumps({"model_type": "bert"})), "lacks weights"),
+        (lambda f: (f / "config.json").write_text("{}"), "without model_type"),
         (lambda f: (f / "preprocessor_config.json").unlink(), r"has no preprocessor_config\.json"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 100), "cannot load"),
         (lambda f: respell(f, "vision_config", "x"), "cannot load"),
@@ -118,7 +119,7 @@ def test_a_preprocessor_of_another_size_than_the_model_is_refused(tiny_clip, tmp
     copy = shutil.copytree(tiny_clip(), tmp_path / "copy")
     path = copy / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crop_size": {"height": 16, "width": 16}}))
-    with pytest.raises(BadInput, match="gives 16x16 pixels, the model wants 32x32"):
+    with pytest.raises(BadInput, match="cannot embed images of 16x16 pixels"):
         open_encoder(str(copy))
 
 
@@ -168,3 +169,132 @@ def test_the_packaged_encoder_tells_banners_apart_and_not_editions(covers):
     embeddings = encoder.embed(np.concatenate([pixels, darker]))
     assert embeddings.shape == (3, 1280)
     assert embeddings[0] @ embeddings[2] > 0.95 > embeddings[0] @ embeddings[1]
+
+
+def save_model(folder, model, processor):
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def tiny(name, folder):
+    """A tiny model of the class that the named encoder has, with its own kind of image processor, and how Hugging
+    Face's own classes take an embedding from it."""
+    import torch
+    import transformers as hf
+
+    torch.manual_seed(0)
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision |= {"image_size": 32, "patch_size": 8}
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text |= {"vocab_size": 99, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {"size": {"height": 32, "width": 32}}
+    cropped = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    if name.startswith("clip"):
+        model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+        processor = hf.CLIPImageProcessorPil(**cropped)
+        take = lambda pixels: model.get_image_features(pixel_values=pixels).pooler_output  # noqa: E731
+    elif name.startswith("siglip"):
+        model = hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=vision))
+        processor = hf.SiglipImageProcessorPil(**sizes)
+        take = lambda pixels: model.get_image_features(pixel_values=pixels).pooler_output  # noqa: E731
+    elif name.startswith("dinov2"):
+        # Made for another size than it is given, as the published ones are.
+        model = hf.Dinov2Model(hf.Dinov2Config(**{**vision, "image_size": 56}))
+        processor = hf.BitImageProcessorPil(**cropped)
+        take = lambda pixels: model(pixel_values=pixels).last_hidden_state[:, 0]  # noqa: E731
+    else:
+        model = hf.MobileNetV2Model(hf.MobileNetV2Config(image_size=32, depth_multiplier=0.35))
+        for weights in model.parameters():
+            if weights.ndim == 4:
+                torch.nn.init.kaiming_normal_(weights)  # its own beginning leaves nothing after fifty layers
+        processor = hf.MobileNetV2ImageProcessorPil(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
+        take = lambda pixels: model(pixel_values=pixels).pooler_output  # noqa: E731
+    return save_model(folder, model.eval(), processor), take, processor
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_named_encoder_embeds_as_hugging_face_does(name, tmp_path):
+    import torch
+
+    folder, take, processor = tiny(name, tmp_path / "model")
+    encoder = open_encoder(str(folder), "crop")
+    # Squares: the crop of SigLIP's, which are not cropped, is then the same as the squash that they are made with.
+    images = [picture(seed, (size, size)) for seed, size in enumerate([90, 57, 32])]
+    ours = encoder.embed(np.stack([encoder.preprocessing.pixels(image) for image in images]))
+    with torch.inference_mode():
+        theirs = take(processor(images=images, return_tensors="pt").pixel_values)
+        theirs = torch.nn.functional.normalize(theirs, dim=1).numpy()
+    assert ours.shape == (3, encoder.dim) == theirs.shape
+    assert (ours * theirs).sum(axis=1).min() > 0.99999
+    assert not np.allclose(ours[0], ours[1], atol=1e-3)
+
+
+def other_models():
+    import transformers as hf
+
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision |= {"image_size": 32, "patch_size": 8}
+    sizes = {"size": {"height": 32, "width": 32}}
+    return {
+        "vit": lambda: (hf.ViTModel(hf.ViTConfig(**vision), add_pooling_layer=False), hf.ViTImageProcessorPil(**sizes)),
+        "resnet": lambda: (
+            hf.ResNetModel(hf.ResNetConfig(hidden_sizes=[16, 32], depths=[1, 1], embedding_size=16)),
+            hf.ConvNextImageProcessorPil(size={"shortest_edge": 32}),
+        ),
+        "swin": lambda: (
+            hf.SwinModel(hf.SwinConfig(image_size=32, embed_dim=12, depths=[1, 1], num_heads=[1, 1], window_size=4)),
+            hf.ViTImageProcessorPil(**sizes),
+        ),
+    }
+
+
+@pytest.mark.parametrize(("kind", "dim"), [("vit", 32), ("resnet", 32), ("swin", 24)])
+def test_any_image_model_can_be_an_encoder(kind, dim, tmp_path):
+    model, processor = other_models()[kind]()
+    encoder = open_encoder(str(save_model(tmp_path / "model", model, processor)))
+    embeddings = encoder.embed(np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(2)]))
+    assert embeddings.shape == (2, dim)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_a_preprocessor_that_leaves_things_out_has_the_defaults_of_its_class(tmp_path):
+    folder, _, _ = tiny("mobilenet-v2", tmp_path / "model")
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps({"feature_extractor_type": "MobileNetV2FeatureExtractor", "crop_size": 32}))
+    preprocessing = open_encoder(str(folder)).preprocessing
+    assert (preprocessing.mean, preprocessing.resample) == ((0.5,) * 3, Image.Resampling.BILINEAR)
+    assert (preprocessing.height, preprocessing.shortest_edge) == (32, 256)
+
+
+def test_a_row_has_the_same_bits_wherever_it_stands_in_a_batch(tiny_clip):
+    encoder = open_encoder(str(tiny_clip()))
+    pixels = np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(32)])
+    together = encoder.embed(pixels)
+    assert encoder.embed(np.roll(pixels, 5, axis=0)).tobytes() == np.roll(together, 5, axis=0).tobytes()
+    alone = np.zeros_like(pixels)
+    alone[9] = pixels[3]
+    assert encoder.embed(alone)[9].tobytes() == together[3].tobytes()
+
+
+def test_an_identity_names_all_that_the_numbers_depend_on(tiny_clip):
+    def identity(size=32, **options):
+        return json.dumps(open_encoder(str(tiny_clip()), **options).identity(size), sort_keys=True)
+
+    assert identity() == identity()
+    assert len({identity(), identity(16), identity(fit="crop"), identity(fit="pad")}) == 4
+
+
+def test_a_compiled_encoder_gives_the_same_embeddings(tiny_clip, monkeypatch):
+    import torch
+
+    compiled = []
+
+    def compile(forward, dynamic):
+        compiled.append(dynamic)
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile)  # the real one needs a C++ compiler
+    encoder = open_encoder(str(tiny_clip()), is_compiled=True)
+    assert compiled == [False]
+    assert encoder.identity(32)["is_compiled"] is True

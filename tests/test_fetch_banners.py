@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from banners import download
 from banners.locks import locked
 from banners.records import read_games
 from fetch_banners import main
@@ -258,7 +259,7 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path, steam, capsys):
     with locked(tmp_path / "b") as is_free:
         assert is_free
         assert main(arguments) == 2
-    assert "another run is fetching into" in capsys.readouterr().err
+    assert "another run is writing into" in capsys.readouterr().err
     assert main(arguments) == 0
 
 
@@ -383,3 +384,104 @@ def test_two_thousand_games_arrive_within_the_allowed_connections(tmp_path, stea
 def test_two_thousand_games_survive_ten_kills(tmp_path, steam):
     server = steam(2000)
     killed_and_rerun(tmp_path / "b", server, kills=10, longest=6.0)
+
+
+def test_a_banner_that_the_user_put_in_place_of_a_missing_one_stays(tmp_path, steam, capsys):
+    steam(3, troubles=False)
+    out = tmp_path / "b"
+    arguments = ["--appids", listed(tmp_path, [20, 30]), "--out", str(out), "--recheck", "0"]
+    assert main(arguments) == 0
+    (out / "30.png").write_bytes(b"mine")  # was not on the server
+    (out / "20.jpg").unlink()
+    (out / "20.png").write_bytes(b"mine too")
+    for _ in range(2):
+        assert main(arguments) == 0
+        assert "2 banners were not fetched by this program" in capsys.readouterr().err
+    assert (out / "30.png").read_bytes() == b"mine"
+    assert [path.name for path in out.glob("20*")] == ["20.png"]
+
+
+def test_a_banner_said_to_be_from_elsewhere_is_never_asked_for(tmp_path, steam):
+    server = steam(3, troubles=False)
+    out = tmp_path / "b"
+    arguments = ["--appids", listed(tmp_path, [20]), "--out", str(out), "--recheck", "0"]
+    assert main(arguments) == 0
+    (out / "20.jpg").write_bytes(b"mine")
+    (out / "games.csv").write_text("appid,name,source\n20,Mine,local\n")
+    before = server.requests.copy()
+    assert main(arguments) == 0
+    assert server.requests == before
+    assert (out / "20.jpg").read_bytes() == b"mine"
+    assert (out / "games.csv").read_text() == "appid,name,source\n20,Mine,local\n"
+
+
+def test_a_damaged_file_is_fetched_again(tmp_path, steam):
+    server = steam(3, troubles=False)
+    arguments = ["--appids", listed(tmp_path, [20]), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    (tmp_path / "b" / "20.jpg").write_bytes(b"")
+    assert main(arguments) == 0
+    assert banners_in(tmp_path / "b") == {20: jpeg(20)}
+    assert server.bodies[20] == 2
+
+
+def test_what_another_run_or_the_user_wrote_into_the_table_meanwhile_is_kept(tmp_path, steam, monkeypatch):
+    steam(3, troubles=False)
+    out = tmp_path / "b"
+    arguments = ["--appids", listed(tmp_path, [20]), "--out", str(out)]
+    real = download.download
+
+    def meanwhile(*given):
+        path = out / "games.csv"
+        path.write_text(path.read_text() + "77,Another,,,,,steam\n")
+        yield from real(*given)
+
+    monkeypatch.setattr(download, "download", meanwhile)
+    header = "appid,name,popularity,year,descriptors,image_path,source\n"
+    out.mkdir()
+    (out / "games.csv").write_text(header + "5,Five,1,1999,3,p,steam\n")
+    assert main(arguments) == 0
+    assert read_games(out / "games.csv").keys() == {5, 20, 77}
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_present_banner_is_not_replaced_from_a_guessed_address(tmp_path, steam, down):
+    server = steam(3, troubles=False)
+    out = tmp_path / "b"
+    arguments = ["--appids", listed(tmp_path, [10, 20]), "--out", str(out), "--recheck", "0"]
+    assert main(arguments) == 0
+    before = banners_in(out)
+    server.items_down, server.items_empty = down, not down
+    assert main(arguments) == 1
+    assert banners_in(out) == before
+
+
+def test_a_demo_set_is_not_drawn_over_anything_else(tmp_path, capsys):
+    for name in ("20240101.jpg", "9000010.jpg", "\N{SUPERSCRIPT TWO}.jpg"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_bytes(b"mine")
+        assert main(["--demo", "1", "--out", str(folder)]) == 2
+        assert "holds other things" in capsys.readouterr().err
+        assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_demo_set_waits_for_nobody_and_nobody_for_it(tmp_path, capsys):
+    (tmp_path / "b").mkdir()
+    with locked(tmp_path / "b"):
+        assert main(["--demo", "1", "--out", str(tmp_path / "b")]) == 2
+    assert "another run is writing into" in capsys.readouterr().err
+
+
+def test_a_list_that_repeats_itself_ends(tmp_path, steam, capsys):
+    server = steam(150, troubles=False, repeats=True)
+    assert main(["--popular", "5000", "--out", str(tmp_path / "b")]) == 0
+    assert "150 games" in capsys.readouterr().out
+    assert sum(count for path, count in server.requests.items() if path.startswith("/spy")) < 5
+
+
+def test_an_address_that_is_none_is_a_mistake(tmp_path, monkeypatch, capsys):
+    for value in ("ftp://x", "nonsense", "http://127.0.0.1/\udcff"):
+        monkeypatch.setenv("STEAM_CDN_URL", value)
+        assert main(["--popular", "3", "--out", str(tmp_path / "b")]) == 2
+        assert "STEAM_CDN_URL is" in capsys.readouterr().err

