@@ -215,17 +215,16 @@ def _runs(similarities: Matrix, k: int) -> npt.NDArray[np.int64]:
 
     A run ends where a similarity is lower than its first, so that small steps do not add up.
     """
-    width = similarities.shape[1]
-    runs = np.zeros(similarities.shape, np.int64)
+    runs = np.zeros((len(similarities), k), np.int64)
     first = similarities[:, 0].copy()
     with np.errstate(invalid="ignore"):
-        for place in range(1, width):
+        for place in range(1, k):
             is_lower = first - similarities[:, place] > _TIE
             first = np.where(is_lower, similarities[:, place], first)
             runs[:, place] = runs[:, place - 1] + is_lower
-            if place >= k and (runs[:, place] != runs[:, k - 1]).all():
-                return runs[:, : place + 1]
-    return runs
+        is_lower = first[:, None] - similarities[:, k:] > _TIE  # of the run that may go on, however long it is
+    width = int((~is_lower).sum(axis=1).max(initial=0))
+    return np.hstack([runs, runs[:, -1:] + is_lower[:, :width]])
 
 
 # -- on a GPU -------------------------------------------------------------------------------------------------------
