@@ -13,11 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from banners import catalogue, duplicates, embedding, encoders, neighbours, uniqueness
+from banners import catalogue, cluster, duplicates, embedding, encoders, neighbours, uniqueness
 from banners.errors import BadInput, SteamClipError
 from banners.images import FITS
 from banners.processes import available_cores, keep_freed_memory
-from banners.records import BannersFolder, Game, read_appids, read_banners_folder
+from banners.records import BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.rows import Rows, alone_at
 from banners.views import VIEWS, View
 from console import Parser, say, tell, use_any_encoding, whole_number
@@ -55,7 +55,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         epilog="Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views plain,mirror",
     )
-    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
+    parser.add_argument(
+        "banners",
+        metavar="BANNERS_DIR",
+        help="<appid>.jpg|png|webp files and a games.csv: a folder, or a URL such as s3://bucket/banners",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
     parser.add_argument(
         "--encoder",
@@ -103,6 +107,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="W",
         help="decoding processes (default: as many as cores)",
     )
+    parser.add_argument(
+        "--cluster",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="embed on the Ray cluster at ADDRESS; without it on that of RAY_ADDRESS, or on this machine's cores",
+    )
     return parser.parse_args(arguments)
 
 
@@ -116,26 +127,41 @@ def _views(text: str) -> tuple[View, ...]:
 def _embed(options: argparse.Namespace) -> int:
     started = time.monotonic()
     catalogue.check_target(options.out)
-    folder = read_banners_folder(options.banners)
+    folder = read_banners_folder(folder_at(options.banners))
     _warn(folder)
     if options.exclude:
         folder = folder.without(read_appids(options.exclude))
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()
-    with alone_at(options.out) as kept:
-        encoder = encoders.open_encoder(
-            options.encoder, options.fit, options.device, options.precision, options.compile
-        )
-        if options.device == "auto" and (reason := encoders.why_no_cuda()):
-            say(PROGRAM, f"warning: no CUDA: {reason}; embedding on the CPU takes a hundred times as long")
-        say(PROGRAM, f"{encoder.id} on {encoder.device} in {encoder.precision}, {len(folder.banners)} banners")
-        rows = Rows(kept, encoder.identity(options.batch_size), encoder.dim)
-        with tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar:
+    choice = cluster.Choice(options.encoder, options.fit, options.device, options.precision, options.compile)
+    with (
+        alone_at(options.out) as kept,
+        tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar,
+    ):
+        if options.cluster is None:
+            encoder = choice.open()
+            if options.device == "auto" and (reason := encoders.why_no_cuda()):
+                say(PROGRAM, f"warning: no CUDA: {reason}; the CPU takes a hundred times as long")
+            _announce(encoder, folder, "this machine")
+            rows = Rows(kept, encoder.identity(options.batch_size), encoder.dim)
             embedded = embedding.embed(
                 folder.banners, encoder, rows, options.views, options.batch_size, options.workers, bar.update
             )
+        else:
+            with cluster.connected(options.cluster, choice) as workers:
+                encoder, identity = workers.describe()
+                _announce(encoder, folder, f"a cluster with {workers.workers} workers")
+                rows = Rows(kept, identity(options.batch_size), encoder.dim)
+                encode = workers.encode(options.batch_size)
+                embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
+        bar.close()
         return _finish(options, folder, encoder, embedded, rows, started)
+
+
+def _announce(encoder: encoders.Encoder, folder: BannersFolder, where: str) -> None:
+    what = f"{encoder.id} on {encoder.device} in {encoder.precision} by {where}"
+    say(PROGRAM, f"{what}, {len(folder.banners)} banners")
 
 
 def _finish(
@@ -157,10 +183,11 @@ def _finish(
         return 1
     plain = embedded.embeddings["plain"]
     found = {}
+    device = "cuda" if options.cluster is None and encoder.device == "cuda" else "cpu"
     for view, queries in embedded.embeddings.items():
         with tqdm(total=len(plain), unit="game", desc=f"neighbours, {view}", mininterval=1) as bar:
             found[view] = neighbours.nearest(
-                plain, options.neighbours, None if view == "plain" else queries, encoder.device, bar.update
+                plain, options.neighbours, None if view == "plain" else queries, device, bar.update
             )
     catalogue.save(
         options.out,

@@ -1,7 +1,7 @@
 """A banners folder to vectors: decoded by worker processes, encoded in batches, kept so that no kill loses them."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +16,19 @@ from banners.rows import Rows
 from banners.views import View
 
 Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch of banners: for each what it was or why it is not usable, and for each view float32 (B, d), B at least
+    the number of banners, in their order."""
+
+    banners: Sequence[Banner]
+    results: Sequence[Decoded | str]
+    vectors: Mapping[View, Matrix]
+
+
+Encode = Callable[[Sequence[Banner], Sequence[View]], Iterable[Encoded]]
 
 
 @dataclass(frozen=True)
@@ -59,14 +72,41 @@ def embed(
     workers: int = 2,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Embedded:
+    """`embed_by` this machine.
+
+    Batches always have `batch_size` rows, filled up where there are fewer banners: an image gives the same bits
+    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives. Raises
+    `BadInput` when the device cannot hold a batch, `concurrent.futures.process.BrokenProcessPool` when one of the
+    decoding processes is killed.
+    """
+
+    def encode(todo: Sequence[Banner], missing: Sequence[View]) -> Iterator[Encoded]:
+        # On a GPU the next batch is under way while one is handed out.
+        before: tuple[Batch, Callable[[], dict[View, Matrix]]] | None = None
+        for batch in decode_batches(todo, encoder.preprocessing, batch_size, workers):
+            finish = encoder.begin(batch.pixels, missing)
+            if before is not None:
+                yield Encoded(before[0].banners, before[0].results, before[1]())
+            before = (batch, finish)
+        if before is not None:
+            yield Encoded(before[0].banners, before[0].results, before[1]())
+
+    return embed_by(encode, banners, rows, views, on_progress)
+
+
+def embed_by(
+    encode: Encode,
+    banners: Sequence[Banner],
+    rows: Rows,
+    views: Sequence[View] = ("plain",),
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Embedded:
     """Embed those of `banners`, which are sorted by appid, that `rows` does not have yet; each is decoded once whatever
     the number of `views`.
 
-    Batches always have `batch_size` rows, filled up where there are fewer banners: an image gives the same bits
-    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives.
     `on_progress` is called with the number of banners each time some are done. A banner that cannot be decoded, or
     whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `OSError` where rows cannot
-    be written, `BadInput` when the device cannot hold a batch.
+    be written.
     """
     wanted = _plan(banners, rows, views)
     reused = [banner.appid for banner in banners if banner.appid not in wanted]
@@ -75,12 +115,12 @@ def embed(
     skipped: list[Skipped] = []
     for group in sorted(set(wanted.values()), key=len):
         todo = [banner for banner in banners if wanted.get(banner.appid) == group]
-        for batch, vectors in _encode(todo, encoder, group, batch_size, workers):
-            done, failed = _kept(batch, vectors, rows)
+        for encoded in encode(todo, group):
+            done, failed = _keep(encoded, rows)
             usable.update(done)
             skipped.extend(failed)
             rows.flush_after_a_while()
-            on_progress(len(batch.banners))
+            on_progress(len(encoded.banners))
     rows.flush()
     appids = sorted(usable)
     sources = rows.sources(appids)
@@ -89,7 +129,8 @@ def embed(
         np.array(appids, np.uint32),
         {view: rows.assemble(view, appids) for view in views},
         tuple(source.digest for source in sources),
-        sizes.most_common(1)[0][0] if sizes else None,
+        # The larger of two that are as frequent.
+        max(sizes, key=lambda size: (sizes[size], size)) if sizes else None,
         tuple(sorted(skipped, key=lambda entry: entry.banner.appid)),
         len(reused),
     )
@@ -123,25 +164,11 @@ def _hashes(banners: Iterable[Banner]) -> Iterable[bytes | None]:
         yield from pool.map(hashed, banners)
 
 
-def _encode(
-    banners: Sequence[Banner], encoder: Encoder, views: Sequence[View], batch_size: int, workers: int
-) -> Iterable[tuple[Batch, dict[View, Matrix]]]:
-    """Each batch with its vectors; on a GPU the next one is under way while one is handed out."""
-    before: tuple[Batch, Callable[[], dict[View, Matrix]]] | None = None
-    for batch in decode_batches(banners, encoder.preprocessing, batch_size, workers):
-        finish = encoder.begin(batch.pixels, views)
-        if before is not None:
-            yield before[0], before[1]()
-        before = (batch, finish)
-    if before is not None:
-        yield before[0], before[1]()
-
-
-def _kept(batch: Batch, vectors: Mapping[View, Matrix], rows: Rows) -> tuple[list[int], list[Skipped]]:
+def _keep(encoded: Encoded, rows: Rows) -> tuple[list[int], list[Skipped]]:
     """Add the usable rows of a batch to `rows`; their appids, and the banners that are not usable."""
-    finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in vectors.values()])
+    finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in encoded.vectors.values()])
     places, appids, sources, skipped = [], [], [], []
-    for place, (banner, result) in enumerate(zip(batch.banners, batch.results, strict=True)):
+    for place, (banner, result) in enumerate(zip(encoded.banners, encoded.results, strict=True)):
         if not isinstance(result, Decoded):
             skipped.append(Skipped(banner, result))
         elif not finite[place]:
@@ -150,6 +177,6 @@ def _kept(batch: Batch, vectors: Mapping[View, Matrix], rows: Rows) -> tuple[lis
             places.append(place)
             appids.append(banner.appid)
             sources.append(result)
-    for view, matrix in vectors.items():
+    for view, matrix in encoded.vectors.items():
         rows.add(view, appids, sources, matrix[places])
     return appids, skipped

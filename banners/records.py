@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
-from banners.errors import BadInput
+from banners.errors import BadInput, Unavailable
 
 MAX_APPID = 2**32 - 1
 SUFFIXES = (".jpg", ".png", ".webp")
@@ -76,6 +76,24 @@ class BannersFolder:
     @property
     def rows_without_banner(self) -> list[int]:
         return sorted(self.games.keys() - {banner.appid for banner in self.banners})
+
+
+def folder_at(text: str) -> Path:
+    """The path that `text` names. Where it is a URL (s3://bucket/banners) it is one of universal-pathlib, which has a
+    path's methods and reads by fsspec.
+
+    Raises `BadInput` for a URL that cannot be used, `Unavailable` where a library for it is not installed.
+    """
+    if "://" not in text:
+        return Path(text)
+    try:
+        from upath import UPath
+
+        return cast(Path, UPath(text))
+    except ImportError as error:
+        raise Unavailable(f"{text[:80]}: {error}; install requirements-cluster.txt") from None
+    except ValueError as error:
+        raise BadInput(f"{text[:80]}: {error}") from None
 
 
 def read_appids(path: Path) -> set[int]:

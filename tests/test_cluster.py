@@ -1,0 +1,85 @@
+"""Embedding on a local Ray cluster, in processes of its own: what it starts and logs concerns no other test."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners import catalogue
+from embed_banners import main
+
+from .conftest import ROOT, picture
+
+BANNERS = 1500
+
+
+@pytest.fixture(scope="module")
+def many_banners(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("many") / "banners"
+    folder.mkdir()
+    for appid in range(1, BANNERS + 1):
+        picture(appid, (30, 45)).save(folder / f"{appid}.png")
+    (folder / "3.png").write_bytes(b"nothing")
+    return folder
+
+
+def workers() -> list[int]:
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdigit() and b"MapWorker(MapBatches(_Worker))" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middle(many_banners, tmp_path, tiny_clip):
+    views = ["--views", "plain,mirror", "--batch-size", "8", "--encoder", str(tiny_clip())]
+    process = subprocess.Popen(
+        [sys.executable, "embed_banners.py", many_banners.as_uri(), "--out", str(tmp_path / "c"), "--cluster", *views],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    rows = tmp_path / "c.rows"
+    while not any(path.stat().st_size for path in rows.rglob("plain.records")):  # the first are on disk, not all
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    killed = workers()
+    assert killed
+    os.kill(killed[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 1, err  # one image is unusable
+    assert f"{BANNERS - 1} games" in out
+    assert "1 skipped" in out
+    assert "skipped 3.png: not a JPEG, PNG or WebP image" in err
+    assert "by a cluster with" in err
+    assert "Traceback" not in err
+    assert main([str(many_banners), "--out", str(tmp_path / "d"), *views]) == 1
+    clustered, alone = catalogue.verify(tmp_path / "c"), catalogue.verify(tmp_path / "d")
+    assert np.array_equal(clustered.appids, alone.appids)
+    np.testing.assert_allclose(clustered.embeddings, alone.embeddings, atol=1e-6)
+    for view in ("plain", "mirror"):
+        np.testing.assert_allclose(clustered.view(view).similarities, alone.view(view).similarities, atol=2e-6)
+    assert np.array_equal(clustered.duplicates, alone.duplicates)
+
+
+def test_a_cluster_that_is_not_there_is_a_mistake_within_seconds(banners_folder, tmp_path, capsys):
+    started = time.monotonic()
+    arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]
+    assert main([*arguments, "--cluster", "127.0.0.1:9"]) == 2
+    assert "cannot connect to the Ray cluster at 127.0.0.1:9" in capsys.readouterr().err
+    assert time.monotonic() - started < 20
+
+
+def test_a_url_of_no_known_kind_is_a_mistake(tmp_path, capsys):
+    assert main(["nosuch://bucket/banners", "--out", str(tmp_path / "c")]) == 2
+    assert "nosuch://bucket/banners" in capsys.readouterr().err

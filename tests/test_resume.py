@@ -1,0 +1,208 @@
+"""Kills, changes, two at once, and disks that are full: nothing is lost and nothing is half written."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners import catalogue
+from banners.rows import alone_at
+from embed_banners import main
+
+from .conftest import ROOT, picture
+
+
+def draw(folder: Path, appids, seed: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    for appid in appids:
+        picture(appid + seed, (30, 45)).save(folder / f"{appid}.png")
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    catalogue.verify(folder)
+    return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+
+
+def command(banners: Path, out: Path, model: Path) -> list[str]:
+    options = ["--encoder", str(model), "--views", "plain,mirror", "--batch-size", "16", "--neighbours", "20"]
+    return [str(banners), "--out", str(out), *options]
+
+
+def kill_after(seconds: float, arguments: list[str]) -> bool:
+    """Run the program and kill it, if it is still there."""
+    process = subprocess.Popen(
+        [sys.executable, "embed_banners.py", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)  # itself alone: its workers must notice
+        process.wait()
+        return True
+    return False
+
+
+def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path) -> None:
+    banners, out = tmp_path / "banners", tmp_path / "c"
+    draw(banners, range(1, count + 1))
+    seeded = random.Random(0)
+    killed = sum(kill_after(seeded.uniform(1, longest), command(banners, out, model)) for _ in range(kills))
+    assert killed
+    assert main(command(banners, out, model)) == 0
+    assert main(command(banners, tmp_path / "at_once", model)) == 0
+    assert arrays(out) == arrays(tmp_path / "at_once")
+    # A tenth each added, changed and removed, and a kill in the middle of that too.
+    part = count // 30
+    for appid in range(1, part + 1):
+        (banners / f"{appid}.png").unlink()
+    draw(banners, range(part + 1, 2 * part + 1), seed=100_000)
+    draw(banners, range(count + 1, count + part + 1))
+    kill_after(longest / 2, command(banners, out, model))
+    assert main(command(banners, out, model)) == 0
+    assert main(command(banners, tmp_path / "changed", model)) == 0
+    assert arrays(out) == arrays(tmp_path / "changed")
+    assert arrays(out) != arrays(tmp_path / "at_once")
+    assert not list(tmp_path.glob(".*"))
+    assert sorted(path.name for path in tmp_path.rglob("*.part")) == []
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path, tiny_clip):
+    survive(300, kills=3, longest=6.0, tmp_path=tmp_path, model=tiny_clip())
+
+
+@pytest.mark.soak
+def test_three_thousand_banners_survive_twenty_kills(tmp_path, tiny_clip):
+    survive(3000, kills=20, longest=9.0, tmp_path=tmp_path, model=tiny_clip())
+
+
+def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, capsys):
+    draw(tmp_path / "banners", range(1, 31))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    assert "30 embedded now, 0 before" in capsys.readouterr().out
+    draw(tmp_path / "banners", [5, 31], seed=1000)
+    (tmp_path / "banners" / "7.png").unlink()
+    assert main(arguments) == 0
+    assert "30 games with 20 neighbours in 2 view(s), 2 embedded now, 28 before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("other", [["--fit", "crop"], ["--batch-size", "8"]])
+def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip, capsys, other):
+    draw(tmp_path / "banners", range(1, 21))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, *other]) == 0
+    assert "20 embedded now, 0 before" in capsys.readouterr().out
+
+
+def test_a_second_run_on_the_same_output_is_refused(tmp_path, tiny_clip, capsys):
+    draw(tmp_path / "banners", range(1, 4))
+    with alone_at(tmp_path / "c"):
+        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip())) == 2
+    assert "error: another run is writing" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_old_catalogue(tmp_path, tiny_clip):
+    draw(tmp_path / "banners", range(1, 61))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    before = arrays(tmp_path / "c")
+    shutil.rmtree(tmp_path / "c.rows")
+    draw(tmp_path / "banners", range(61, 400))
+    for limit in (9_000, 60_000):  # bytes of a file: while rows are kept; while the catalogue is written
+
+        def no_larger_files(limit: int = limit) -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        finished = subprocess.run(
+            [sys.executable, "embed_banners.py", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": "/dev/shm", "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=no_larger_files,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert finished.returncode == 2, finished.stderr
+        assert "error: cannot write" in finished.stderr
+        assert "Traceback" not in finished.stderr
+        assert arrays(tmp_path / "c") == before
+    assert main(arguments) == 0
+    assert len(catalogue.verify(tmp_path / "c")) == 399
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, tiny_clip):
+    draw(tmp_path / "banners", range(1, 4))
+    sealed = tmp_path / "sealed"
+    sealed.mkdir(mode=0o555)
+    as_somebody = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    finished = subprocess.run(
+        [*as_somebody, sys.executable, "embed_banners.py", *command(tmp_path / "banners", sealed / "c", tiny_clip())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert "error: cannot write" in finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
+
+
+def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
+    """Four times as many banners; the rows, which are on disk, would be the least of what could pile up."""
+    program = (
+        "import resource, sys; from embed_banners import main; status = main(sys.argv[1:]);"
+        "print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    grown = []
+    for count in (300, 1200):
+        draw(tmp_path / f"{count}", range(1, count + 1))
+        finished = subprocess.run(
+            [sys.executable, "-c", program, *command(tmp_path / f"{count}", tmp_path / f"c{count}", tiny_clip())],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+        )
+        status, kilobytes = map(int, finished.stdout.splitlines()[-1].split())
+        assert status == 0, finished.stderr
+        grown.append(kilobytes / 1024)
+    assert grown[1] - grown[0] < 20, grown  # MB; the decoded pictures alone would be 900 x 32 x 32 x 3 = 2.7 MB a view
+    assert np.isfinite(grown).all()
+
+
+def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
+    draw(tmp_path / "banners", range(1, 3000))
+    process = subprocess.Popen(
+        [sys.executable, "embed_banners.py", *command(tmp_path / "banners", tmp_path / "c", tiny_clip())],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"interrupted; a rerun goes on from here" in err
+    assert b"Traceback" not in err
