@@ -99,7 +99,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--compile", action="store_true", help="let torch compile the model: slower to start, faster then"
     )
-    parser.add_argument("--batch-size", type=whole_number(4096), default=32, metavar="B", help="default: %(default)s")
+    parser.add_argument("--batch-size", type=whole_number(4096), metavar="B", help="default: 256 on CUDA, 32 on a CPU")
     parser.add_argument(
         "--workers",
         type=whole_number(256),
@@ -144,19 +144,26 @@ def _embed(options: argparse.Namespace) -> int:
             if options.device == "auto" and (reason := encoders.why_no_cuda()):
                 say(PROGRAM, f"warning: no CUDA: {reason}; the CPU takes a hundred times as long")
             _announce(encoder, folder, "this machine")
-            rows = Rows(kept, encoder.identity(options.batch_size), encoder.dim)
+            batch_size = _batch_size(options, encoder)
+            rows = Rows(kept, encoder.identity(batch_size), encoder.dim)
             embedded = embedding.embed(
-                folder.banners, encoder, rows, options.views, options.batch_size, options.workers, bar.update
+                folder.banners, encoder, rows, options.views, batch_size, options.workers, bar.update
             )
         else:
             with cluster.connected(options.cluster, choice) as workers:
                 encoder, identity = workers.describe()
                 _announce(encoder, folder, f"a cluster with {workers.workers} workers")
-                rows = Rows(kept, identity(options.batch_size), encoder.dim)
-                encode = workers.encode(options.batch_size)
+                batch_size = _batch_size(options, encoder)
+                rows = Rows(kept, identity(batch_size), encoder.dim)
+                encode = workers.encode(batch_size)
                 embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
         bar.close()
         return _finish(options, folder, encoder, embedded, rows, started)
+
+
+def _batch_size(options: argparse.Namespace, encoder: encoders.Encoder) -> int:
+    chosen: int | None = options.batch_size
+    return chosen or (256 if encoder.device == "cuda" else 32)
 
 
 def _announce(encoder: encoders.Encoder, folder: BannersFolder, where: str) -> None:
