@@ -135,10 +135,7 @@ def _embed(options: argparse.Namespace) -> int:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()
     choice = cluster.Choice(options.encoder, options.fit, options.device, options.precision, options.compile)
-    with (
-        alone_at(options.out) as kept,
-        tqdm(total=len(folder.banners), unit="img", desc="embedding", mininterval=1, smoothing=0.05) as bar,
-    ):
+    with alone_at(options.out) as kept:
         if options.cluster is None:
             encoder = choice.open()
             if options.device == "auto" and (reason := encoders.why_no_cuda()):
@@ -146,19 +143,24 @@ def _embed(options: argparse.Namespace) -> int:
             _announce(encoder, folder, "this machine")
             batch_size = _batch_size(options, encoder)
             rows = Rows(kept, encoder.identity(batch_size), encoder.dim)
-            embedded = embedding.embed(
-                folder.banners, encoder, rows, options.views, batch_size, options.workers, bar.update
-            )
+            with _progress("embedding", len(folder.banners), "img") as bar:
+                embedded = embedding.embed(
+                    folder.banners, encoder, rows, options.views, batch_size, options.workers, bar.update
+                )
         else:
             with cluster.connected(options.cluster, choice) as workers:
                 encoder, identity = workers.describe()
                 _announce(encoder, folder, f"a cluster with {workers.workers} workers")
                 batch_size = _batch_size(options, encoder)
                 rows = Rows(kept, identity(batch_size), encoder.dim)
-                encode = workers.encode(batch_size)
-                embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
-        bar.close()
+                with _progress("embedding", len(folder.banners), "img") as bar:
+                    encode = workers.encode(batch_size)
+                    embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
         return _finish(options, folder, encoder, embedded, rows, started)
+
+
+def _progress(what: str, total: int, unit: str) -> Any:
+    return tqdm(total=total, unit=unit, desc=what, mininterval=1, smoothing=0.05)
 
 
 def _batch_size(options: argparse.Namespace, encoder: encoders.Encoder) -> int:
@@ -192,7 +194,7 @@ def _finish(
     found = {}
     device = "cuda" if options.cluster is None and encoder.device == "cuda" else "cpu"
     for view, queries in embedded.embeddings.items():
-        with tqdm(total=len(plain), unit="game", desc=f"neighbours, {view}", mininterval=1) as bar:
+        with _progress(f"neighbours, {view}", len(plain), "game") as bar:
             found[view] = neighbours.nearest(
                 plain, options.neighbours, None if view == "plain" else queries, device, bar.update
             )

@@ -26,8 +26,8 @@ from PIL import Image
 from banners.errors import BadInput, UnusableImage
 from banners.http import Answer, Client, Unanswered
 from banners.images import FORMATS, decode
-from banners.records import Game, list_banners, parse_appid, valid_unicode
-from banners.steam import CURATED, MAX_NAME, Addresses, App, Item
+from banners.records import CURATED, Game, list_banners, parse_appid, valid_unicode
+from banners.steam import MAX_NAME, Addresses, App, Item
 
 JOURNAL = ".fetch.jsonl"
 SOURCE = "steam"  # the `source` column of games.csv

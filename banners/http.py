@@ -321,7 +321,8 @@ def shown(url: str) -> str:
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
     # What follows a question mark may be a query, and a query may hold a key.
-    return " ".join(str(inner).partition("?")[0].split())[:200] or type(inner).__name__
+    text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).partition("?")[0])  # the address is named anyway
+    return " ".join(text.split())[:200] or type(inner).__name__
 
 
 def _retry_after(text: str) -> float:

@@ -83,6 +83,10 @@ class NameIndex:
         rows = self._by_resemblance(" ".join(words))
         return Found(rows[offset : offset + limit], len(rows), approximate=True)
 
+    def titled(self, name: str) -> list[int]:
+        """The rows of the games called `name`, but for case, accents and punctuation, the most popular first."""
+        return sorted(self._row_of_title.get(" ".join(fold(name[:1000])), ()), key=self._rank.__getitem__)
+
     def _by_appid(self, query: str) -> list[int]:
         try:
             return [self._row_of_appid[parse_appid(query.strip())]]

@@ -11,6 +11,8 @@ from typing import Self, cast
 from banners.errors import BadInput, Unavailable
 
 MAX_APPID = 2**32 - 1
+# The curated queries of the original benchmark, beside the hundred most played games.
+CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
 SUFFIXES = (".jpg", ".png", ".webp")
 _OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl"})
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)

@@ -24,9 +24,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Size = Literal["1x", "2x"]
 SIZES: tuple[Size, ...] = get_args(Size)
 
-# The curated queries of the original benchmark, beside the hundred most played games.
-CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
-
 ITEMS_A_REQUEST = 250
 APPS_A_PAGE = 50_000
 MAX_NAME = 500

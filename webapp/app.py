@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import errors, operations, pages, routes
+from webapp import api, errors, legacy_api, operations, pages, routes
 from webapp.gallery import Gallery
 from webapp.modes import AppidConverter, ModeConverter
 
@@ -39,6 +39,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
     app.register_blueprint(routes.pages)
     app.register_blueprint(operations.operations)
+    app.register_blueprint(api.api)
+    app.register_blueprint(legacy_api.legacy)
     errors.register(app)
     _version_static_files(app)
     app.after_request(_harden)
@@ -85,6 +87,8 @@ def _harden(response: Response) -> Response:
         " img-src 'self' https://shared.akamai.steamstatic.com; form-action 'self'; base-uri 'none';"
         " frame-ancestors 'none'",
     )
+    if errors.is_json(request.path):
+        response.headers["Access-Control-Allow-Origin"] = "*"  # nothing here depends on who asks
     if response.mimetype == "text/html":
         response.vary.add("Cookie")  # whether adult banners are shown
     response.headers.setdefault("X-Content-Type-Options", "nosniff")

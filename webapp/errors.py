@@ -5,10 +5,15 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import BadInput, NotInCatalogue, UnknownGame
-from webapp import pages
+from webapp import legacy_api, pages
 from webapp.routes import gallery
 
-_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz"})
+_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", *legacy_api.paths()})
+
+
+def is_json(path: str) -> bool:
+    """Whether an address is answered in JSON, errors too."""
+    return path in _JSON_PATHS or path.startswith("/api/")
 
 
 def register(app: Flask) -> None:
@@ -19,7 +24,7 @@ def register(app: Flask) -> None:
 
 
 def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...] = (), query: str = "") -> Response:
-    if request.path in _JSON_PATHS or request.path.startswith("/api/"):
+    if is_json(request.path):
         response = jsonify(type="about:blank", title=title, status=status, detail=detail)
         response.mimetype = "application/problem+json"
     else:

@@ -10,11 +10,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from banners import duplicates, uniqueness
+from banners import duplicates, hubs, uniqueness
 from banners.catalogue import Catalogue, open_catalogue
 from banners.errors import NotInCatalogue
 from banners.names import NameIndex
-from banners.records import list_banners
+from banners.records import CURATED, list_banners
 from banners.views import View
 
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
@@ -139,13 +139,67 @@ class Gallery:
         return self.catalogue.view("plain").similarities is not None and self.catalogue.k > 0
 
     @cached_property
+    def identical(self) -> Sequence[Sequence[int]]:
+        """Groups of two or more rows with the identical banner."""
+        return duplicates.members(self.groups)
+
+    def members_of(self, row: int) -> Sequence[int]:
+        """The rows with the banner of `row`, itself included."""
+        return np.flatnonzero(self.groups == self.groups[row]).tolist()
+
+    def illustration(self, row: int) -> str:
+        """The address of a banner for other programs: where the pages show it, else where Steam has it."""
+        return self.images[row] or _cdn_url(self.catalogue.games[row].appid, None, "library_600x900.jpg")
+
+    @property
     def identical_banners(self) -> int:
         """How many games share their banner with another."""
-        return sum(map(len, duplicates.members(self.groups)))
+        return sum(map(len, self.identical))
+
+    @cached_property
+    def times_near(self) -> npt.NDArray[np.int32]:
+        """How many games have each row among their first ten neighbours: int32 (n,)."""
+        return hubs.times_near(self.catalogue.view("plain").rows)
+
+    @cached_property
+    def hubs_first(self) -> Wall:
+        """Games with a name that are anybody's neighbour, that of the most first."""
+        order = np.argsort(-self.times_near, kind="stable")
+        return self._wall(order[(self.times_near[order] > 0) & np.isin(order, self.named.all)])
+
+    @cached_property
+    def benchmark(self) -> Wall:
+        """The benchmark list: the games that the banners folder marked as such, else the original's curated ones and
+        the hundred most popular that are known."""
+        games = self.catalogue.games
+        marked = [row for row, game in enumerate(games) if game.known.get("benchmark")]
+        if not marked:
+            curated = [row for row, game in enumerate(games) if game.appid in CURATED]
+            marked = list(dict.fromkeys([*self.popular.all[:100].tolist(), *curated]))
+        return self._wall(np.array(sorted(marked, key=lambda row: -games[row].popularity), np.intp))
+
+    @cached_property
+    def years(self) -> npt.NDArray[np.int32]:
+        """The year of each game's release, 0 where it is not known: int32 (n,)."""
+        years = (game.known.get("year", 0) for game in self.catalogue.games)
+        return np.array([year if isinstance(year, int) and 0 < year < 10_000 else 0 for year in years], np.int32)
+
+    @cached_property
+    def year_range(self) -> tuple[int, int] | None:
+        """The first and the last year that is known of any game."""
+        known = self.years[self.years > 0]
+        return (int(known.min()), int(known.max())) if len(known) else None
+
+    def within(self, rows: npt.NDArray[np.intp], years: tuple[int, int] | None) -> npt.NDArray[np.intp]:
+        """Those of `rows` whose game came out in the years from the first to the last."""
+        if years is None:
+            return rows
+        return rows[(self.years[rows] >= max(1, years[0])) & (self.years[rows] <= years[1])]
 
     def warm(self) -> None:
         """Compute everything that depends on the catalogue alone, so that the workers share it and no reader waits."""
-        _ = (self.groups, self.named, self.weak_below, self.popular, self.unique_rank, self.identical_banners)
+        _ = (self.groups, self.named, self.weak_below, self.popular, self.unique_rank, self.identical)
+        _ = (self.hubs_first, self.benchmark, self.year_range)
         if self.has_unique:
             _ = self.unique_first
 

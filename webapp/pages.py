@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import urlencode
 
+from banners import hubs
 from banners.errors import BadInput
 from banners.names import MAX_QUERY
 from banners.views import View
@@ -18,6 +19,8 @@ UNIQUE_AT_HOME = 12
 NEAR = 6
 PLAIN = Mode()
 PER_PAGE = 48
+GROUPS_PER_PAGE = 24
+GAMES_PER_PAGE = 12
 
 VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
 
@@ -33,6 +36,7 @@ class Site:
     image_height: int
     has_unique: bool
     has_adult: bool
+    has_duplicates: bool  # whether any two banners are identical
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,65 @@ class UniqueCard:
 
 
 @dataclass(frozen=True)
+class Years:
+    """The years that a wall can be limited to, and is; `first` and `last` are None where it is not."""
+
+    earliest: int
+    latest: int
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True)
 class UniquePage:
+    """`below` is the similarity that no nearest neighbour reaches, 1 where all are shown."""
+
     cards: tuple[UniqueCard, ...]
     total: int
+    below: float
+    years: Years | None
+    pager: Pager
+
+
+@dataclass(frozen=True)
+class HubCard:
+    """A game and the number of others that have it among their first ten neighbours."""
+
+    rank: int
+    card: Card
+    times: int
+
+
+@dataclass(frozen=True)
+class HubsPage:
+    cards: tuple[HubCard, ...]
+    total: int
+    neighbours: int
+    years: Years | None
+    pager: Pager
+
+
+@dataclass(frozen=True)
+class DuplicatesPage:
+    """Groups of games with the identical banner, each sorted by appid."""
+
+    groups: tuple[tuple[Card, ...], ...]
+    total: int
+    games: int
+    pager: Pager
+
+
+@dataclass(frozen=True)
+class PopularGame:
+    card: Card
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True)
+class PopularPage:
+    games: tuple[PopularGame, ...]
+    total: int
+    years: Years | None
     pager: Pager
 
 
@@ -201,7 +261,14 @@ def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
 def site(gallery: Gallery) -> Site:
     manifest, (width, height) = gallery.catalogue.manifest, gallery.image_size
     return Site(
-        len(gallery), manifest.encoder, manifest.source, width, height, gallery.has_unique, bool(gallery.is_adult.any())
+        len(gallery),
+        manifest.encoder,
+        manifest.source,
+        width,
+        height,
+        gallery.has_unique,
+        bool(gallery.is_adult.any()),
+        bool(gallery.identical),
     )
 
 
@@ -238,9 +305,14 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         more_url=mode.url(appid, more) if more > len(matches) else None,
         leads_to_store=mode.to_store,
         other_lead_url=Mode(mode.view, not mode.to_store).url(appid, n),
-        more_unusual_than=None if rank is None else round(100 * (1 - int(rank[row]) / (len(gallery) - 1))),
+        more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
     )
+
+
+def more_unusual_than(gallery: Gallery, rank: int) -> int:
+    """The percentage of games that have a less unusual banner than that of this rank."""
+    return round(100 * (1 - rank / max(1, len(gallery) - 1)))
 
 
 def _match(
@@ -270,8 +342,8 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
     else:
         found = gallery.index.search(query, PER_PAGE, (page - 1) * PER_PAGE)
         found_rows, total, approximate = found.rows, found.total, found.approximate
-    pager = _pager("/search", page, total, {"q": query})
-    return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, pager)
+    links = pager("/search", page, total, {"q": query})
+    return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, links)
 
 
 def suggestions(gallery: Gallery, query: str) -> Suggestions:
@@ -282,17 +354,92 @@ def suggestions(gallery: Gallery, query: str) -> Suggestions:
     return Suggestions(query, listed, max(0, found.total - len(listed)), found.approximate)
 
 
-def unique_page(gallery: Gallery, page: int, adult: bool) -> UniquePage:
-    """One page of the most unusual banners, each with its nearest neighbour. Raises `NotInCatalogue`."""
-    order = gallery.unique_first.rows(adult)
-    start = (page - 1) * PER_PAGE
+def unique_page(
+    gallery: Gallery, page: int, adult: bool, below: float = 1.0, years: tuple[int, int] | None = None
+) -> UniquePage:
+    """One page of the most unusual banners, each with its nearest neighbour, whose similarity is less than `below`
+    unless that is 1. Raises `NotInCatalogue`."""
+    order = gallery.within(gallery.unique_first.rows(adult), years)
     found = gallery.catalogue.view("plain")
+    if below < 1 and found.similarities is not None and gallery.catalogue.k:
+        order = order[found.similarities[order, 0] < below]
+    start = (page - 1) * PER_PAGE
     unique = []
     for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
-        similarity = None if found.similarities is None else float(found.similarities[row, 0])
-        nearest = _match(gallery, 1, row, int(found.rows[row, 0]), similarity, PLAIN, None)
-        unique.append(UniqueCard(rank, card(gallery, row), nearest))
-    return UniquePage(tuple(unique), len(order), _pager("/unique", page, len(order), {}))
+        unique.append(UniqueCard(rank, card(gallery, row), _nearest(gallery, row, 1)[0]))
+    query = {"below": f"{below:g}"} if below < 1 else {}
+    links = pager("/unique", page, len(order), query | _years_query(years))
+    return UniquePage(tuple(unique), len(order), below, _years(gallery, years), links)
+
+
+def hubs_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int] | None = None) -> HubsPage:
+    """One page of the banners that are everybody's neighbour."""
+    order = gallery.within(gallery.hubs_first.rows(adult), years)
+    start = (page - 1) * PER_PAGE
+    shown = tuple(
+        HubCard(rank, card(gallery, row), int(gallery.times_near[row]))
+        for rank, row in enumerate(order[start : start + PER_PAGE].tolist(), start + 1)
+    )
+    links = pager("/hubs", page, len(order), _years_query(years))
+    return HubsPage(shown, len(order), min(hubs.NEAREST, gallery.catalogue.k), _years(gallery, years), links)
+
+
+def duplicates_page(gallery: Gallery, page: int, adult: bool) -> DuplicatesPage:
+    """One page of the groups of games with the identical banner, the largest first."""
+    groups = [group for group in gallery.identical if adult or not gallery.is_adult[group].any()]
+    groups.sort(key=lambda group: -len(group))
+    start = (page - 1) * GROUPS_PER_PAGE
+    shown = tuple(cards(gallery, group) for group in groups[start : start + GROUPS_PER_PAGE])
+    links = pager("/duplicates", page, len(groups), {}, GROUPS_PER_PAGE)
+    return DuplicatesPage(shown, len(groups), sum(map(len, groups)), links)
+
+
+def popular_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int] | None = None) -> PopularPage:
+    """One page of the benchmark list, each game with its ten neighbours, adult ones left out unless asked for."""
+    order = gallery.within(gallery.benchmark.rows(adult), years)
+    start = (page - 1) * GAMES_PER_PAGE
+    shown = []
+    for row in order[start : start + GAMES_PER_PAGE].tolist():
+        matches = _nearest(gallery, row, DEFAULT_NEIGHBOURS)
+        kept = tuple(match for match in matches if adult or not match.card.is_adult)
+        shown.append(PopularGame(card(gallery, row), kept))
+    links = pager("/popular", page, len(order), _years_query(years), GAMES_PER_PAGE)
+    return PopularPage(tuple(shown), len(order), _years(gallery, years), links)
+
+
+def _nearest(gallery: Gallery, row: int, count: int) -> tuple[Match, ...]:
+    """The first neighbours of a row's banner as it is."""
+    found = gallery.catalogue.view("plain")
+    rows = found.rows[row, :count].tolist()
+    known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
+    return tuple(
+        _match(gallery, rank, row, other, similarity, PLAIN, None)
+        for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), start=1)
+    )
+
+
+def years_of(first: int, last: int) -> tuple[int, int] | None:
+    """The years that a wall is limited to; 0 is no limit. Raises `BadInput`."""
+    if not first and not last:
+        return None
+    if last and first > last:
+        raise BadInput(f"from={first} is after to={last}.")
+    return first, last or 9999
+
+
+def _years(gallery: Gallery, chosen: tuple[int, int] | None) -> Years | None:
+    """None where the catalogue knows no years."""
+    known = gallery.year_range
+    if known is None:
+        return None
+    first, last = chosen or (None, None)
+    return Years(known[0], known[1], first or None, last if last and last < 9999 else None)
+
+
+def _years_query(years: tuple[int, int] | None) -> dict[str, str]:
+    if years is None:
+        return {}
+    return {"from": str(years[0])} | ({"to": str(years[1])} if years[1] < 9999 else {})
 
 
 def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:
@@ -338,8 +485,8 @@ def _offered(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
     return cards(gallery, [row for row in dict.fromkeys(rows) if not gallery.is_adult[row]][:NEAR])
 
 
-def _pager(path: str, page: int, total: int, query: dict[str, str]) -> Pager:
-    pages = max(1, -(-total // PER_PAGE))
+def pager(path: str, page: int, total: int, query: dict[str, str], per_page: int = PER_PAGE) -> Pager:
+    pages = max(1, -(-total // per_page))
 
     def url(number: int) -> str:
         return f"{path}?{urlencode(query | {'page': str(number)})}"

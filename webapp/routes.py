@@ -7,8 +7,9 @@ from dataclasses import asdict
 from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadInput, NotInCatalogue
+from banners.errors import NotInCatalogue
 from banners.views import View
+from webapp import arguments
 from webapp import pages as page_objects
 from webapp.gallery import Gallery
 from webapp.modes import Mode
@@ -17,8 +18,6 @@ pages = Blueprint("pages", __name__)
 
 ADULT_COOKIE = "adult"
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
-
-_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
 def gallery() -> Gallery:
@@ -63,7 +62,7 @@ def game(mode: Mode, appid: int, n: int | None = None) -> str:
 @pages.get("/search")
 def search() -> tuple[str, int]:
     """Games by name or appid, ranked."""
-    page = page_objects.search_page(gallery(), _text("q"), _page_number())
+    page = page_objects.search_page(gallery(), arguments.text("q"), arguments.page_number())
     status = 400 if page.complaint else 404 if page.pager.is_beyond else 200
     return render_template("search.html", page=page, search_query=page.query), status
 
@@ -71,7 +70,7 @@ def search() -> tuple[str, int]:
 @pages.get("/suggest")
 def suggest() -> Response:
     """What the search box offers while somebody types."""
-    response = jsonify(asdict(page_objects.suggestions(gallery(), _text("q"))))
+    response = jsonify(asdict(page_objects.suggestions(gallery(), arguments.text("q"))))
     response.cache_control.public = True
     response.cache_control.max_age = 300
     return response
@@ -80,8 +79,37 @@ def suggest() -> Response:
 @pages.get("/unique")
 def unique() -> tuple[str, int]:
     """The most unusual banners, each with its nearest neighbour."""
-    page = page_objects.unique_page(gallery(), _page_number(), _shows_adult())
+    years = _years()
+    below = arguments.fraction("below", 1)
+    page = page_objects.unique_page(gallery(), arguments.page_number(), _shows_adult(), below, years)
     return render_template("unique.html", page=page), 404 if page.pager.is_beyond else 200
+
+
+@pages.get("/hubs")
+def hubs() -> tuple[str, int]:
+    """The banners that are among the neighbours of the most others."""
+    page = page_objects.hubs_page(gallery(), arguments.page_number(), _shows_adult(), _years())
+    return render_template("hubs.html", page=page), 404 if page.pager.is_beyond else 200
+
+
+@pages.get("/duplicates")
+def duplicates() -> tuple[str, int]:
+    """Groups of games with the identical banner."""
+    page = page_objects.duplicates_page(gallery(), arguments.page_number(), _shows_adult())
+    return render_template("duplicates.html", page=page), 404 if page.pager.is_beyond else 200
+
+
+@pages.get("/popular")
+def popular() -> tuple[str, int]:
+    """The benchmark list, each game with its ten neighbours."""
+    page = page_objects.popular_page(gallery(), arguments.page_number(), _shows_adult(), _years())
+    return render_template("popular.html", page=page), 404 if page.pager.is_beyond else 200
+
+
+@pages.get("/random")
+def random_page() -> BaseResponse:
+    """The same under the name that people guess."""
+    return random_game(Mode())
 
 
 @pages.get("/about")
@@ -133,29 +161,11 @@ def _shows_adult() -> bool:
 
 def _view_of(mode: Mode) -> Mode:
     """The mode with `?mirror=` and `?flip=` taken into account."""
-    mirror = mode.view in ("mirror", "rotate") or _flag("mirror")
-    flip = mode.view in ("flip", "rotate") or _flag("flip")
+    mirror = mode.view in ("mirror", "rotate") or arguments.flag("mirror")
+    flip = mode.view in ("flip", "rotate") or arguments.flag("flip")
     view: View = "rotate" if mirror and flip else "mirror" if mirror else "flip" if flip else "plain"
     return Mode(view, mode.to_store)
 
 
-def _flag(name: str) -> bool:
-    text = request.args.get(name, "").strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise BadInput(f"{name}={text[:20]} is neither yes nor no; use {name}=1 or {name}=0.")
-
-
-def _text(name: str) -> str:
-    """A query parameter as words between single spaces, without control characters."""
-    words = " ".join(request.args.get(name, "").split())
-    return "".join(character for character in words if character.isprintable()).strip()
-
-
-def _page_number() -> int:
-    text = request.args.get("page", "1")
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) > 0):
-        raise BadInput(f"page={text[:20]} is not the number of a page.")
-    return int(text)
+def _years() -> tuple[int, int] | None:
+    return page_objects.years_of(arguments.whole("from", 0, 0, 9999), arguments.whole("to", 0, 0, 9999))

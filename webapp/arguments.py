@@ -1,0 +1,54 @@
+"""Query parameters, as strangers send them. Whatever cannot be meant raises `BadInput`, which is a 400."""
+
+import re
+from collections.abc import Sequence
+
+from flask import request
+
+from banners.errors import BadInput
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+
+
+def text(name: str, default: str = "") -> str:
+    """Words between single spaces, without control characters."""
+    words = " ".join(request.args.get(name, default).split())
+    return "".join(character for character in words if character.isprintable()).strip()
+
+
+def flag(name: str) -> bool:
+    given = request.args.get(name, "").strip().lower()
+    if given in _TRUE:
+        return True
+    if given in _FALSE:
+        return False
+    raise BadInput(f"{name}={given[:20]} is neither yes nor no; use {name}=1 or {name}=0.")
+
+
+def whole(name: str, default: int, least: int, most: int) -> int:
+    given = request.args.get(name, "").strip() or str(default)
+    if re.fullmatch(r"-?[0-9]{1,12}", given, re.ASCII) and least <= int(given) <= most:
+        return int(given)
+    raise BadInput(f"{name}={given[:20]} is not a whole number from {least} to {most}.")
+
+
+def fraction(name: str, default: float) -> float:
+    """A similarity, or whatever else lies in [-1, 1]."""
+    given = request.args.get(name, "").strip() or str(default)
+    if re.fullmatch(r"-?[0-9]{0,3}(\.[0-9]{1,9})?", given, re.ASCII) and re.search("[0-9]", given):
+        value = float(given)
+        if -1 <= value <= 1:
+            return value
+    raise BadInput(f"{name}={given[:20]} is not a number from -1 to 1.")
+
+
+def page_number() -> int:
+    return whole("page", 1, 1, 999_999)
+
+
+def choice(name: str, choices: Sequence[str]) -> str:
+    """One of `choices`, by default the first."""
+    given = request.args.get(name, "").strip() or choices[0]
+    if given in choices:
+        return given
+    raise BadInput(f"{name}={given[:20]} is none of {', '.join(choices)}.")
