@@ -577,3 +577,64 @@ def test_difficult_real_names_are_right_on_pages_in_titles_and_suggestions(publi
         assert html.unescape(title) == f"{name} — games that look like it · Steam CLIP"
         assert html.unescape(re.search(r"<h1[^>]*><bdi>(.*?)</bdi></h1>", page, re.DOTALL).group(1)) == name
         assert client.get(f"/suggest?q={appids[row]}").get_json()["suggestions"][0]["name"] == name
+
+
+# -- walls --------------------------------------------------------------------------------------------------------
+
+
+def test_hubs_are_the_banners_that_are_near_most_others(client):
+    rows = nearest(embeddings(), k=6).rows
+    times = np.bincount(rows.ravel(), minlength=len(NAMES))
+    page = text(client, "/hubs")
+    shown = [int(url.rpartition("/")[2]) for url in linked(page)]
+    counts = [times[list(NAMES).index(appid)] for appid in shown]
+    assert counts == sorted(counts, reverse=True)
+    assert set(shown) == {appid for appid, name in NAMES.items() if name and "Hentai" not in name}
+    assert f"neighbour of {counts[0]}" in page
+
+
+def test_identical_banners_stand_in_groups(client):
+    page = text(client, "/duplicates")
+    assert linked(page) == ["/render/10", "/render/20"]
+    assert "2 games in 1 group" in page
+
+
+def test_popular_games_stand_beside_their_neighbours(client):
+    rows = nearest(embeddings(), k=6).rows
+    page = text(client, "/popular")
+    assert re.findall(r'<h2 class="name"><a href="/render/(\d+)"', page) == ["30", "20", "10"]
+    first = page.partition('class="strip-matches"')[2].partition("</ol>")[0]
+    expected = [str(list(NAMES)[row]) for row in rows[2] if list(NAMES)[row] != 60]
+    assert re.findall(r'href="/render/(\d+)"', first) == expected
+
+
+def test_a_wall_can_be_limited_to_years_and_to_a_similarity(client):
+    assert len(linked(text(client, "/unique?from=2000&to=2000"))) == 3
+    assert linked(text(client, "/unique?from=2001")) == []
+    assert "nothing that may be shown" in text(client, "/unique?below=-1")
+    assert len(linked(text(client, "/unique?below=&from=&to="))) == len(linked(text(client, "/unique")))
+    for url in ("/unique?below=x", "/unique?from=1.5", "/hubs?to=99999", "/popular?page=0"):
+        text(client, url, 400)
+
+
+@pytest.mark.parametrize("url", ["/hubs", "/duplicates", "/popular", "/unique"])
+def test_there_is_no_page_behind_the_last(client, url):
+    assert "There is no page 7" in text(client, f"{url}?page=7", 404)
+
+
+@pytest.mark.parametrize(
+    ("url", "twin"),
+    [
+        ("/", "/api/v1/catalogue"),
+        ("/render/10", "/api/v1/games/10/neighbours"),
+        ("/store_x/10/3", "/api/v1/games/10/neighbours?view=mirror&n=3"),
+        ("/search?q=portal+2", "/api/v1/games?q=portal+2"),
+        ("/unique?below=0.9&from=2000", "/api/v1/unique?from=2000&below=0.9"),
+        ("/hubs", "/api/v1/hubs"),
+    ],
+)
+def test_every_page_names_its_json_twin_which_is_there(client, url, twin):
+    page = text(client, url)
+    named = html.unescape(re.search(r'<link rel="alternate" type="application/json" href="([^"]+)"', page).group(1))
+    assert named == twin
+    assert client.get(named).status_code == 200

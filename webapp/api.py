@@ -311,7 +311,7 @@ def openapi() -> Response:
 @api.get("/")
 def guide() -> str:
     """The same for reading."""
-    return render_template("api.html", endpoints=registry.endpoints, about=ABOUT)
+    return render_template("api.html", groups=registry.by_tag(), about=ABOUT)
 
 
 # -- from page objects ----------------------------------------------------------------------------------------------

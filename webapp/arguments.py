@@ -7,26 +7,29 @@ from flask import request
 
 from banners.errors import BadInput
 
-_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
-def text(name: str, default: str = "") -> str:
-    """Words between single spaces, without control characters."""
-    words = " ".join(request.args.get(name, default).split())
+def text(name: str, default: str = "", least: int = 0, most: int = 8190) -> str:
+    """Words between single spaces, without control characters. The limits are for what was sent, in characters."""
+    given = request.args.get(name, default)
+    if not least <= len(given) <= most:
+        raise BadInput(f"{name} must have {least} to {most} characters, not {len(given)}.")
+    words = " ".join(given.split())
     return "".join(character for character in words if character.isprintable()).strip()
 
 
 def flag(name: str) -> bool:
-    given = request.args.get(name, "").strip().lower()
-    if given in _TRUE:
+    given = request.args.get(name, "").lower()
+    if given in YES:
         return True
-    if given in _FALSE:
+    if given in NO:
         return False
     raise BadInput(f"{name}={given[:20]} is neither yes nor no; use {name}=1 or {name}=0.")
 
 
 def whole(name: str, default: int, least: int, most: int) -> int:
-    given = request.args.get(name, "").strip() or str(default)
+    given = request.args.get(name, "") or str(default)
     if re.fullmatch(r"-?[0-9]{1,12}", given, re.ASCII) and least <= int(given) <= most:
         return int(given)
     raise BadInput(f"{name}={given[:20]} is not a whole number from {least} to {most}.")
@@ -34,8 +37,8 @@ def whole(name: str, default: int, least: int, most: int) -> int:
 
 def fraction(name: str, default: float) -> float:
     """A similarity, or whatever else lies in [-1, 1]."""
-    given = request.args.get(name, "").strip() or str(default)
-    if re.fullmatch(r"-?[0-9]{0,3}(\.[0-9]{1,9})?", given, re.ASCII) and re.search("[0-9]", given):
+    given = request.args.get(name, "") or str(default)
+    if re.fullmatch(r"-?(?=\.?[0-9])[0-9]{0,3}(\.[0-9]{0,40})?(e[-+]?[0-9]{1,3})?", given, re.ASCII | re.IGNORECASE):
         value = float(given)
         if -1 <= value <= 1:
             return value
@@ -48,7 +51,7 @@ def page_number() -> int:
 
 def choice(name: str, choices: Sequence[str]) -> str:
     """One of `choices`, by default the first."""
-    given = request.args.get(name, "").strip() or choices[0]
+    given = request.args.get(name, "") or choices[0]
     if given in choices:
         return given
     raise BadInput(f"{name}={given[:20]} is none of {', '.join(choices)}.")

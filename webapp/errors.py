@@ -29,7 +29,7 @@ def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...]
         response.mimetype = "application/problem+json"
     else:
         page = pages.ErrorPage(status, title, detail, query, offers)
-        response = Response(render_template("error.html", page=page))
+        response = Response(render_template("error.html", page=page, json_twin=lambda: None))
     response.status_code = status
     return response
 

@@ -7,10 +7,11 @@ their case; `mirror=0` means no; `/find/` and `/dl/` find what people type. A ro
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
-from flask import Blueprint
+from flask import Blueprint, request
 
-from banners.errors import BadInput, NotInCatalogue
+from banners.errors import NotInCatalogue
 from banners.views import View
 from webapp.api import registry
 from webapp.gallery import Gallery
@@ -23,7 +24,7 @@ legacy = Blueprint("legacy", __name__)
 # What is meant where a parameter is left out, as it was there.
 _INDEX = whole("index", "The row of a game.", 14586, -(2**31), 2**31)
 _ID = whole("id", "Its appid.", 1091500, -(2**31), 2**32 - 1)
-_NAME = text("name", "Its name, whatever its case.", "Cyberpunk 2077", 500)
+_NAME = text("name", "Its name, whatever its case.", "Cyberpunk 2077", least=1, most=500)
 _N = whole("n", "How many, the query itself included; -1 for all.", -1, -(2**31), 2**31)
 _VIEWS = (flag("mirror", "Whether the query is mirrored."), flag("flip", "Whether it is flipped."))
 _MOST_FOUND = 100
@@ -177,8 +178,6 @@ def _row(index: int) -> int:
 
 def _row_of_name(name: str) -> int:
     rows = gallery().index.titled(name)
-    if not name:
-        raise BadInput("A name is needed.")
     if not rows:
         raise NotInCatalogue(f"No game of this catalogue is called {name[:60]!r}.")
     return rows[0]
@@ -202,7 +201,7 @@ def _app(opened: Gallery, row: int) -> App:
         game.appid,
         game.name,
         f"https://store.steampowered.com/app/{game.appid}/",
-        opened.illustration(row),
+        urljoin(request.host_url, opened.illustration(row)),  # for pages of other sites
         f"https://steamdb.info/app/{game.appid}/",
         Mode().url(game.appid),
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
+from banners.errors import BadInput
 from webapp import arguments
 
 VERSION = "1.0.0"
@@ -41,11 +42,16 @@ class Parameter:
     about: str
     read: Callable[[], Any]
 
+    def value(self) -> Any:
+        """What a request gives. Raises `BadInput`; also for a number that is left empty, as forms may do on pages."""
+        if request.args.get(self.name) == "" and self.schema["type"] != "string":
+            raise BadInput(f"{self.name} is empty.")
+        return self.read()
 
-def text(name: str, about: str, default: str = "", most: int = 200) -> Parameter:
-    return Parameter(
-        name, {"type": "string", "default": default, "maxLength": most}, about, lambda: arguments.text(name, default)
-    )
+
+def text(name: str, about: str, default: str = "", least: int = 0, most: int = 200) -> Parameter:
+    schema = {"type": "string", "default": default, "minLength": least, "maxLength": most}
+    return Parameter(name, schema, about, lambda: arguments.text(name, default, least, most))
 
 
 def whole(name: str, about: str, default: int, least: int, most: int) -> Parameter:
@@ -59,8 +65,8 @@ def fraction(name: str, about: str, default: float) -> Parameter:
 
 
 def flag(name: str, about: str) -> Parameter:
-    # Forms and old links say 1 and yes; all of them are taken.
-    return Parameter(name, {"type": "boolean", "default": False}, about, lambda: arguments.flag(name))
+    schema = {"type": "string", "default": "0", "enum": [*arguments.YES, *arguments.NO]}
+    return Parameter(name, schema, about, lambda: arguments.flag(name))
 
 
 def choice(name: str, about: str, choices: Sequence[str]) -> Parameter:
@@ -103,13 +109,20 @@ class Registry:
 
             @wraps(view)
             def answer(**path: Any) -> Response:
-                given = {_keyword(parameter.name): parameter.read() for parameter in parameters}
+                given = {_keyword(parameter.name): parameter.value() for parameter in parameters}
                 return jsonify(view(**path, **given))
 
             blueprint.add_url_rule(rule, view.__name__, answer)
             return view
 
         return register
+
+    def by_tag(self) -> dict[str, list[Endpoint]]:
+        """The endpoints of each tag, in the order in which they are written."""
+        groups: dict[str, list[Endpoint]] = {}
+        for endpoint in self.endpoints:
+            groups.setdefault(endpoint.tag, []).append(endpoint)
+        return groups
 
     def document(self, title: str, about: str) -> dict[str, Any]:
         """The OpenAPI document of all endpoints."""

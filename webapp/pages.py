@@ -419,11 +419,9 @@ def _nearest(gallery: Gallery, row: int, count: int) -> tuple[Match, ...]:
 
 
 def years_of(first: int, last: int) -> tuple[int, int] | None:
-    """The years that a wall is limited to; 0 is no limit. Raises `BadInput`."""
+    """The years that a wall is limited to; 0 is no limit."""
     if not first and not last:
         return None
-    if last and first > last:
-        raise BadInput(f"from={first} is after to={last}.")
     return first, last or 9999
 
 

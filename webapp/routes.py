@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import asdict
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response as BaseResponse
@@ -28,7 +29,30 @@ def gallery() -> Gallery:
 
 @pages.app_context_processor
 def _everywhere() -> dict[str, object]:
-    return {"site": current_app.extensions["site"], "search_query": "", "shows_adult": _shows_adult()}
+    return {
+        "site": current_app.extensions["site"],
+        "search_query": "",
+        "shows_adult": _shows_adult(),
+        "json_twin": _json_twin,
+    }
+
+
+def _json_twin() -> str | None:
+    """The address of what this page shows as JSON; None where there is no such thing."""
+    name, given = (request.endpoint or "").removeprefix("pages."), request.args
+    kept = {key: given[key] for key in ("page", "from", "to", "below", "q") if given.get(key)}
+    if name == "game":
+        path = request.view_args or {}
+        mode = _view_of(path["mode"])
+        wanted: dict[str, str] = {"view": mode.view} if mode.view != "plain" else {}
+        wanted |= {"n": str(path["n"])} if path.get("n") else {}
+        return f"/api/v1/games/{path['appid']}/neighbours" + (f"?{urlencode(wanted)}" if wanted else "")
+    if name == "search":
+        return f"/api/v1/games?{urlencode(kept)}"
+    if name in ("unique", "hubs", "duplicates", "popular"):
+        kept |= {"adult": "1"} if _shows_adult() else {}
+        return f"/api/v1/{name}" + (f"?{urlencode(kept)}" if kept else "")
+    return "/api/v1/catalogue" if name in ("home", "about") else None
 
 
 @pages.get("/")
