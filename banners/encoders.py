@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -116,15 +117,20 @@ class Encoder:
 
         if self.device == "cuda":
             pixels = pixels.pin_memory().to("cuda", non_blocking=True)  # from pinned memory the copy is asynchronous
-        scale, shift = self.preprocessing.scale_and_shift
-        channels_first = pixels.permute(0, 3, 1, 2).float()
-        normalised = channels_first * self._channels(scale) - self._channels(shift)
+        scale, shift = self._scale_and_shift
+        normalised = pixels.permute(0, 3, 1, 2).float() * scale - shift
         return normalised.to(getattr(torch, self.precision), memory_format=torch.contiguous_format)
 
-    def _channels(self, values: tuple[float, float, float]) -> "Tensor":
+    @cached_property
+    def _scale_and_shift(self) -> "tuple[Tensor, Tensor]":
+        """(1, 3, 1, 1) each, on the device. Made once: making them for each batch would wait for the one before."""
         import torch
 
-        return torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
+        scale, shift = (
+            torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
+            for values in self.preprocessing.scale_and_shift
+        )
+        return scale, shift
 
     @contextmanager
     def _enough_memory(self, images: int) -> Iterator[None]:
