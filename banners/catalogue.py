@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -153,7 +153,7 @@ def save(
         with _fresh_folder_beside(folder) as fresh:
             for name, array in arrays.items():
                 with (fresh / f"{name}.npy").open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
+                    np.save(_Writer(file.write), array, allow_pickle=False)
                     _flush(file)
             _write_json(fresh / "games.json", [{"name": valid_unicode(game.name), **game.known} for game in games])
             files = {path.name: _measure(path) for path in sorted(fresh.iterdir())}
@@ -195,6 +195,13 @@ def _fresh_folder_beside(folder: Path) -> Iterator[Path]:
             yield fresh
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What NumPy takes for no real file: its own way to write to those hides why it failed."""
+
+    write: Callable[[bytes], int]
 
 
 def _write_json(path: Path, data: object) -> None:

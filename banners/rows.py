@@ -161,12 +161,11 @@ class Rows:
             return np.empty((0, self.dim), np.float32)
         records = self._records(view)
         numbers = np.array([self._index[view][appid] for appid in appids])
-        matrix = np.lib.format.open_memmap(
-            self._folder / f"{view}.assembled", "w+", np.float32, shape=(len(appids), self.dim)
-        )
-        for start in range(0, len(numbers), _COPIED):
-            matrix[start : start + _COPIED] = records["embedding"][numbers[start : start + _COPIED]]
-        return np.asarray(matrix)
+        path = self._folder / f"{view}.assembled"
+        with path.open("wb") as file:  # written, not mapped: writing to a mapped file on a full disk is a SIGBUS
+            for start in range(0, len(numbers), _COPIED):
+                file.write(records["embedding"][numbers[start : start + _COPIED]].tobytes())
+        return np.asarray(np.memmap(path, np.float32, "r", shape=(len(appids), self.dim)))
 
     def tidy(self, appids: Sequence[int]) -> None:
         """Keep the rows of `appids` and nothing else. A kill meanwhile loses nothing."""
