@@ -1,7 +1,9 @@
 """Reading `.npy` files that anybody may have written."""
 
 import math
+import mmap
 import tokenize
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,3 +45,15 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         return np.empty(shape, dtype, order)
     # A plain array over the same mapping: indexing an np.memmap costs ten times as much.
     return np.asarray(np.memmap(path, dtype, "r", start, shape, order))
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Give back the memory of a mapped array that was read as a whole; what is read again comes from the file's cache.
+    Of an array that is not mapped, nothing."""
+    base: Any = array
+    while base is not None:
+        if isinstance(base, mmap.mmap):
+            with suppress(AttributeError, OSError):  # not on every system
+                base.madvise(mmap.MADV_DONTNEED)
+            return
+        base = getattr(base, "base", None)

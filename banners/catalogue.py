@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,12 +22,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import map_array
+from banners import names
+from banners.arrays import map_array, release
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
+from banners.games import read_games, write_games
 from banners.locks import locked
 from banners.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
+from banners.names import NameIndex
 from banners.neighbours import Neighbours
-from banners.records import Game, valid_unicode
+from banners.records import Game
 from banners.views import VIEWS, View
 
 _SUFFIX_OF_VIEW: dict[View, str] = {view: "" if view == "plain" else f"_{view}" for view in VIEWS}
@@ -37,7 +40,7 @@ _SUFFIX_OF_VIEW: dict[View, str] = {view: "" if view == "plain" else f"_{view}" 
 class Catalogue:
     """An opened catalogue. Row i of every array and `games[i]` belong to `appids[i]`: uint32 (n,), increasing.
 
-    `duplicates` is int32 (n,), see `banners.duplicates`; None where not known.
+    `index` finds rows by name. `duplicates` is int32 (n,), see `banners.duplicates`; None where not known.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class Catalogue:
     appids: npt.NDArray[np.uint32]
     games: Sequence[Game]
     views: Mapping[View, Neighbours]
+    index: NameIndex
     duplicates: npt.NDArray[np.int32] | None = field(default=None)
 
     def __len__(self) -> int:
@@ -61,6 +65,14 @@ class Catalogue:
         if "embeddings.npy" not in self.manifest.files or self.manifest.d is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return _load_array(self.folder / "embeddings.npy", np.float32, (len(self), self.manifest.d))
+
+    def release(self) -> None:
+        """Give back the memory of the arrays that were read as a whole; see `banners.arrays.release`."""
+        self.index.release()
+        for found in self.views.values():
+            release(found.rows)
+            if found.similarities is not None:
+                release(found.similarities)
 
     def row_of(self, appid: int) -> int:
         """The row of `appid`. Raises `UnknownGame`."""
@@ -140,7 +152,10 @@ def save(
     """
     check_target(folder)
     folder = folder.resolve()
-    arrays: dict[str, npt.NDArray[Any]] = {"appids": np.array([game.appid for game in games], np.uint32)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "appids": np.array([game.appid for game in games], np.uint32),
+        "names": names.build(games),
+    }
     if embeddings is not None:
         arrays["embeddings"] = embeddings
     for view, found in neighbours.items():
@@ -155,7 +170,7 @@ def save(
                 with (fresh / f"{name}.npy").open("wb") as file:
                     np.save(_Writer(file.write), array, allow_pickle=False)
                     _flush(file)
-            _write_json(fresh / "games.json", [{"name": valid_unicode(game.name), **game.known} for game in games])
+            write_games(fresh / "games.json", games)
             files = {path.name: _measure(path) for path in sorted(fresh.iterdir())}
             manifest = {
                 "format": FORMAT,
@@ -255,15 +270,16 @@ def _exchange(one: Path, other: Path) -> bool:
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
-def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
-    """Open and check the catalogue at `folder`: sizes, shapes, dtypes, order; with `check_hashes` every byte.
+def open_catalogue(folder: Path, check_hashes: bool = False, unread: Collection[str] = ()) -> Catalogue:
+    """Open and check the catalogue at `folder`: sizes, shapes, dtypes, order; with `check_hashes` every byte but
+    those of the `unread` files. A game's record is checked when it is read.
 
     Raises `BadCatalogue` with one line that says what is wrong.
     """
     for _ in range(3):
         before = _read_manifest_text(folder)
         try:
-            opened = _open(folder, before, check_hashes)
+            opened = _open(folder, before, check_hashes, unread)
         except BadCatalogue:
             if _read_manifest_text(folder) == before:
                 raise
@@ -274,14 +290,14 @@ def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
     raise BadCatalogue(f"{folder} is replaced again and again while it is opened")
 
 
-def _open(folder: Path, manifest_text: str, check_hashes: bool) -> Catalogue:
+def _open(folder: Path, manifest_text: str, check_hashes: bool, unread: Collection[str]) -> Catalogue:
     try:
         data = json.loads(manifest_text)
     except (ValueError, RecursionError) as error:
         raise BadCatalogue(f"{folder / MANIFEST} is damaged: {str(error)[:200]}") from None
     manifest = Manifest.from_json(data, folder / MANIFEST)
     for name, expected in manifest.files.items():
-        _check_file(folder / name, expected, check_hashes)
+        _check_file(folder / name, expected, check_hashes and name not in unread)
     n, k = manifest.n, manifest.k
     appids = _load_array(folder / "appids.npy", np.uint32, (n,))
     if appids[0] == 0 or not (appids[1:] > appids[:-1]).all():
@@ -308,7 +324,9 @@ def _open(folder: Path, manifest_text: str, check_hashes: bool) -> Catalogue:
         duplicates = _load_array(folder / "duplicates.npy", np.int32, (n,))
         if duplicates.min() < 0 or (duplicates > np.arange(n)).any() or (duplicates[duplicates] != duplicates).any():
             raise BadCatalogue(f"{folder}: duplicates.npy names rows that are not the first of a group")
-    catalogue = Catalogue(folder, manifest, appids, _read_games(folder, appids), views, duplicates)
+    games = read_games(folder / "games.json", appids)
+    index = NameIndex(_packed_names(folder, manifest, games), appids)
+    catalogue = Catalogue(folder, manifest, appids, games, views, index, duplicates)
     if "embeddings.npy" in manifest.files:
         if manifest.d is None:
             raise BadCatalogue(f"{folder / MANIFEST}: d is missing")
@@ -323,6 +341,8 @@ def verify(folder: Path) -> Catalogue:
     Raises `BadCatalogue`.
     """
     catalogue = open_catalogue(folder, check_hashes=True)
+    for _ in catalogue.games:  # each is checked as it is read
+        pass
     has_embeddings = "embeddings.npy" in catalogue.manifest.files
     for start in range(0, len(catalogue), 1024):  # bounded memory at any n
         block = slice(start, start + 1024)
@@ -384,20 +404,14 @@ def _load_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> 
     return array
 
 
-def _read_games(folder: Path, appids: npt.NDArray[np.uint32]) -> tuple[Game, ...]:
-    path = folder / "games.json"
+def _packed_names(folder: Path, manifest: Manifest, games: Sequence[Game]) -> npt.NDArray[np.uint8]:
+    """The index of names; one from before there were such files is made now."""
+    if "names.npy" not in manifest.files:
+        return names.build(games)
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadCatalogue(f"{path} is damaged: {str(error)[:200]}") from None
-    if not isinstance(records, list) or len(records) != len(appids):
-        raise BadCatalogue(f"{path} has not one record for each of the {len(appids)} games")
-    games: list[Game] = []
-    for appid, record in zip(appids.tolist(), records, strict=True):
-        if not isinstance(record, dict) or not isinstance(record.get("name"), str):
-            raise BadCatalogue(f"{path}: the record of appid {appid} has no name")
-        if not all(isinstance(value, str | int) for value in record.values()):
-            raise BadCatalogue(f"{path}: the record of appid {appid} holds other things than texts and numbers")
-        known = {key: valid_unicode(value) if isinstance(value, str) else value for key, value in record.items()}
-        games.append(Game(appid, str(known.pop("name")), known))
-    return tuple(games)
+        packed = map_array(folder / "names.npy")
+    except (OSError, ValueError) as error:
+        raise BadCatalogue(f"{folder / 'names.npy'} is not a readable array: {error}") from None
+    if packed.dtype != np.uint8 or packed.ndim != 1:
+        raise BadCatalogue(f"{folder / 'names.npy'} is {packed.dtype} {packed.shape}, not an index of names")
+    return packed

@@ -10,7 +10,7 @@ from banners.errors import BadCatalogue
 from banners.records import valid_unicode
 
 FORMAT = "steam-clip-catalogue"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 _FILE_NAME = re.compile(r"[a-z0-9_]+\.(npy|json)", re.ASCII)

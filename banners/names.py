@@ -1,4 +1,8 @@
-"""Finding games by what people type of their names: any case, accents or word order, unfinished words, typos."""
+"""Finding games by what people type of their names: any case, accents or word order, unfinished words, initials, typos.
+
+The index is a handful of flat arrays, built once beside the other files of a catalogue and memory-mapped by the server:
+it costs neither time at start nor memory of each worker.
+"""
 
 import re
 import unicodedata
@@ -6,13 +10,15 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
-from banners.errors import BadInput
+from banners.arrays import release
+from banners.errors import BadCatalogue, BadInput
 from banners.records import Game, parse_appid
 
 MAX_QUERY = 200  # characters; the longest name on the store has 137
@@ -27,7 +33,24 @@ _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 _WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_])+")
 _ARTICLES = frozenset({"the", "a", "an"})
 
-_FUZZY_CANDIDATES = 200
+# What people say that no rule gives.
+_ALIASES = {
+    "pubg": "playerunknowns battlegrounds",
+    "kotor": "star wars knights of the old republic",
+    "kotor 2": "star wars knights of the old republic 2",
+    "mgsv": "metal gear solid 5",
+    "gtav": "grand theft auto 5",
+    "cs": "counter strike",
+    "cod": "call of duty",
+    "civ": "civilization",
+    "poe": "path of exile",
+    "lol": "league of legends",
+    "bl2": "borderlands 2",
+    "bl3": "borderlands 3",
+}
+_SHORTEST_INITIALS = 3
+
+_FUZZY_CANDIDATES = 100
 _FUZZY_CUTOFF = 0.7  # one typo in a word of five letters scores 0.8
 
 
@@ -48,113 +71,286 @@ class Found:
     approximate: bool
 
 
-class NameIndex:
-    """An index over the names of a catalogue's games, built once and read by any number of threads."""
+# The sections of an index, in the order in which `build` packs them.
+_SECTIONS: dict[str, type[np.generic]] = {
+    "titles": np.uint8,  # folded, one after the other, UTF-8
+    "title_starts": np.int64,  # (n + 1,)
+    "rank": np.int32,  # (n,) by popularity, then the shorter name
+    "first_word": np.int32,  # (n,) the number of the first word that is no article, -1 for none
+    **{
+        f"{kind}_{part}": dtype
+        for kind in ("words", "trigrams", "initials")
+        for part, dtype in (("keys", np.uint8), ("key_starts", np.int64), ("row_starts", np.int64), ("rows", np.int32))
+    },
+}
 
-    def __init__(self, games: Sequence[Game]) -> None:
-        self._row_of_appid = {game.appid: row for row, game in enumerate(games)}
-        words = [fold(game.name) for game in games]
-        self._folded = [" ".join(row) for row in words]
-        self._row_of_title: dict[str, list[int]] = defaultdict(list)
-        for row, title in enumerate(self._folded):
-            if title:
-                self._row_of_title[title].append(row)
-        self._words = _Postings(set(row) for row in words)
-        first = (next((word for word in row if word not in _ARTICLES), "") for row in words)
-        self._first_word = np.fromiter((self._words.key_number(word) for word in first), np.int32, len(words))
-        self._trigrams = _Postings(_trigrams(title) for title in self._folded)
-        popularity = np.array([game.popularity for game in games])
-        self._length = np.array([len(title) for title in self._folded], np.float32)
-        order = np.lexsort((self._length, -popularity))
-        self._rank = np.empty(len(games), np.int32)  # by popularity, then the shorter name
-        self._rank[order] = np.arange(len(games), dtype=np.int32)
+
+def build(games: Sequence[Game]) -> npt.NDArray[np.uint8]:
+    """The index of the names of `games`, which are sorted by appid, as one array for a file: uint8."""
+    words = [fold(game.name) for game in games]
+    folded = [" ".join(row) for row in words]
+    word_keys, word_postings = _postings(set(row) for row in words)
+    number_of = {word: number for number, word in enumerate(word_keys)}
+    first = (next((word for word in row if word not in _ARTICLES), "") for row in words)
+    lengths = np.array([len(title) for title in folded], np.int64)
+    popularity = np.array([game.popularity for game in games], np.int64)
+    rank = np.empty(len(games), np.int32)
+    rank[np.lexsort((lengths, -popularity))] = np.arange(len(games), dtype=np.int32)
+    titles, title_starts = _packed(folded)
+    sections: dict[str, npt.NDArray[np.generic]] = {
+        "titles": titles,
+        "title_starts": title_starts,
+        "rank": rank,
+        "first_word": np.array([number_of.get(word, -1) for word in first], np.int32),
+    }
+    trigram_keys, trigram_postings = _postings(_trigrams(title) for title in folded)
+    initial_keys, initial_postings = _postings({_initials(row)} - {""} for row in words)
+    for kind, keys, postings in (
+        ("words", word_keys, word_postings),
+        ("trigrams", trigram_keys, trigram_postings),
+        ("initials", initial_keys, initial_postings),
+    ):
+        texts, starts = _packed(keys)
+        sections |= {f"{kind}_keys": texts, f"{kind}_key_starts": starts}
+        sections |= {f"{kind}_row_starts": postings[0], f"{kind}_rows": postings[1]}
+    return _join([np.ascontiguousarray(sections[name], dtype) for name, dtype in _SECTIONS.items()])
+
+
+def _postings(
+    keys_of_rows: Iterable[Iterable[str]],
+) -> tuple[list[str], tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
+    """The keys, sorted as UTF-8, and for each the rows that have it: where they start, and the rows."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, keys in enumerate(keys_of_rows):
+        for key in keys:
+            rows_of[key].append(row)
+    keys = sorted(rows_of, key=str.encode)
+    lengths = [len(rows_of[key]) for key in keys]
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    return keys, (starts, np.fromiter((row for key in keys for row in rows_of[key]), np.int32, sum(lengths)))
+
+
+def _packed(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    encoded = [text.encode() for text in texts]
+    starts = np.zeros(len(texts) + 1, np.int64)
+    starts[1:] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8), starts
+
+
+def _join(sections: Sequence[npt.NDArray[np.generic]]) -> npt.NDArray[np.uint8]:
+    """The lengths in bytes as int64, then the sections, each from a multiple of eight bytes on."""
+    lengths = np.array([section.nbytes for section in sections], np.int64)
+    parts = [lengths.tobytes()]
+    for section in sections:
+        parts += [section.tobytes(), bytes(-section.nbytes % 8)]
+    return np.frombuffer(b"".join(parts), np.uint8)
+
+
+def _split(packed: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+    """Raises `ValueError`."""
+    at = 8 * len(_SECTIONS)
+    lengths = packed[:at].view(np.int64).tolist()
+    sections = {}
+    for (name, dtype), length in zip(_SECTIONS.items(), lengths, strict=True):
+        if not 0 <= length <= len(packed) - at:
+            raise ValueError(f"{name} is longer than the file")
+        sections[name] = packed[at : at + length].view(dtype)
+        at += length + -length % 8
+    return sections
+
+
+class NameIndex:
+    """An index over the names of a catalogue's games, read by any number of threads.
+
+    `packed` is what `build` gave for them, uint8, in memory or mapped from a file. Raises `BadCatalogue` where it is no
+    index of `len(appids)` names; `appids` is sorted.
+    """
+
+    def __init__(self, packed: npt.NDArray[np.uint8], appids: npt.NDArray[np.uint32]) -> None:
+        self._appids, self._packed = appids, packed
+        n = len(appids)
+        try:
+            sections = _split(packed)
+            self._titles = _Texts(sections["titles"], sections["title_starts"])
+            self._rank, self._first_word = sections["rank"], sections["first_word"]
+            if {len(self._titles), len(self._rank), len(self._first_word)} != {n}:
+                raise ValueError("it is of another number of games")
+            self._words, self._trigrams, self._of_initials = (
+                _Postings(
+                    _Texts(sections[f"{kind}_keys"], sections[f"{kind}_key_starts"]),
+                    sections[f"{kind}_row_starts"],
+                    sections[f"{kind}_rows"],
+                    n,
+                )
+                for kind in ("words", "trigrams", "initials")
+            )
+        except ValueError as error:
+            raise BadCatalogue(f"the index of names is damaged: {error}") from None
+        self._length = np.diff(self._titles.starts).astype(np.float32)
 
     def search(self, query: str, limit: int = 10, offset: int = 0) -> Found:
-        """The games that `query` means: its appid, its exact title, names with all its words (the last may be
-        unfinished, in fact any), else names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
+        """The games that `query` means: its appid, its exact title, its initials, names with all its words (the last
+        may be unfinished, in fact any), else names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
         words = fold(query[: MAX_QUERY + 1])
         if len(query) > MAX_QUERY or not (words or query.strip()):
             return Found([], 0, approximate=False)
-        rows = self._by_appid(query) + sorted(self._row_of_title.get(" ".join(words), ()), key=self._rank.__getitem__)
-        rows += self._by_words(list(dict.fromkeys(words))[:MAX_WORDS])
-        rows = list(dict.fromkeys(rows))
+        words = _ALIASES.get(" ".join(words), " ".join(words)).split()
+        wanted = offset + limit
+        exact = [*self._by_appid(query), *self._titled(words), *self._by_initials("".join(words))]
+        found, total = self._by_words(list(dict.fromkeys(words))[:MAX_WORDS], wanted + len(exact))
+        rows = list(dict.fromkeys([*exact, *found]))
         if rows:
-            return Found(rows[offset : offset + limit], len(rows), approximate=False)
+            # Those in front may be among the others too, also beyond those that were sorted out.
+            total += sum(not self._has_words(row, words) for row in dict.fromkeys(exact))
+            return Found(rows[offset:wanted], max(total, len(rows)), approximate=False)
         rows = self._by_resemblance(" ".join(words))
-        return Found(rows[offset : offset + limit], len(rows), approximate=True)
+        return Found(rows[offset:wanted], len(rows), approximate=True)
+
+    def release(self) -> None:
+        """Give back the memory of what was read to check it; see `banners.arrays.release`."""
+        release(self._packed)
 
     def titled(self, name: str) -> list[int]:
         """The rows of the games called `name`, but for case, accents and punctuation, the most popular first."""
-        return sorted(self._row_of_title.get(" ".join(fold(name[:1000])), ()), key=self._rank.__getitem__)
+        return self._titled(fold(name[:1000]))
+
+    def _titled(self, words: Sequence[str]) -> list[int]:
+        if not words:
+            return []
+        title = " ".join(words).encode()
+        rows = self._words.of(max(words, key=len))
+        rows = rows[self._length[rows] == len(title)]
+        return sorted((row for row in rows.tolist() if self._titles[row] == title), key=self._rank.__getitem__)
 
     def _by_appid(self, query: str) -> list[int]:
         try:
-            return [self._row_of_appid[parse_appid(query.strip())]]
-        except (BadInput, KeyError):
+            appid = parse_appid(query.strip())
+        except BadInput:
             return []
+        row = int(np.searchsorted(self._appids, np.uint32(appid)))
+        return [row] if row < len(self._appids) and self._appids[row] == appid else []
 
-    def _by_words(self, words: list[str]) -> list[int]:
-        if not words:
+    def _by_initials(self, initials: str) -> list[int]:
+        """Names with exactly these initials, then some that begin with them."""
+        if len(initials) < _SHORTEST_INITIALS:
             return []
-        matching = np.ones(len(self._folded), bool)
-        for word in sorted(words, key=len, reverse=True):  # long words are rare: what is nowhere is soon known
-            has_word = np.zeros(len(self._folded), bool)
-            has_word[self._words.with_prefix(word)] = True
-            matching &= has_word
-            if not matching.any():
-                return []
-        rows = np.flatnonzero(matching)
-        low, high = self._words.prefix_range(words[0])
+        exact = self._of_initials.of(initials).tolist()
+        longer = self._of_initials.with_prefix(initials).tolist() if any(map(str.isdigit, initials)) else []
+        by_rank = sorted(exact, key=self._rank.__getitem__) + sorted(longer, key=self._rank.__getitem__)
+        return list(dict.fromkeys(by_rank))[:10]
+
+    def _has_words(self, row: int, words: Sequence[str]) -> bool:
+        own = self._titles[row].decode(errors="replace").split()
+        return bool(words) and all(any(one.startswith(word) for one in own) for word in words)
+
+    def _by_words(self, words: list[str], wanted: int) -> tuple[list[int], int]:
+        """The best `wanted` of the rows that have all of `words`, and how many there are."""
+        if not words:
+            return [], 0
+        ranges = [self._words.prefix_range(word) for word in words]
+        if any(low == high for low, high in ranges):
+            return [], 0
+        counts = [self._words.count(low, high) for low, high in ranges]
+        order = sorted(range(len(words)), key=counts.__getitem__)
+        rows = np.unique(self._words.rows_of(*ranges[order[0]]))  # the rarest
+        for number in order[1:]:
+            has_word = np.zeros(len(self._appids), bool)
+            has_word[self._words.rows_of(*ranges[number])] = True
+            rows = rows[has_word[rows]]
+        if not len(rows):
+            return [], 0
+        low, high = ranges[0]
         begins = (self._first_word[rows] >= low) & (self._first_word[rows] < high)
-        whole = np.logical_and.reduce([np.isin(rows, self._words.of(word)) for word in words])
-        return rows[np.lexsort((self._rank[rows], ~begins, ~whole))].tolist()  # type: ignore[no-any-return]
+        whole = np.ones(len(rows), bool)
+        for word in words:
+            is_whole = np.zeros(len(self._appids), bool)
+            is_whole[self._words.of(word)] = True
+            whole &= is_whole[rows]
+        keys = self._rank[rows] + (~begins * np.int64(2**32)) + (~whole * np.int64(2**33))
+        if wanted < len(rows):
+            best = np.argpartition(keys, wanted - 1)[:wanted] if wanted else np.empty(0, np.intp)
+        else:
+            best = np.arange(len(rows))
+        return rows[best[np.argsort(keys[best])]].tolist(), len(rows)
 
     def _by_resemblance(self, folded: str) -> list[int]:
         if not folded:
             return []
         trigrams = _trigrams(folded)
-        shared = np.zeros(len(self._folded), np.float32)
-        for trigram in trigrams:
-            shared[self._trigrams.of(trigram)] += 1
-        likeness = shared / (len(trigrams) + self._length)  # Dice's coefficient, but for a factor
-        count = min(_FUZZY_CANDIDATES, len(shared))
-        candidates = np.argpartition(-likeness, count - 1)[:count]
+        rows = np.concatenate([self._trigrams.of(trigram) for trigram in trigrams])
+        if not len(rows):
+            return []
+        shared = np.bincount(rows, minlength=len(self._appids))
+        # What resembles the query enough to be shown shares at least a third of its trigrams.
+        likely = np.flatnonzero(shared >= max(1, len(trigrams) // 3))
+        likeness = shared[likely] / (len(trigrams) + self._length[likely])  # Dice's coefficient, but for a factor
+        if len(likely) > _FUZZY_CANDIDATES:
+            likely = likely[np.argpartition(-likeness, _FUZZY_CANDIDATES)[:_FUZZY_CANDIDATES]]
         scored = [
-            (_resemblance(folded, self._folded[row]), -int(self._rank[row]), row)
-            for row in candidates[shared[candidates] > 0].tolist()
+            (_resemblance(folded, self._titles[row].decode(errors="replace")), -int(self._rank[row]), row)
+            for row in likely.tolist()
         ]
         return [row for score, _, row in sorted(scored, reverse=True) if score >= _FUZZY_CUTOFF]
 
 
+class _Texts:
+    """Texts one after the other. Raises `ValueError` where the starts are not those of `data`."""
+
+    def __init__(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> None:
+        _check_starts(starts, len(data))
+        self._data, self.starts = data, starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._data[self.starts[number] : self.starts[number + 1]].tobytes()
+
+
 class _Postings:
-    """For each key the rows that have it, as two flat arrays; keys are sorted, so that a prefix is a range."""
+    """For each key the rows that have it; keys are sorted, so that a prefix is a range. `n` is the number of rows."""
 
-    def __init__(self, keys_of_rows: Iterable[Iterable[str]]) -> None:
-        rows_of: dict[str, list[int]] = defaultdict(list)
-        for row, keys in enumerate(keys_of_rows):
-            for key in keys:
-                rows_of[key].append(row)
-        self._keys = sorted(rows_of)
-        lengths = [len(rows_of[key]) for key in self._keys]
-        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-        self._rows = np.fromiter((row for key in self._keys for row in rows_of[key]), np.int32, sum(lengths))
-
-    def key_number(self, key: str) -> int:
-        """The position of `key`, -1 where no row has it."""
-        position = bisect_left(self._keys, key)
-        return position if position < len(self._keys) and self._keys[position] == key else -1
+    def __init__(self, keys: _Texts, starts: npt.NDArray[np.int64], rows: npt.NDArray[np.int32], n: int) -> None:
+        _check_starts(starts, len(rows))
+        if len(starts) != len(keys.starts):
+            raise ValueError("keys and rows do not belong together")
+        if len(rows) and not (rows.min() >= 0 and rows.max() < n):
+            raise ValueError("it names games that there are not")
+        self._keys, self._starts, self._rows = keys, starts, rows
 
     def of(self, key: str) -> npt.NDArray[np.int32]:
-        number = self.key_number(key)
-        return self._rows[self._starts[number] : self._starts[number + 1]] if number >= 0 else self._rows[:0]
+        encoded = key.encode()
+        number = bisect_left(self._keys, encoded)
+        if number < len(self._keys) and self._keys[number] == encoded:
+            return self.rows_of(number, number + 1)
+        return self._rows[:0]
 
     def prefix_range(self, prefix: str) -> tuple[int, int]:
         """Positions [low, high) of the keys that start with `prefix`."""
-        return bisect_left(self._keys, prefix), bisect_left(self._keys, prefix + "\U0010ffff")
+        encoded = prefix.encode()
+        return bisect_left(self._keys, encoded), bisect_left(self._keys, encoded + b"\xff")
+
+    def count(self, low: int, high: int) -> int:
+        return int(self._starts[high] - self._starts[low])
+
+    def rows_of(self, low: int, high: int) -> npt.NDArray[np.int32]:
+        """The rows of the keys [low, high); one that has several of them is there as often."""
+        return self._rows[self._starts[low] : self._starts[high]]
 
     def with_prefix(self, prefix: str) -> npt.NDArray[np.int32]:
-        low, high = self.prefix_range(prefix)
-        return self._rows[self._starts[low] : self._starts[high]]
+        return self.rows_of(*self.prefix_range(prefix))
+
+
+def _check_starts(starts: npt.NDArray[np.int64], end: int) -> None:
+    if not len(starts) or starts[0] != 0 or starts[-1] != end or not (starts[1:] >= starts[:-1]).all():
+        raise ValueError("its parts do not follow each other")
+
+
+def _initials(words: Sequence[str]) -> str:
+    """The first letters of words, and numbers whole: "Grand Theft Auto V" is gta5. "" for names of one word."""
+    if len(words) < 2:
+        return ""
+    return "".join(word if word.isdigit() else word[0] for word in words)
 
 
 def _resemblance(query: str, title: str) -> float:

@@ -123,8 +123,36 @@ def test_a_catalogue_that_is_replaced_while_it_is_opened_is_read_whole(tmp_path,
 def test_names_that_are_no_valid_unicode_are_mended_on_either_way(tmp_path):
     save(tmp_path / "c", games=[Game(game.appid, "half \ud800 pair") for game in GAMES])
     assert catalogue.verify(tmp_path / "c").games[0].name == "half ? pair"
-    rewrite_file(tmp_path / "c", "games.json", json.dumps([{"name": "\udfff", "year": "\udfff"}] * 4).encode())
+    record = json.dumps({"name": "\udfff", "year": "\udfff"}).encode()
+    rewrite_file(tmp_path / "c", "games.json", b"[\n" + b",\n".join([record] * 4) + b"\n]\n")
     assert catalogue.verify(tmp_path / "c").games[0] == Game(10, "?", {"year": "?"})
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        (b"[" * 100_000, "is damaged"),
+        (b'{"name": "x"', "is damaged"),
+        (b"[]", "has no name"),
+        (b'{"name": 1}', "has no name"),
+        (b'{"name": "x", "year": [1]}', "other things than texts and numbers"),
+    ],
+)
+def test_a_damaged_record_of_a_game_is_refused_when_it_is_read(tmp_path, record, complaint):
+    folder = save(tmp_path / "c")
+    rewrite_file(folder, "games.json", b"[\n" + b",\n".join([b'{"name":"x"}'] * 3 + [record]) + b"\n]\n")
+    assert catalogue.open_catalogue(folder).games[2].name == "x"
+    with pytest.raises(BadCatalogue, match=complaint):
+        catalogue.verify(folder)
+
+
+def test_games_are_a_sequence(tmp_path):
+    games = catalogue.open_catalogue(save(tmp_path / "c")).games
+    assert list(games) == list(GAMES)
+    assert list(games[1:3]) == list(GAMES[1:3])
+    assert games[-1] == GAMES[-1]
+    with pytest.raises(IndexError):
+        games[4]
 
 
 def test_other_peoples_folders_and_files_are_not_replaced(tmp_path):
@@ -200,9 +228,9 @@ DAMAGES = {
     "no hash in the manifest": (lambda c: rewrite_manifest(c, files={"appids.npy": {"size": 1}}), "no size and"),
     "files that are no object": (lambda c: rewrite_manifest(c, files=[]), "lists no files"),
     "a deep manifest": (lambda c: (c / "manifest.json").write_text("[" * 100_000), "is damaged"),
-    "deep games": (lambda c: rewrite_file(c, "games.json", b"[" * 100_000), "is damaged"),
-    "games of another type": (lambda c: rewrite_file(c, "games.json", b'[{"name": [1]}]'), "not one record"),
-    "a name of another type": (lambda c: rewrite_file(c, "games.json", b'[{"name": 1},{},{},{}]'), "has no name"),
+    "games in one line": (lambda c: rewrite_file(c, "games.json", b'[{"name": "x"}]'), "not one line for each"),
+    "an empty list of games": (lambda c: rewrite_file(c, "games.json", b""), "is damaged"),
+    "too few games": (lambda c: rewrite_file(c, "games.json", b'[\n{"name":"x"}\n]\n'), "not one line for each"),
     "an archive": (lambda c: rewrite_file(c, "neighbours.npy", b"PK\3\4" + b"x" * 90), "not a readable array"),
     "a header that lies": (
         lambda c: rewrite_file(

@@ -3,13 +3,19 @@ import json
 import numpy as np
 import pytest
 
-from banners.names import NameIndex, fold
+from banners.errors import BadCatalogue
+from banners.names import NameIndex, build, fold
 from banners.records import Game
 
 
 def index(*names: str, popularity: dict[str, int] | None = None) -> NameIndex:
     known = popularity or {}
-    return NameIndex([Game(10 + 10 * row, name, {"popularity": known.get(name, 0)}) for row, name in enumerate(names)])
+    games = [Game(10 + 10 * row, name, {"popularity": known.get(name, 0)}) for row, name in enumerate(names)]
+    return of(games)
+
+
+def of(games: list[Game]) -> NameIndex:
+    return NameIndex(build(games), np.array([game.appid for game in games], np.uint32))
 
 
 def find(names: NameIndex, query: str) -> list[int]:
@@ -94,7 +100,7 @@ def test_every_real_name_finds_its_game(steam_2021):
     appids = np.load(steam_2021 / "app_ids.npy").tolist()
     names = json.loads((steam_2021 / "app_names.json").read_text())
     games = [Game(appid, name) for appid, name in zip(appids, names, strict=True)]
-    built = NameIndex(games)
+    built = of(games)
     for row in range(0, len(games), 61):
         if fold(names[row]):
             found = built.search(names[row]).rows
@@ -103,3 +109,57 @@ def test_every_real_name_finds_its_game(steam_2021):
         assert built.search(str(appids[row])).rows[0] == row
     assert names[built.search("witcher 3").rows[0]].startswith("The Witcher® 3")
     assert names[built.search("stardew vally").rows[0]] == "Stardew Valley"
+
+
+def test_initials_and_nicknames_are_understood():
+    names = index(
+        "Counter-Strike: Global Offensive",
+        "Grand Theft Auto V",
+        "Red Dead Redemption 2",
+        "PLAYERUNKNOWN'S BATTLEGROUNDS",
+        "METAL GEAR SOLID V: THE PHANTOM PAIN",
+        "Age of Empires II: HD Edition",
+        "Left 4 Dead 2",
+        "World at Rest",
+        "War Thunder",
+    )
+    for query, row in (
+        ("csgo", 0),
+        ("CS:GO", 0),
+        ("gta 5", 1),
+        ("gta5", 1),
+        ("gta v", 1),
+        ("rdr2", 2),
+        ("pubg", 3),
+        ("mgs5", 4),
+        ("mgsv", 4),
+        ("aoe2", 5),
+        ("l4d2", 6),
+    ):
+        assert find(names, query)[:1] == [row], query
+
+
+@pytest.mark.parametrize("where", [0, 8, 100, -1, -9])
+def test_a_damaged_index_is_refused_or_answers(where):
+    games = [Game(10 * row, name) for row, name in enumerate(("Portal", "Portal 2", "Rust", "戦国"), 1)]
+    packed = build(games)
+    appids = np.array([game.appid for game in games], np.uint32)
+    for value in (0, 1, 127, 255):
+        damaged = packed.copy()
+        damaged[where] = value
+        try:
+            NameIndex(damaged, appids).search("portl")
+        except BadCatalogue as error:
+            assert "index of names is damaged" in str(error)
+    for length in (0, 8, 100, len(packed) - 8):
+        with pytest.raises(BadCatalogue):
+            NameIndex(packed[:length], appids)
+    with pytest.raises(BadCatalogue, match="another number of games"):
+        NameIndex(packed, appids[:2])
+
+
+def test_the_total_counts_each_game_once():
+    names = index("Portal", "Portal 2", "Portal Knights", "The Portal")
+    found = names.search("portal", limit=2)
+    assert (found.rows, found.total) == ([0, 1], 4)
+    assert names.search("20", limit=1).total == 1

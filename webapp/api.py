@@ -213,7 +213,7 @@ def find_games(q: str, page: int) -> Games:
     """Games by name or appid, the best first. Explicit ones are among them, and marked."""
     opened, start = gallery(), (page - 1) * PER_PAGE
     if q:
-        found = opened.index.search(q, PER_PAGE, start)
+        found = opened.catalogue.index.search(q, PER_PAGE, start)
         rows, total, approximate = found.rows, found.total, found.approximate
     else:
         rows, total, approximate = list(range(len(opened)))[start : start + PER_PAGE], len(opened), False

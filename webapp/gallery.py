@@ -13,8 +13,7 @@ import numpy.typing as npt
 from banners import duplicates, hubs, uniqueness
 from banners.catalogue import Catalogue, open_catalogue
 from banners.errors import NotInCatalogue
-from banners.names import NameIndex
-from banners.records import CURATED, list_banners
+from banners.records import CURATED, Game, list_banners
 from banners.views import View
 
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
@@ -24,6 +23,9 @@ DEFAULT_SIZE = (300, 450)
 # could contain them. Joiners stay, emoji need them.
 _UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 _IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
+
+
+_COLUMNS = np.dtype([("popularity", "i8"), ("year", "i4"), ("is_adult", "?"), ("has_name", "?"), ("is_benchmark", "?")])
 
 
 @dataclass(frozen=True)
@@ -39,33 +41,35 @@ class Wall:
 
 @dataclass(frozen=True)
 class Gallery:
-    """`names` are ready to be shown; `images` are URLs, None where a game has no image at all; both by row."""
+    """`local_images` are files by appid; `cdn_name` is the file's name on Steam's CDN where a game's own path is not
+    known, None where the catalogue is not of Steam."""
 
     catalogue: Catalogue
-    names: Sequence[str]
-    images: Sequence[str | None]
-    index: NameIndex
     local_images: dict[int, Path]
+    cdn_name: str | None
 
     @classmethod
     def open(cls, folder: Path, banners: Path | None) -> Self:
-        """Open the catalogue at `folder`, every byte of it checked, and list the local images.
+        """Open the catalogue at `folder`, every byte that pages read of it checked, and list the local images.
 
         Raises `BadCatalogue` and `BadInput`.
         """
-        catalogue = open_catalogue(folder, check_hashes=True)
+        catalogue = open_catalogue(folder, check_hashes=True, unread=("embeddings.npy",))
         local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
-        on_steam = catalogue.manifest.source == "steam"
         width, height = catalogue.manifest.image_size or DEFAULT_SIZE
         plain = "library_600x900.jpg" if height > width else "header.jpg"
-        images = [
-            f"/banners/{game.appid}{local[game.appid].suffix.lower()}"
-            if game.appid in local
-            else (_cdn_url(game.appid, game.known.get("image_path"), plain) if on_steam else None)
-            for game in catalogue.games
-        ]
-        names = [_UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}" for game in catalogue.games]
-        return cls(catalogue, names, images, NameIndex(catalogue.games), local)
+        return cls(catalogue, local, plain if catalogue.manifest.source == "steam" else None)
+
+    def name(self, game: Game) -> str:
+        """A game's name as it may be shown."""
+        return _UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}"
+
+    def image(self, game: Game) -> str | None:
+        """The address of a game's banner, None where it has none."""
+        local = self.local_images.get(game.appid)
+        if local is not None:
+            return f"/banners/{game.appid}{local.suffix.lower()}"
+        return None if self.cdn_name is None else _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -91,20 +95,35 @@ class Gallery:
         }
 
     @cached_property
+    def _columns(self) -> npt.NDArray[np.void]:
+        """What the walls need to know of each game, read in one pass: (n,)."""
+        columns = np.zeros(len(self), _COLUMNS)
+        for row, game in enumerate(self.catalogue.games):
+            year = game.known.get("year", 0)
+            columns[row] = (
+                game.popularity,
+                year if isinstance(year, int) and 0 < year < 10_000 else 0,
+                game.is_adult,
+                bool(game.name),
+                bool(game.known.get("benchmark")),
+            )
+        return columns
+
+    @property
     def is_adult(self) -> npt.NDArray[np.bool_]:
         """Which games' banners may be explicit: (n,)."""
-        return np.array([game.is_adult for game in self.catalogue.games], bool)
+        return self._columns["is_adult"]
 
     @cached_property
     def named(self) -> Wall:
         """Games with a name, in the order of the catalogue; all, if none has one."""
-        rows = [row for row, game in enumerate(self.catalogue.games) if game.name]
-        return self._wall(np.array(rows or range(len(self)), np.intp))
+        rows = np.flatnonzero(self._columns["has_name"])
+        return self._wall(rows if len(rows) else np.arange(len(self)))
 
     @cached_property
     def popular(self) -> Wall:
         """Games by popularity; empty where the catalogue knows none."""
-        popularity = np.array([game.popularity for game in self.catalogue.games])
+        popularity = self._columns["popularity"]
         order = np.argsort(-popularity, kind="stable")
         return self._wall(order[popularity[order] > 0])
 
@@ -149,7 +168,8 @@ class Gallery:
 
     def illustration(self, row: int) -> str:
         """The address of a banner for other programs: where the pages show it, else where Steam has it."""
-        return self.images[row] or _cdn_url(self.catalogue.games[row].appid, None, "library_600x900.jpg")
+        game = self.catalogue.games[row]
+        return self.image(game) or _cdn_url(game.appid, None, "library_600x900.jpg")
 
     @property
     def identical_banners(self) -> int:
@@ -171,18 +191,17 @@ class Gallery:
     def benchmark(self) -> Wall:
         """The benchmark list: the games that the banners folder marked as such, else the original's curated ones and
         the hundred most popular that are known."""
-        games = self.catalogue.games
-        marked = [row for row, game in enumerate(games) if game.known.get("benchmark")]
-        if not marked:
-            curated = [row for row, game in enumerate(games) if game.appid in CURATED]
-            marked = list(dict.fromkeys([*self.popular.all[:100].tolist(), *curated]))
-        return self._wall(np.array(sorted(marked, key=lambda row: -games[row].popularity), np.intp))
+        marked = np.flatnonzero(self._columns["is_benchmark"])
+        if not len(marked):
+            curated = np.flatnonzero(np.isin(self.catalogue.appids, CURATED))
+            marked = np.union1d(self.popular.all[:100], curated)
+        popularity = self._columns["popularity"][marked]
+        return self._wall(marked[np.argsort(-popularity, kind="stable")])
 
-    @cached_property
+    @property
     def years(self) -> npt.NDArray[np.int32]:
         """The year of each game's release, 0 where it is not known: int32 (n,)."""
-        years = (game.known.get("year", 0) for game in self.catalogue.games)
-        return np.array([year if isinstance(year, int) and 0 < year < 10_000 else 0 for year in years], np.int32)
+        return self._columns["year"]
 
     @cached_property
     def year_range(self) -> tuple[int, int] | None:
@@ -202,6 +221,7 @@ class Gallery:
         _ = (self.hubs_first, self.benchmark, self.year_range)
         if self.has_unique:
             _ = self.unique_first
+        self.catalogue.release()
 
 
 def _cdn_url(appid: int, path: object, plain: str) -> str:

@@ -245,8 +245,8 @@ def card(gallery: Gallery, row: int, mode: Mode = PLAIN, n: int | None = None) -
     game = gallery.catalogue.games[row]
     made = Card(
         game.appid,
-        gallery.names[row],
-        gallery.images[row],
+        gallery.name(game),
+        gallery.image(game),
         mode.url(game.appid, n),
         str(game.known.get("year", "")),
         bool(gallery.is_adult[row]),
@@ -340,14 +340,14 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
         query = query[:MAX_QUERY]
         found_rows, total, approximate = [], 0, False
     else:
-        found = gallery.index.search(query, PER_PAGE, (page - 1) * PER_PAGE)
+        found = gallery.catalogue.index.search(query, PER_PAGE, (page - 1) * PER_PAGE)
         found_rows, total, approximate = found.rows, found.total, found.approximate
     links = pager("/search", page, total, {"q": query})
     return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, links)
 
 
 def suggestions(gallery: Gallery, query: str) -> Suggestions:
-    found = gallery.index.search(query, SUGGESTIONS)
+    found = gallery.catalogue.index.search(query, SUGGESTIONS)
     listed = tuple(
         Suggestion(one.appid, one.name, one.url, one.image, one.is_adult) for one in cards(gallery, found.rows)
     )
@@ -467,7 +467,7 @@ def about_page(gallery: Gallery) -> AboutPage:
 
 def near_appid(gallery: Gallery, appid: int) -> tuple[Card, ...]:
     """Games whose appid or name resembles an unknown appid."""
-    rows = gallery.index.search(str(appid), NEAR).rows
+    rows = gallery.catalogue.index.search(str(appid), NEAR).rows
     place = int(gallery.catalogue.appids.searchsorted(min(appid, 2**32 - 1)))
     rows += range(max(0, place - NEAR // 2), min(len(gallery), place + NEAR // 2))
     return _offered(gallery, rows)
@@ -475,7 +475,7 @@ def near_appid(gallery: Gallery, appid: int) -> tuple[Card, ...]:
 
 def near_text(gallery: Gallery, text: str) -> tuple[Card, ...]:
     """Games whose name resembles something typed into the address bar."""
-    return _offered(gallery, gallery.index.search(text[:MAX_QUERY], NEAR).rows)
+    return _offered(gallery, gallery.catalogue.index.search(text[:MAX_QUERY], NEAR).rows)
 
 
 def _offered(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
