@@ -47,7 +47,8 @@ def ask_anything(schema, path: str, examples: int) -> None:
         @hypothesis.settings(max_examples=examples, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
         def answers_as_the_document_says(case):
-            case.call_and_validate()
+            # Its client for WSGI says that it reads gzip, and does not.
+            case.call_and_validate(headers={"Accept-Encoding": "identity"})
 
         answers_as_the_document_says()
 

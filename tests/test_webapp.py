@@ -1,5 +1,6 @@
 """The pages and JSON of the app, through Flask's test client, over small catalogues."""
 
+import gzip
 import html
 import json
 import os
@@ -262,7 +263,7 @@ def test_adult_banners_are_off_the_walls_and_blurred_elsewhere_until_the_reader_
     assert "/render/60" in linked(text(client, "/unique"))
     page = text(client, "/render/60")
     assert '<html lang="en" class="shows-adult">' in page
-    assert client.get("/render/60").headers["Vary"] == "Cookie"
+    assert client.get("/render/60").headers["Vary"] == "Cookie, Accept-Encoding"
     client.post("/adult", data={"show": "0", "back": "/"})
     assert "/render/60" not in linked(text(client, "/"))
 
@@ -638,3 +639,55 @@ def test_every_page_names_its_json_twin_which_is_there(client, url, twin):
     named = html.unescape(re.search(r'<link rel="alternate" type="application/json" href="([^"]+)"', page).group(1))
     assert named == twin
     assert client.get(named).status_code == 200
+
+
+# -- caching ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["/render/10", "/search?q=portal", "/unique", "/hubs", "/api/v1/games/10", "/id?index=1"]
+)
+def test_a_page_that_is_there_already_is_not_sent_again(client, url):
+    first = client.get(url)
+    tag = first.headers["ETag"]
+    assert "no-cache" in first.headers["Cache-Control"]
+    again = client.get(url, headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == tag
+    assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get(url + ("&" if "?" in url else "?") + "x=1").headers["ETag"] != tag
+
+
+def test_another_catalogue_or_the_switch_makes_another_page(tmp_path, client):
+    tag = client.get("/render/10").headers["ETag"]
+    other = make_catalogue(tmp_path / "other", views=False)
+    assert create_app({"CATALOGUE": other}).test_client().get("/render/10").headers["ETag"] != tag
+    client.post("/adult", data={"show": "1", "back": "/"})
+    assert client.get("/render/10").headers["ETag"] != tag
+
+
+@pytest.mark.parametrize("url", ["/", "/random", "/render/", "/api/v1/random", "/render/11", "/nothing", "/readyz"])
+def test_what_may_change_at_any_moment_has_no_tag(client, url):
+    assert "ETag" not in client.get(url).headers
+
+
+def test_answers_are_compressed_for_those_who_can_read_them(client):
+    for url in ("/render/10", "/api/v1/openapi.json", "/static/site.css", "/static/suggest.js", "/nothing"):
+        with client.get(url) as plain:
+            plain.get_data()
+        packed = client.get(url, headers={"Accept-Encoding": "br, gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip", url
+        assert gzip.decompress(packed.data) == plain.data
+        assert len(packed.data) < len(plain.data) / 2
+        assert int(packed.headers["Content-Length"]) == len(packed.data)
+        assert "Accept-Encoding" in packed.headers["Vary"]
+        assert "Content-Encoding" not in plain.headers
+    for url, accepted in (("/render/10", "gzip;q=0"), ("/banners/10.jpg", "gzip")):
+        with client.get(url, headers={"Accept-Encoding": accepted}) as whole:
+            assert "Content-Encoding" not in whole.headers
+    assert client.head("/render/10", headers={"Accept-Encoding": "gzip"}).data == b""
+
+
+def test_pages_are_small(client):
+    assert len(client.get("/render/10").data) < 30_000
+    assert sum((ROOT / "static" / name).stat().st_size for name in ("site.css", "suggest.js", "images.js")) < 50_000

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, errors, legacy_api, operations, pages, routes
+from webapp import api, caching, errors, legacy_api, operations, pages, routes
 from webapp.gallery import Gallery
 from webapp.modes import AppidConverter, ModeConverter
 
@@ -42,6 +42,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(api.api)
     app.register_blueprint(legacy_api.legacy)
     errors.register(app)
+    caching.register(app, str(opened.catalogue.manifest.raw))
     _version_static_files(app)
     app.after_request(_harden)
     hops = _hops(str(app.config["PROXY_HOPS"]))
