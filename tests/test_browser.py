@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from .conftest import skip_or_fail
@@ -154,7 +155,20 @@ def test_missing_images_leave_a_placeholder_and_move_nothing(page):
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(
-    "url", ["/", "/render/70", "/render_x/30", "/search?q=portal", "/unique", "/about", "/render/21"]
+    "url",
+    [
+        "/",
+        "/render/70",
+        "/render_x/30",
+        "/search?q=portal",
+        "/unique",
+        "/hubs",
+        "/duplicates",
+        "/popular",
+        "/about",
+        "/api/v1/",
+        "/render/21",
+    ],
 )
 def test_no_page_is_wider_than_its_screen(page, url, width):
     page.set_viewport_size({"width": width, "height": 800})
@@ -206,3 +220,70 @@ def test_adult_banners_are_blurred_until_the_switch_is_used_with_the_keyboard(pa
     expect(page.get_by_role("button", name="Blur them")).to_be_visible()
     assert page.url.endswith("/search?q=hentai")
     assert page.locator(".art-adult img").evaluate("image => getComputedStyle(image).filter") == "none"
+
+
+PAGES = (
+    "/",
+    "/render/10",
+    "/render/10/3",
+    "/render_x/10",
+    "/store/10",
+    "/search?q=portal",
+    "/search?q=portl",
+    "/search?q=zzzzqq",
+    "/unique",
+    "/unique?below=-1",
+    "/hubs",
+    "/duplicates",
+    "/popular",
+    "/about",
+    "/api/v1/",
+    "/render/11",
+    "/nothing",
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_complain_about(browser, server, scheme):
+    context = browser.new_context(base_url=server.url, color_scheme=scheme, bypass_csp=True)
+    opened, found = context.new_page(), []
+    for url in PAGES:
+        opened.goto(url)
+        results = Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]})
+        assert len(results.response["passes"]) > 10, url
+        found += [
+            f"{url}: {violation['id']}: {violation['help']}: {violation['nodes'][0]['html'][:120]}"
+            for violation in results.response["violations"]
+        ]
+    context.close()
+    assert found == []
+
+
+def test_the_open_list_of_suggestions_is_accessible_too(browser, server):
+    context = browser.new_context(base_url=server.url, bypass_csp=True)
+    opened = context.new_page()
+    opened.goto("/")
+    opened.get_by_role("combobox").press_sequentially("portal")
+    expect(opened.get_by_role("option").first).to_be_visible()
+    violations = Axe().run(opened).response["violations"]
+    context.close()
+    assert [violation["id"] for violation in violations] == []
+
+
+def test_nothing_moves_while_a_page_loads_also_when_every_image_fails(browser, server):
+    context = browser.new_context(base_url=server.url)
+    opened = context.new_page()
+    opened.route("**/banners/**", lambda route: route.abort())
+    for url in ("/", "/render/10", "/popular", "/unique", "/hubs", "/duplicates"):
+        opened.goto(url)
+        opened.wait_for_load_state("networkidle")
+        shift = opened.evaluate(
+            """() => new Promise(resolve => {
+                let sum = 0;
+                new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value))
+                    .observe({type: "layout-shift", buffered: true});
+                setTimeout(() => resolve(sum), 300);
+            })"""
+        )
+        assert shift == 0, url
+    context.close()

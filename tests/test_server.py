@@ -1,5 +1,8 @@
 """The app under gunicorn, as a host runs it."""
 
+import threading
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,37 @@ def test_an_impossible_number_of_proxies_is_refused(tmp_path):
 
     with pytest.raises(BadInput, match="PROXY_HOPS"):
         create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "PROXY_HOPS": "many"})
+
+
+def test_a_catalogue_is_replaced_under_the_running_server_without_a_failed_request(tmp_path):
+    folder = make_catalogue(tmp_path / "c")
+    with serving(folder) as server:
+        statuses: Counter[int] = Counter()
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                for path in ("/render/10", "/", "/search?q=portal", "/api/v1/unique", "/hubs"):
+                    statuses[server.get(path)[0]] += 1
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        try:
+            before = server.get("/api/v1/catalogue")[1]
+            assert '"mirror"' in before
+            make_catalogue(folder, views=False)
+            deadline = time.monotonic() + 40
+            # Each of the two workers notices by itself.
+            while not all('"mirror"' not in server.get("/api/v1/catalogue")[1] for _ in range(8)):
+                assert time.monotonic() < deadline
+                time.sleep(0.3)
+            (folder / "manifest.json").write_text("{}")  # one that cannot be served is not
+            time.sleep(7)
+        finally:
+            done.set()
+            for thread in asking:
+                thread.join()
+        assert server.get("/render/10")[0] == 200
+        assert statuses.keys() == {200}
+        assert statuses[200] > 100

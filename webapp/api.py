@@ -10,10 +10,10 @@ from banners.errors import NotInCatalogue
 from banners.names import MAX_QUERY
 from banners.views import VIEWS, View
 from webapp import pages
+from webapp.exhibition import gallery
 from webapp.gallery import Gallery
 from webapp.modes import Mode
 from webapp.openapi import Registry, choice, flag, fraction, text, whole
-from webapp.routes import gallery
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 registry = Registry()

@@ -10,8 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, caching, errors, legacy_api, operations, pages, routes
-from webapp.gallery import Gallery
+from webapp import api, caching, errors, exhibition, legacy_api, operations, routes
 from webapp.modes import AppidConverter, ModeConverter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,8 +32,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     banners = app.config["BANNERS"]
-    opened = Gallery.open(Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
-    app.extensions["gallery"], app.extensions["site"] = opened, pages.site(opened)
+    exhibition.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
     app.url_map.merge_slashes = False  # merging redirects to whatever the Host header says
     app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
     app.register_blueprint(routes.pages)
@@ -42,7 +40,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(api.api)
     app.register_blueprint(legacy_api.legacy)
     errors.register(app)
-    caching.register(app, str(opened.catalogue.manifest.raw))
+    caching.register(app)
     _version_static_files(app)
     app.after_request(_harden)
     hops = _hops(str(app.config["PROXY_HOPS"]))

@@ -8,6 +8,8 @@ from pathlib import Path
 from flask import Flask, Response, current_app, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.exhibition import shown
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # What these answer depends on the address, the catalogue, the code and the switch for adult banners, nothing else.
@@ -19,13 +21,13 @@ _WORTH_COMPRESSING = 1000  # bytes; less fits into one packet anyway
 _LEVEL = 5
 
 
-def register(app: Flask, catalogue_version: str) -> None:
+def register(app: Flask) -> None:
     """Answer 304 before any work is done where the asker has the page already; compress what is sent."""
-    code = blake2b(catalogue_version.encode(), digest_size=16)
+    code = blake2b(digest_size=16)
     for folder, pattern in (("webapp", "*.py"), ("banners", "*.py"), ("templates", "*.html"), ("static", "*")):
         for path in sorted((ROOT / folder).glob(pattern)):
             code.update(path.read_bytes())
-    app.config["VERSION_OF_EVERYTHING"] = code.digest()
+    app.config["VERSION_OF_CODE"] = code.digest()
     app.before_request(_not_modified)
     app.after_request(_tag)
     app.after_request(_compress)
@@ -37,8 +39,8 @@ def _entity_tag() -> str | None:
     is_steady = endpoint.removeprefix("pages.") in _STEADY or endpoint.startswith(("api.", "legacy."))
     if not is_steady or endpoint == "api.random_game" or request.method not in ("GET", "HEAD"):
         return None
-    digest = blake2b(current_app.config["VERSION_OF_EVERYTHING"], digest_size=12)
-    for part in (request.host_url, request.full_path, request.cookies.get("adult", "")):
+    digest = blake2b(current_app.config["VERSION_OF_CODE"], digest_size=12)
+    for part in (shown().version, request.host_url, request.full_path, request.cookies.get("adult", "")):
         digest.update(part.encode("utf-8", "replace") + b"\0")
     return digest.hexdigest()
 

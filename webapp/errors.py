@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import BadInput, NotInCatalogue, UnknownGame
 from webapp import legacy_api, pages
-from webapp.routes import gallery
+from webapp.exhibition import gallery
 
 _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", *legacy_api.paths()})
 

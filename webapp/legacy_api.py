@@ -14,10 +14,10 @@ from flask import Blueprint, request
 from banners.errors import NotInCatalogue
 from banners.views import View
 from webapp.api import registry
+from webapp.exhibition import gallery
 from webapp.gallery import Gallery
 from webapp.modes import Mode
 from webapp.openapi import flag, text, whole
-from webapp.routes import gallery
 
 legacy = Blueprint("legacy", __name__)
 

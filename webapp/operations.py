@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify
 
-from webapp.routes import gallery
+from webapp.exhibition import gallery
 
 operations = Blueprint("operations", __name__)
 

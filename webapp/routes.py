@@ -5,14 +5,14 @@ import re
 from dataclasses import asdict
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, current_app, jsonify, redirect, render_template, request, send_file
+from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, send_file
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import NotInCatalogue
 from banners.views import View
 from webapp import arguments
 from webapp import pages as page_objects
-from webapp.gallery import Gallery
+from webapp.exhibition import gallery, shown
 from webapp.modes import Mode
 
 pages = Blueprint("pages", __name__)
@@ -21,16 +21,10 @@ ADULT_COOKIE = "adult"
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
 
 
-def gallery() -> Gallery:
-    """The opened catalogue of the running app."""
-    opened: Gallery = current_app.extensions["gallery"]
-    return opened
-
-
 @pages.app_context_processor
 def _everywhere() -> dict[str, object]:
     return {
-        "site": current_app.extensions["site"],
+        "site": shown().site,
         "search_query": "",
         "shows_adult": _shows_adult(),
         "json_twin": _json_twin,

@@ -10,4 +10,4 @@ try:
 except SteamClipError as error:
     sys.stderr.write(f"steam-clip: cannot start: {error}\n")
     sys.exit(1)
-app.extensions["gallery"].warm()
+app.extensions["exhibition"].shown.gallery.warm()

@@ -1,0 +1,96 @@
+"""What is on show: an opened catalogue, and the next one when it is put in its place.
+
+A catalogue's folder is replaced in one step. A server notices that some seconds later, opens the new one in the
+background, and goes on serving the old one until it is ready; one that cannot be served is left alone. A request sees
+one catalogue from its beginning to its end.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from flask import Flask, current_app, g
+
+from banners.errors import SteamClipError
+from banners.manifest import MANIFEST
+from webapp import pages
+from webapp.gallery import Gallery
+
+LOOK_EVERY = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`version` changes with the catalogue."""
+
+    gallery: Gallery
+    site: pages.Site
+    version: str
+
+    @classmethod
+    def open(cls, catalogue: Path, banners: Path | None) -> Self:
+        """Raises `BadCatalogue` and `BadInput`."""
+        gallery = Gallery.open(catalogue, banners)
+        return cls(gallery, pages.site(gallery), str(gallery.catalogue.manifest.raw))
+
+
+class Exhibition:
+    """Keeps what is shown up to date. Raises `BadCatalogue` and `BadInput` when there is nothing to begin with."""
+
+    def __init__(self, catalogue: Path, banners: Path | None) -> None:
+        self._catalogue, self._banners = catalogue, banners
+        self._stamp = self._look()
+        self.shown = Shown.open(catalogue, banners)
+        self._next_look = time.monotonic() + LOOK_EVERY
+        self._lock = threading.Lock()
+
+    def _look(self) -> tuple[int, int, int]:
+        """What is another one's after a catalogue was replaced; zeros where there is none."""
+        try:
+            status = (self._catalogue / MANIFEST).stat()
+        except OSError:
+            return 0, 0, 0
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def refresh(self, app: Flask) -> None:
+        """Begin to open another catalogue if there is one. Returns at once."""
+        if time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+            return
+        self._next_look = time.monotonic() + LOOK_EVERY
+        stamp = self._look()
+        if stamp in (self._stamp, (0, 0, 0)):
+            self._lock.release()
+            return
+        threading.Thread(target=self._replace, args=(app, stamp), name="catalogue", daemon=True).start()
+
+    def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
+        try:
+            shown = Shown.open(self._catalogue, self._banners)
+            shown.gallery.warm()
+            self.shown = shown
+            app.logger.warning("the catalogue was replaced: %d games", len(shown.gallery))
+        except SteamClipError as error:
+            app.logger.error("the catalogue was replaced by one that cannot be served: %s", error)
+        finally:
+            self._stamp = stamp  # also of a bad one: it is not tried again until it changes
+            self._lock.release()
+
+
+def shown() -> Shown:
+    """What this request sees."""
+    if "shown" not in g:
+        g.shown = current_app.extensions["exhibition"].shown
+    pinned: Shown = g.shown
+    return pinned
+
+
+def gallery() -> Gallery:
+    return shown().gallery
+
+
+def register(app: Flask, catalogue: Path, banners: Path | None) -> None:
+    """Raises `BadCatalogue` and `BadInput`."""
+    exhibition = app.extensions["exhibition"] = Exhibition(catalogue, banners)
+    app.before_request(lambda: exhibition.refresh(app))
