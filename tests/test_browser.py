@@ -287,3 +287,38 @@ def test_nothing_moves_while_a_page_loads_also_when_every_image_fails(browser, s
         )
         assert shift == 0, url
     context.close()
+
+
+def test_the_arrow_keys_walk_through_the_neighbours_and_the_trail_leads_back(page):
+    page.goto("/render/10")
+    expect(page.get_by_role("navigation", name="Games you came from")).to_be_hidden()
+    links = page.locator(".cards-matches .name a")
+    page.keyboard.press("ArrowRight")
+    expect(links.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(links.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(links.nth(0)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/render/20")
+    trail = page.get_by_role("navigation", name="Games you came from").get_by_role("link")
+    expect(trail).to_have_text(["Portal"])
+    trail.click()
+    page.wait_for_url("**/render/10")
+    expect(trail).to_have_text(["Portal 2"])
+
+
+def test_arrow_keys_in_the_search_box_stay_in_it(page):
+    page.goto("/render/10")
+    box = page.get_by_role("combobox")
+    box.fill("por")
+    box.press("ArrowLeft")
+    expect(box).to_be_focused()
+
+
+def test_a_trail_that_somebody_spoilt_is_forgotten(page):
+    for spoilt in ("{", '"x"', '[{"id": "1", "path": "javascript:alert(1)", "name": "x"}, null]'):
+        page.goto("/render/10")
+        page.evaluate("text => sessionStorage.setItem('trail', text)", spoilt)
+        page.goto("/render/20")
+        expect(page.locator(".trail a")).to_have_count(0)

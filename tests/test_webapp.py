@@ -2,6 +2,7 @@
 
 import gzip
 import html
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from PIL import Image
 
 from banners import catalogue
 from banners.errors import BadCatalogue, BadInput
@@ -690,4 +692,37 @@ def test_answers_are_compressed_for_those_who_can_read_them(client):
 
 def test_pages_are_small(client):
     assert len(client.get("/render/10").data) < 30_000
-    assert sum((ROOT / "static" / name).stat().st_size for name in ("site.css", "suggest.js", "images.js")) < 50_000
+    assert (
+        sum((ROOT / "static" / name).stat().st_size for name in ("site.css", "suggest.js", "images.js", "walk.js"))
+        < 50_000
+    )
+
+
+# -- what other sites show ----------------------------------------------------------------------------------------
+
+
+def test_a_link_to_a_game_carries_a_picture_of_it_and_its_neighbours(tmp_path):
+    (tmp_path / "b").mkdir()
+    for appid in (10, 20, 30, 60):
+        picture(appid, (300, 450)).save(tmp_path / "b" / f"{appid}.png")
+    (tmp_path / "b" / "70.png").write_bytes(b"no image")
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "BANNERS": tmp_path / "b"}).test_client()
+    page = text(client, "/render/10")
+    assert '<meta property="og:title" content="Portal — games that look like it">' in page
+    address = re.search(r'property="og:image" content="http://localhost([^"]+)"', page).group(1)
+    response = client.get(address)
+    assert (response.status_code, response.mimetype) == (200, "image/jpeg")
+    with Image.open(io.BytesIO(response.data)) as shared:
+        assert shared.size == (1200, 630)
+        near = np.asarray(shared.crop((40, 40, 406, 590)).resize((30, 45))).astype(int)
+    own = np.asarray(picture(10, (300, 450)).resize((30, 45))).astype(int)
+    assert np.abs(near - own).mean() < 6
+    assert client.get("/share/40.jpg").status_code == 404  # no image of it here
+    assert client.get("/share/60.jpg").status_code == 404  # explicit
+    assert client.get("/share/11.jpg").status_code == 404
+    assert "og:image" not in text(client, "/render/60")
+    assert "og:image" not in text(client, "/render/40")
+
+
+def test_of_a_game_on_steam_its_banner_is_shown(bare_client):
+    assert 'og:image" content="https://shared.akamai.steamstatic.com/' in text(bare_client, "/render/10")

@@ -81,6 +81,8 @@ class ViewLink:
 
 @dataclass(frozen=True)
 class GamePage:
+    """`share_image` is what other sites show beside a link to it; on this server where it begins with a slash."""
+
     query: Card
     view: View
     matches: tuple[Match, ...]
@@ -92,6 +94,7 @@ class GamePage:
     other_lead_url: str
     more_unusual_than: int | None
     random_similarity: float | None
+    share_image: str | None
 
     @property
     def has_similarities(self) -> bool:
@@ -307,7 +310,16 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         other_lead_url=Mode(mode.view, not mode.to_store).url(appid, n),
         more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
+        share_image=_share_image(gallery, row),
     )
+
+
+def _share_image(gallery: Gallery, row: int) -> str | None:
+    """The address of what other sites may show of a game, None for what not everybody wants to see."""
+    if gallery.is_adult[row]:
+        return None
+    game = gallery.catalogue.games[row]
+    return f"/share/{game.appid}.jpg" if game.appid in gallery.local_images else gallery.image(game)
 
 
 def more_unusual_than(gallery: Gallery, rank: int) -> int:

@@ -14,6 +14,7 @@ from webapp import arguments
 from webapp import pages as page_objects
 from webapp.exhibition import gallery, shown
 from webapp.modes import Mode
+from webapp.share import share_card
 
 pages = Blueprint("pages", __name__)
 
@@ -28,6 +29,7 @@ def _everywhere() -> dict[str, object]:
         "search_query": "",
         "shows_adult": _shows_adult(),
         "json_twin": _json_twin,
+        "origin": request.host_url.rstrip("/"),
     }
 
 
@@ -75,6 +77,15 @@ def random_game(mode: Mode) -> BaseResponse:
 def game(mode: Mode, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
     return render_template("game.html", page=page_objects.game_page(gallery(), appid, _view_of(mode), n))
+
+
+@pages.get("/share/<appid:appid>.jpg")
+def share(appid: int) -> Response:
+    """What other sites show beside a link to a game."""
+    response = Response(share_card(gallery(), appid), mimetype="image/jpeg")
+    response.cache_control.public = True
+    response.cache_control.max_age = 86_400
+    return response
 
 
 @pages.get("/search")

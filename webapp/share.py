@@ -1,0 +1,60 @@
+"""The picture that other sites show beside a link to a game: its banner, and those that come closest."""
+
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from banners.errors import NotInCatalogue, UnusableImage
+from banners.images import decode
+from banners.views import View
+from webapp.gallery import Gallery
+
+SIZE = (1200, 630)  # as the Open Graph protocol's readers want it
+_GROUND = (18, 20, 22)
+_EDGE, _GAP = 40, 20
+_NEIGHBOURS = 6
+
+
+def share_card(gallery: Gallery, appid: int, view: View = "plain") -> bytes:
+    """A JPEG of `SIZE`: the query on the left, six neighbours in two rows beside it.
+
+    Only images of this server are used; it never fetches any. Raises `UnknownGame`, and `NotInCatalogue` where the game
+    has no such image.
+    """
+    row = gallery.catalogue.row_of(appid)
+    near = gallery.catalogue.view(view).rows[row].tolist()
+    appids = gallery.catalogue.appids
+    chosen = [int(appids[other]) for other in near if not gallery.is_adult[other]]
+    paths = [gallery.local_images[one] for one in chosen if one in gallery.local_images][:_NEIGHBOURS]
+    query = gallery.local_images.get(appid)
+    if query is None or gallery.is_adult[row]:
+        raise NotInCatalogue("There is no picture to share of this game.")
+    return _drawn(query, tuple(paths), gallery.image_size)
+
+
+@lru_cache(maxsize=64)
+def _drawn(query: Path, neighbours: tuple[Path, ...], banner: tuple[int, int]) -> bytes:
+    picture = Image.new("RGB", SIZE, _GROUND)
+    height = SIZE[1] - 2 * _EDGE
+    width = min(round(height * banner[0] / banner[1]), SIZE[0] // 2 - _EDGE)
+    _paste(picture, query, (_EDGE, _EDGE), (width, height))
+    left, columns = _EDGE + width + 2 * _GAP, _NEIGHBOURS // 2
+    cell = ((SIZE[0] - left - _EDGE - (columns - 1) * _GAP) // columns, (height - _GAP) // 2)
+    for place, path in enumerate(neighbours):
+        column, line = place % columns, place // columns
+        at = (left + column * (cell[0] + _GAP), _EDGE + line * (cell[1] + _GAP))
+        _paste(picture, path, at, cell)
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=85, optimize=True)
+    return file.getvalue()
+
+
+def _paste(picture: Image.Image, path: Path, at: tuple[int, int], size: tuple[int, int]) -> None:
+    """A banner as large as it fits; one that cannot be read leaves its place empty."""
+    try:
+        image = ImageOps.contain(decode(path), size, Image.Resampling.LANCZOS)
+    except UnusableImage:
+        return
+    picture.paste(image, (at[0] + (size[0] - image.width) // 2, at[1] + (size[1] - image.height) // 2))
