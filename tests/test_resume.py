@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ from banners.rows import alone_at
 from embed_banners import main
 
 from .conftest import ROOT, picture
+
+RECORD = 144  # bytes, of a model with 24 numbers
 
 
 def draw(folder: Path, appids, seed: int = 0) -> None:
@@ -48,8 +49,13 @@ if __name__ == "__main__":
 """
 
 
-def kill_after(seconds: float, program: Path, arguments: list[str]) -> int:
-    """Run the program and kill it, if it is still there; how many bytes of plain rows there are then."""
+def plain_bytes(out: str) -> int:
+    return sum(path.stat().st_size for path in Path(f"{out}.rows").rglob("plain.records"))
+
+
+def kill(program: Path, arguments: list[str], after: float = 60.0, at_bytes: int = 2**60) -> int:
+    """Run the program and kill it after some seconds, or when so many bytes of plain rows are on disk, if it is still
+    there; how many there are then."""
     program.write_text(PROGRAM)
     process = subprocess.Popen(
         [sys.executable, program, *arguments],
@@ -58,11 +64,12 @@ def kill_after(seconds: float, program: Path, arguments: list[str]) -> int:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
+    started = time.monotonic()
+    while process.poll() is None and time.monotonic() - started < after and plain_bytes(arguments[2]) < at_bytes:
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)  # itself alone: its workers must notice
     process.wait()
-    return sum(path.stat().st_size for path in Path(f"{arguments[2]}.rows").rglob("plain.records"))
+    return plain_bytes(arguments[2])
 
 
 def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path) -> None:
@@ -70,7 +77,13 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
     draw(banners, range(1, count + 1))
     seeded = random.Random(0)
     program = tmp_path / "program.py"
-    left = {kill_after(seeded.uniform(1.5, longest), program, command(banners, out, model)) for _ in range(kills)}
+    left = set()
+    for number in range(kills):
+        if number % 2:  # at any moment; and in the middle of embedding, however slow the machine is
+            left.add(kill(program, command(banners, out, model), after=seeded.uniform(0.5, longest)))
+        else:
+            at_bytes = round(count * RECORD * (number + 1) / (kills + 1))
+            left.add(kill(program, command(banners, out, model), at_bytes=at_bytes))
     assert main(command(banners, out, model)) == 0
     assert main(command(banners, tmp_path / "at_once", model)) == 0
     (whole,) = (path.stat().st_size for path in (tmp_path / "at_once.rows").rglob("plain.records"))
@@ -82,7 +95,7 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
         (banners / f"{appid}.png").unlink()
     draw(banners, range(part + 1, 2 * part + 1), seed=100_000)
     draw(banners, range(count + 1, count + part + 1))
-    kill_after(longest / 2, program, command(banners, out, model))
+    kill(program, command(banners, out, model), after=longest / 2)
     assert main(command(banners, out, model)) == 0
     assert main(command(banners, tmp_path / "changed", model)) == 0
     assert arrays(out) == arrays(tmp_path / "changed")

@@ -358,6 +358,16 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
     return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, links)
 
 
+def only_match(gallery: Gallery, query: str) -> int | None:
+    """The appid of the one game that `query` is the name or the number of, None where others have its words too."""
+    index = gallery.catalogue.index
+    found = index.search(query, 2)
+    if found.total != 1 or found.approximate:
+        return None
+    appid = int(gallery.catalogue.appids[found.rows[0]])
+    return appid if index.titled(query) == found.rows or query == str(appid) else None
+
+
 def suggestions(gallery: Gallery, query: str) -> Suggestions:
     found = gallery.catalogue.index.search(query, SUGGESTIONS)
     listed = tuple(

@@ -89,8 +89,11 @@ def share(appid: int) -> Response:
 
 
 @pages.get("/search")
-def search() -> tuple[str, int]:
-    """Games by name or appid, ranked."""
+def search() -> tuple[str, int] | BaseResponse:
+    """Games by name or appid, ranked; straight to the one that was meant where there is no doubt."""
+    only = page_objects.only_match(gallery(), arguments.text("q"))
+    if only is not None:
+        return redirect(Mode().url(only))
     page = page_objects.search_page(gallery(), arguments.text("q"), arguments.page_number())
     status = 400 if page.complaint else 404 if page.pager.is_beyond else 200
     return render_template("search.html", page=page, search_query=page.query), status
