@@ -79,7 +79,7 @@ class Cluster:
             if not banners:
                 return
             by_appid = {banner.appid: banner for banner in banners}
-            items = [{"appid": banner.appid, "path": str(banner.path)} for banner in banners]
+            items = [{"appid": banner.appid, "path": _whole(str(banner.path))} for banner in banners]
             blocks = -(-len(items) // batch_size)
             results = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
                 _Worker,
@@ -139,10 +139,19 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
             workers=gpus if on_gpu else cores,
             on_gpu=on_gpu,
             threads=max(1, cores // gpus) if on_gpu else 1,
-            choice=replace(choice, device="cuda" if on_gpu else "cpu"),
+            choice=replace(
+                choice,
+                device="cuda" if on_gpu else "cpu",
+                name=_whole(choice.name) if Path(choice.name).is_dir() else choice.name,
+            ),
         )
     finally:
         ray.shutdown()
+
+
+def _whole(path: str) -> str:
+    """A path as it is understood wherever a worker stands."""
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def _check_answers(address: str) -> None:
