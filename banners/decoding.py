@@ -1,6 +1,7 @@
 """Banner files to an encoder's pixels, by worker processes, in batches that lie in shared memory."""
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from banners.errors import UnusableImage
 from banners.images import Preprocessing, decode
-from banners.processes import begin_worker
+from banners.processes import begin_worker, end_with
 from banners.records import Banner
 
 Pixels = npt.NDArray[np.uint8]
@@ -91,7 +92,9 @@ def decode_batches(
     chunk = max(1, min(_CHUNK, ceil(batch_size / workers)))
     # No more workers than there are chunks to decode at the same time.
     most = ceil(len(batches[0]) / chunk) * slots if batches else 1
-    pool = ProcessPoolExecutor(min(workers, most), context, initializer=_begin, initargs=(memory, shape, preprocessing))
+    pool = ProcessPoolExecutor(
+        min(workers, most), context, initializer=_begin, initargs=(memory, shape, preprocessing, os.getpid())
+    )
 
     def submit(number: int) -> list[Future[list[Decoded | str]]]:
         paths = [banner.path for banner in batches[number]]
@@ -115,8 +118,9 @@ def decode_batches(
 _worker: dict[str, Any] = {}  # of a worker process: where it writes, and how
 
 
-def _begin(memory: Any, shape: tuple[int, ...], preprocessing: Preprocessing) -> None:
+def _begin(memory: Any, shape: tuple[int, ...], preprocessing: Preprocessing, program: int) -> None:
     begin_worker()
+    end_with(program)
     _worker.update(pixels=np.frombuffer(memory, np.uint8).reshape(shape), preprocessing=preprocessing)
 
 

@@ -44,6 +44,11 @@ NAMED: Mapping[str, str] = {
 _LIBRARIES = ("torch", "transformers", "Pillow")
 
 
+# A batch is filled up to a multiple of so many images: in smaller or odd ones the place of an image in the batch, and
+# the number of threads, decide how a product is cut up, and so its last bits.
+_ROWS = 16
+
+
 @dataclass(frozen=True)
 class Encoder:
     """An opened image encoder.
@@ -87,8 +92,10 @@ class Encoder:
         """
         import torch
 
+        count = len(pixels)
+        pixels = np.pad(pixels, ((0, -count % _ROWS), (0, 0), (0, 0), (0, 0)))
         features: dict[View, Tensor] = {}
-        with torch.inference_mode(), self._enough_memory(len(pixels)):
+        with torch.inference_mode(), self._enough_memory(count):
             images = self.normalise(torch.from_numpy(np.require(pixels, requirements="W")))  # torch warns else
             for view in views:
                 seen = images.flip(REVERSED[view]) if REVERSED[view] else images
@@ -101,9 +108,9 @@ class Encoder:
 
         def finish() -> dict[View, Matrix]:
             if done is not None:
-                with self._enough_memory(len(pixels)):
+                with self._enough_memory(count):
                     done.synchronize()
-            return {view: output.numpy() for view, output in features.items()}
+            return {view: output.numpy()[:count] for view, output in features.items()}
 
         return finish
 
@@ -138,7 +145,9 @@ class Encoder:
 
         try:
             yield
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
             raise BadInput(
                 f"{self.device} has not the memory for {images} images at once; use a smaller --batch-size"
             ) from None

@@ -166,6 +166,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
             config=_tower_config(transformers, folder, family),
             dtype=dtype,
             use_safetensors=True,
+            trust_remote_code=False,  # a model's own code is never run
             output_loading_info=True,
         )
     except Exception as error:  # a malformed configuration raises whatever it trips over first
@@ -197,7 +198,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
 
 def _tower_config(transformers: Any, folder: Path, family: Family) -> Any:
     """The configuration of what is loaded: of a checkpoint with a vision and a text tower, the vision tower's."""
-    config = transformers.AutoConfig.from_pretrained(folder)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if family.model == "AutoModel" or not hasattr(config, "vision_config"):
         return config
     tower = config.vision_config

@@ -4,6 +4,8 @@ import ctypes
 import math
 import os
 import signal
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +27,20 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def end_with(program: int) -> None:
+    """End this worker when the process `program` is gone, which need not be its parent: a fork server is that."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            try:
+                os.kill(program, 0)
+            except ProcessLookupError:
+                os._exit(1)
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def keep_freed_memory() -> None:

@@ -29,7 +29,7 @@ Records = npt.NDArray[np.void]
 
 IDENTITY = "identity.json"
 FLUSH_SECONDS = 5.0  # of work, at most, that a kill can undo
-_FORMAT = 1
+_FORMAT = 2
 _COPIED = 8192  # records at a time
 _CHECKSUM_BYTES = 4
 
@@ -104,8 +104,13 @@ class Rows:
             for number, (appid, checksum) in enumerate(
                 zip(records["appid"].tolist(), records["checksum"].tolist(), strict=True)
             )
-            if checksum == _checksum(records[number])
+            if checksum == self._checksum(view, records[number])
         }
+
+    def _checksum(self, view: View, record: np.void) -> int:
+        """Of a record in its place: one that was moved to another view or encoder is not whole there."""
+        place = zlib.crc32(f"{self._folder.name}/{view}".encode())
+        return zlib.crc32(record.tobytes()[_CHECKSUM_BYTES:], place)
 
     def contents(self, view: View) -> dict[int, bytes]:
         """The hash of the file that each appid was embedded from."""
@@ -133,7 +138,7 @@ class Rows:
             record["digest"] = np.frombuffer(source.digest, np.uint8)
             record["size"] = source.size
             record["embedding"] = embeddings[number]
-            record["checksum"] = _checksum(record)
+            record["checksum"] = self._checksum(view, record)
         self._waiting[view].append(records)
 
     def flush_after_a_while(self) -> None:
@@ -182,10 +187,6 @@ class Rows:
         for pattern in ("*.assembled", "*.part"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)
-
-
-def _checksum(record: np.void) -> int:
-    return zlib.crc32(record.tobytes()[_CHECKSUM_BYTES:])
 
 
 def _write(file: Any, records: Records) -> None:

@@ -298,3 +298,12 @@ def test_a_compiled_encoder_gives_the_same_embeddings(tiny_clip, monkeypatch):
     encoder = open_encoder(str(tiny_clip()), is_compiled=True)
     assert compiled == [False]
     assert encoder.identity(32)["is_compiled"] is True
+
+
+def test_the_code_of_a_model_is_never_run(tiny_clip, tmp_path):
+    copy = shutil.copytree(tiny_clip(), tmp_path / "copy")
+    (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (copy / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}))
+    with pytest.raises(BadInput):
+        open_encoder(str(copy))
+    assert not (tmp_path / "ran").exists()

@@ -93,3 +93,16 @@ def test_one_run_at_a_time_holds_the_rows_of_a_catalogue(tmp_path):
     with alone_at(tmp_path / "c") as folder:
         (folder / "kept").touch()
     assert (tmp_path / "c.rows" / "kept").exists()
+
+
+def test_rows_that_were_moved_to_another_view_or_encoder_count_for_nothing(tmp_path):
+    filled(tmp_path)
+    opened(tmp_path, fit="crop")
+    plain = next(tmp_path.rglob("plain.records"))
+    for folder in tmp_path.iterdir():
+        for view in ("flip", "plain"):
+            if not (folder / f"{view}.records").exists():
+                (folder / f"{view}.records").write_bytes(plain.read_bytes())
+    assert opened(tmp_path).contents("flip") == {}
+    assert opened(tmp_path, fit="crop").contents("plain") == {}
+    assert opened(tmp_path).contents("plain").keys() == {10, 20, 30}
