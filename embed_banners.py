@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(PROGRAM, "error: not enough memory; use a smaller --batch-size")
         return 2
     except OSError as error:
-        say(PROGRAM, f"error: cannot write what was embedded: {error.strerror or error}; the catalogue is as it was")
+        say(PROGRAM, f"error: cannot write, or read: {error.filename or ''} {error.strerror or error}")
         return 2
     except BrokenProcessPool:
         say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")

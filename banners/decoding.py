@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
@@ -112,7 +113,8 @@ def decode_batches(
                 pending.append(submit(following))
             yield Batch(batch, results, pixels[number % slots])
     finally:
-        pool.shutdown(cancel_futures=True)
+        with suppress(RuntimeError):  # interrupted before its threads were started
+            pool.shutdown(cancel_futures=True)
 
 
 _worker: dict[str, Any] = {}  # of a worker process: where it writes, and how

@@ -12,7 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +42,19 @@ def alone_at(out: Path) -> Iterator[Path]:
     """
     out = out.resolve()
     folder = out.with_name(f"{out.name}.rows")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder) as is_free:
-            if not is_free:
-                raise BadInput(f"another run is writing {out}")
-            try:
-                yield folder
-            finally:
-                with suppress(OSError):
-                    folder.rmdir()  # where nothing was embedded
-    except OSError as error:
-        raise BadInput(f"cannot write {folder}: {error.strerror or error}") from None
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_free = held.enter_context(locked(folder))
+        except OSError as error:
+            raise BadInput(f"cannot write {folder}: {error.strerror or error}") from None
+        if not is_free:
+            raise BadInput(f"another run is writing {out}")
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):
+                folder.rmdir()  # where nothing was embedded
 
 
 class Rows:
