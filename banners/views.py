@@ -8,3 +8,8 @@ VIEWS: tuple[View, ...] = get_args(View)
 
 # Which axes of pixels (B, 3, H, W) are reversed. Rotating by 180 degrees is mirroring and flipping.
 REVERSED: Mapping[View, tuple[int, ...]] = {"plain": (), "mirror": (3,), "flip": (2,), "rotate": (2, 3)}
+
+
+def view_of(mirror: bool, flip: bool) -> View:
+    """The view of a query that is mirrored, flipped, both, or neither."""
+    return "rotate" if mirror and flip else "mirror" if mirror else "flip" if flip else "plain"

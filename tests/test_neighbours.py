@@ -1,8 +1,10 @@
-from functools import cache
+import time
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
+from banners import neighbours
 from banners.neighbours import nearest
 
 
@@ -125,19 +127,46 @@ def test_progress_counts_every_row_once():
 
 
 def test_similarities_are_those_of_faiss():
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     rows = clustered()
     theirs, _ = faiss.knn(rows, rows, 51, metric=faiss.METRIC_INNER_PRODUCT)
     np.testing.assert_allclose(nearest(rows, 50).similarities, theirs[:, 1:], atol=1e-5)
 
 
-def test_a_gpu_finds_what_a_cpu_finds():
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, device):
     import torch
 
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    monkeypatch.setattr(neighbours, "_by_torch", partial(neighbours._by_torch, device=device))
     rows = clustered()
     for asked in (None, unit(rows + 0.05)):
         ours, theirs = nearest(rows, 50, asked), nearest(rows, 50, asked, device="cuda")
         np.testing.assert_allclose(ours.similarities, theirs.similarities, atol=1e-5)
         assert (ours.rows == theirs.rows).mean() > 0.99
+    same = np.flatnonzero((rows == rows[7]).all(axis=1))  # more than topk gives
+    assert nearest(rows, 50, device="cuda").rows[7].tolist() == [row for row in same.tolist() if row != 7][:50]
+
+
+def test_all_neighbours_of_all_are_found_in_seconds():
+    rows = clustered()[:2000]
+    for asked in (rows, np.ones((2000, 1), np.float32)):
+        started = time.process_time()
+        found = nearest(asked, 1999)
+        assert time.process_time() - started < 6
+        assert (np.sort(found.rows[5]) == np.delete(np.arange(2000), 5)).all()
+    assert (nearest(asked, 1999).rows[5] == np.delete(np.arange(2000), 5)).all()
+
+
+def test_chains_of_small_steps_are_cut_where_they_exceed_a_tie():
+    cosines = np.sort(np.random.default_rng(3).uniform(0.5, 0.5 + 2e-5, (50, 60)).astype(np.float32))[:, ::-1]
+    for k in (1, 7, 59, 60):
+        for row, runs in zip(cosines, neighbours._runs(cosines, k), strict=True):
+            first, expected = row[0], [0]
+            for value in row[1:k]:
+                is_lower = first - value > np.float32(1e-6)
+                first = value if is_lower else first
+                expected.append(expected[-1] + is_lower)
+            assert runs[:k].tolist() == expected

@@ -18,7 +18,7 @@ from banners import catalogue
 from banners.rows import alone_at
 from embed_banners import main
 
-from .conftest import ROOT, picture
+from .conftest import ROOT, picture, skip_or_fail
 
 RECORD = 144  # bytes, of a model with 24 numbers
 
@@ -173,8 +173,9 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_old_catalogue(tmp_path, ti
     assert len(catalogue.verify(tmp_path / "c")) == 399
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, tiny_clip):
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        skip_or_fail("root may write anywhere, and there is no setpriv to be somebody else")
     draw(tmp_path / "banners", range(1, 4))
     sealed = tmp_path / "sealed"
     sealed.mkdir(mode=0o555)
@@ -230,6 +231,8 @@ def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
     while not plain_bytes(str(tmp_path / "c")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGINT)  # while it tidies up
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert b"interrupted; a rerun goes on from here" in err

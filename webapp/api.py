@@ -216,7 +216,7 @@ def find_games(q: str, page: int) -> Games:
         found = opened.catalogue.index.search(q, PER_PAGE, start)
         rows, total, approximate = found.rows, found.total, found.approximate
     else:
-        rows, total, approximate = list(range(len(opened)))[start : start + PER_PAGE], len(opened), False
+        rows, total, approximate = list(range(len(opened))[start : start + PER_PAGE]), len(opened), False
     pager = pages.pager("/api/v1/games", page, total, {"q": q} if q else {}, PER_PAGE)
     return Games(_paging(pager, total), approximate, _games(opened, rows))
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.exhibition import shown
@@ -46,14 +46,14 @@ def _entity_tag() -> str | None:
 
 
 def _not_modified() -> BaseResponse | None:
-    tag = _entity_tag()
+    tag = g.entity_tag = _entity_tag()
     if tag is None or not request.if_none_match.contains_weak(tag):
         return None
     return BaseResponse(status=304)
 
 
 def _tag(response: Response) -> Response:
-    tag = _entity_tag() if response.status_code in (200, 304) else None
+    tag = g.get("entity_tag") if response.status_code in (200, 304) else None
     if tag is not None:
         response.set_etag(tag, weak=True)  # weak: compressed or not, it is the same page
         response.cache_control.no_cache = True  # kept, but asked about

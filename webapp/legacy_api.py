@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from flask import Blueprint, request
 
 from banners.errors import NotInCatalogue
-from banners.views import View
+from banners.views import view_of
 from webapp.api import registry
 from webapp.exhibition import gallery
 from webapp.gallery import Gallery
@@ -184,8 +184,7 @@ def _row_of_name(name: str) -> int:
 
 
 def _matches(opened: Gallery, row: int, n: int, mirror: bool, flip: bool) -> tuple[int, ...]:
-    view: View = "rotate" if mirror and flip else "mirror" if mirror else "flip" if flip else "plain"
-    found = [row, *opened.catalogue.view(view).rows[row].tolist()]
+    found = [row, *opened.catalogue.view(view_of(mirror, flip)).rows[row].tolist()]
     return tuple(found if n < 0 else found[:n])
 
 

@@ -284,13 +284,7 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
     if n == 0:
         raise BadInput(f"A game has 1 to {gallery.catalogue.k} neighbours; 0 cannot be shown.")
     asked = min(DEFAULT_NEIGHBOURS, gallery.catalogue.k) if n is None else n
-    found = gallery.catalogue.view(mode.view)
-    rows = found.rows[row, :asked].tolist()
-    similarities = [None] * len(rows) if found.similarities is None else found.similarities[row, :asked].tolist()
-    matches = tuple(
-        _match(gallery, rank, row, other, similarity, mode, n)
-        for rank, (other, similarity) in enumerate(zip(rows, similarities, strict=True), start=1)
-    )
+    matches = _nearest(gallery, row, asked, mode, n)
     more = min(gallery.catalogue.k, max(20, 2 * len(matches)))
     rank = gallery.unique_rank
     views = [view for view in VIEW_NAMES if view in gallery.catalogue.views]
@@ -429,13 +423,13 @@ def popular_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int
     return PopularPage(tuple(shown), len(order), _years(gallery, years), links)
 
 
-def _nearest(gallery: Gallery, row: int, count: int) -> tuple[Match, ...]:
-    """The first neighbours of a row's banner as it is."""
-    found = gallery.catalogue.view("plain")
+def _nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int | None = None) -> tuple[Match, ...]:
+    """The first `count` neighbours of a row in a mode's view; `n` goes into the addresses of their pages."""
+    found = gallery.catalogue.view(mode.view)
     rows = found.rows[row, :count].tolist()
     known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
     return tuple(
-        _match(gallery, rank, row, other, similarity, PLAIN, None)
+        _match(gallery, rank, row, other, similarity, mode, n)
         for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), start=1)
     )
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import NotInCatalogue
-from banners.views import View
+from banners.views import view_of
 from webapp import arguments
 from webapp import pages as page_objects
 from webapp.exhibition import gallery, shown
@@ -195,8 +195,7 @@ def _view_of(mode: Mode) -> Mode:
     """The mode with `?mirror=` and `?flip=` taken into account."""
     mirror = mode.view in ("mirror", "rotate") or arguments.flag("mirror")
     flip = mode.view in ("flip", "rotate") or arguments.flag("flip")
-    view: View = "rotate" if mirror and flip else "mirror" if mirror else "flip" if flip else "plain"
-    return Mode(view, mode.to_store)
+    return Mode(view_of(mirror, flip), mode.to_store)
 
 
 def _years() -> tuple[int, int] | None:
