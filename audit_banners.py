@@ -17,7 +17,7 @@ from banners import audit
 from banners.errors import BadInput, SteamClipError
 from banners.processes import available_cores, begin_worker
 from banners.records import Banner, read_banners_folder
-from console import Parser, say, tell, use_any_encoding, whole_number
+from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "audit_banners.py"
 BATCH = 32  # banners examined by a process at a time
@@ -26,7 +26,7 @@ LOGS = {"blank_image.txt": "blank", "wrong_size.txt": "size", "wrong_channels.tx
 
 
 def main(arguments: list[str] | None = None) -> int:
-    use_any_encoding()
+    begin()
     options = _parse(arguments)
     try:
         return _audit(options)
@@ -140,7 +140,7 @@ def _audit(options: argparse.Namespace) -> int:
         raise BadInput(f"cannot write {error.filename or 'the report'}: {error.strerror or error}") from None
     counts = Counter(finding.kind for finding in found)
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
-    tell(f"{options.banners}: {len(images)} banners; {summary}")
+    tell(PROGRAM, f"{options.banners}: {len(images)} banners; {summary}")
     return 1 if found else 0
 
 

@@ -1,8 +1,13 @@
 """What the command line programs share: mistakes are one line and exit status 2, messages are safe to print."""
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -36,14 +41,34 @@ def say(program: str, text: str) -> None:
     tqdm.write(f"{program}: {printable(text)}", file=sys.stderr)
 
 
-def tell(text: str) -> None:
-    """Print the summary, one line, to stdout."""
-    sys.stdout.write(printable(text) + "\n")
+def tell(program: str, text: str) -> None:
+    """Print the summary, one line, to stdout. What is done stays done where nobody can read of it."""
+    try:
+        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        say(program, f"warning: cannot write to the standard output ({error.strerror}): {text}")
 
 
-def use_any_encoding() -> None:
-    """Let a terminal that cannot show a character show its number, instead of failing after the work is done."""
+def begin() -> None:
+    """Make a program's streams and interrupts safe; for the first line of its `main`.
+
+    A closed stream takes what it is given; a terminal that cannot show a character shows its number, instead of
+    failing after the work is done. Only the first interrupt counts: a second one would break off the tidying up.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -4,10 +4,7 @@ import argparse
 import platform
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +17,14 @@ from banners.processes import available_cores, keep_freed_memory
 from banners.records import BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.rows import Rows, alone_at
 from banners.views import VIEWS, View
-from console import Parser, say, tell, use_any_encoding, whole_number
+from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "embed_banners.py"
-LIBRARIES = ("torch", "transformers", "numpy", "Pillow")
 NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
 
 
 def main(arguments: list[str] | None = None) -> int:
-    use_any_encoding()
+    begin()
     options = _parse(arguments)
     try:
         return _embed(options)
@@ -36,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(PROGRAM, f"error: {error}")
         return 2
     except MemoryError:
-        say(PROGRAM, "error: not enough memory; use a smaller --batch-size")
+        say(PROGRAM, "error: not enough memory; a smaller --batch-size or fewer --workers need less")
         return 2
     except OSError as error:
         say(PROGRAM, f"error: cannot write, or read: {error.filename or ''} {error.strerror or error}")
@@ -206,11 +202,15 @@ def _finish(
         embeddings=plain,
         duplicates=duplicates.group_identical(embedded.digests),
     )
-    rows.tidy(embedded.appids.tolist())
+    try:
+        rows.tidy(embedded.appids.tolist())
+    except OSError as error:  # the catalogue is written; rows that nobody needs cost room only
+        say(PROGRAM, f"warning: cannot tidy up the embedded rows: {error.strerror or error}")
     tell(
+        PROGRAM,
         f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours in {len(found)} view(s),"
         f" {len(plain) - embedded.reused} embedded now, {embedded.reused} before, {unusable} skipped,"
-        f" {time.monotonic() - started:.0f} s"
+        f" {time.monotonic() - started:.0f} s",
     )
     return 1 if unusable else 0
 
@@ -232,15 +232,8 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         "fit": encoder.preprocessing.fit,
         "random_similarity": uniqueness.random_similarity(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
-        "libraries": {"python": platform.python_version(), **dict(_versions())},
+        "libraries": {"python": platform.python_version(), **encoders.library_versions()},
     }
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    """Versions of the libraries that the numbers depend on, those that are installed."""
-    for name in LIBRARIES:
-        with suppress(metadata.PackageNotFoundError):
-            yield name, metadata.version(name)
 
 
 def _warn(folder: BannersFolder) -> None:

@@ -22,7 +22,7 @@ from banners.http import Client, Unanswered
 from banners.locks import locked
 from banners.processes import available_cores, begin_worker
 from banners.records import Game, games_table, list_banners, read_appids, read_games
-from console import Parser, say, tell, use_any_encoding, whole_number
+from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
@@ -31,7 +31,7 @@ INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    use_any_encoding()
+    begin()
     options = _parse(arguments)
     try:
         if options.demo is None:
@@ -200,8 +200,9 @@ def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Ma
     counts = Counter(outcome.status for outcome in outcomes)
     games = len(wanted) + len(foreign & apps.keys())
     tell(
+        PROGRAM,
         f"{out}: {games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
-        f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before"
+        f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before",
     )
     return 1 if failed else 0
 
@@ -299,7 +300,7 @@ def _draw_demo(count: int, out: Path) -> None:
             if banner.appid not in planned:
                 banner.path.unlink()
         _write(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
-    tell(f"{out}: {count} demo banners, {len(missing)} drawn now")
+    tell(PROGRAM, f"{out}: {count} demo banners, {len(missing)} drawn now")
 
 
 def _check_is_demo(out: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from banners import catalogue, duplicates, legacy
 from banners.errors import BadCatalogue, BadInput, SteamClipError
-from console import Parser, printable, say, tell, use_any_encoding
+from console import Parser, begin, printable, say, tell
 
 PROGRAM = "manage_catalogue.py"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    use_any_encoding()
+    begin()
     parser = Parser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, action, text in (
@@ -37,12 +37,18 @@ def main(arguments: list[str] | None = None) -> int:
     except SteamClipError as error:
         say(PROGRAM, f"error: {error}")
         return 2
+    except KeyboardInterrupt:
+        say(PROGRAM, "interrupted; nothing was written")
+        return 130
     return 0
 
 
 def _verify(options: argparse.Namespace) -> None:
     found = catalogue.verify(options.catalogue)
-    tell(f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)")
+    tell(
+        PROGRAM,
+        f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)",
+    )
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -86,7 +92,7 @@ def _import_matches(options: argparse.Namespace) -> None:
         },
     )
     plain = export.neighbours["plain"].rows
-    tell(f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
+    tell(PROGRAM, f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
 
 
 if __name__ == "__main__":

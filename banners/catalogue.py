@@ -105,6 +105,8 @@ def check_target(folder: Path) -> None:
             raise BadInput(f"{folder} is a symbolic link; name the folder itself")
         if folder.exists() and not folder.is_dir():
             raise BadInput(f"{folder} is a file, not a folder")
+        if folder.resolve() == Path.cwd():
+            raise BadInput(f"{folder} is the current folder, which cannot be replaced; name a folder inside it")
         if folder.is_mount():
             raise BadInput(f"{folder} is a mount point, which cannot be replaced; name a folder inside it")
         if folder.exists():

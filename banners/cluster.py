@@ -6,7 +6,9 @@ gives back is keyed and kept as it is without a cluster, by the program that ask
 
 import logging
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ from banners.encoders import Device, Encoder, Precision, open_encoder
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
 from banners.images import Fit, Preprocessing
 from banners.processes import keep_freed_memory
-from banners.records import Banner, folder_at
+from banners.records import Banner, is_url
 from banners.views import View
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -79,12 +81,14 @@ class Cluster:
             if not banners:
                 return
             by_appid = {banner.appid: banner for banner in banners}
-            items = [{"appid": banner.appid, "path": _whole(str(banner.path))} for banner in banners]
+            folder = banners[0].path.parent
+            items = [{"appid": banner.appid, "name": banner.path.name} for banner in banners]
             blocks = -(-len(items) // batch_size)
             results = ray.data.from_items(items, override_num_blocks=blocks).map_batches(
                 _Worker,
                 fn_constructor_kwargs={
                     "choice": self.choice,
+                    "folder": folder if is_url(folder) else folder.absolute(),
                     "views": tuple(views),
                     "batch_size": batch_size,
                     "threads": self.threads,
@@ -117,9 +121,13 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
     except ImportError as error:
         raise Unavailable(f"{error}; install requirements-cluster.txt") from None
     package = Path(__file__).resolve().parent
+    is_ours = not address and not os.environ.get("RAY_ADDRESS")
+    # Where Ray itself would write, since its sockets need a short path; but nothing of ours is left there.
+    session = tempfile.mkdtemp(prefix="ray-", dir="/tmp") if is_ours else None
     try:
         ray.init(
             address=address or None,
+            _temp_dir=session,
             include_dashboard=False if not address else None,
             logging_level=logging.ERROR,
             log_to_driver=False,
@@ -142,16 +150,14 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
             choice=replace(
                 choice,
                 device="cuda" if on_gpu else "cpu",
-                name=_whole(choice.name) if Path(choice.name).is_dir() else choice.name,
+                # As it is understood wherever a worker stands.
+                name=str(Path(choice.name).absolute()) if Path(choice.name).is_dir() else choice.name,
             ),
         )
     finally:
         ray.shutdown()
-
-
-def _whole(path: str) -> str:
-    """A path as it is understood wherever a worker stands."""
-    return path if "://" in path else str(Path(path).absolute())
+        if session is not None:
+            shutil.rmtree(session, ignore_errors=True)
 
 
 def _check_answers(address: str) -> None:
@@ -172,6 +178,8 @@ def _describe(choice: Choice) -> tuple[Encoder, dict[str, Any]] | SteamClipError
         encoder = choice.open()
     except SteamClipError as error:  # given back: what a task raises arrives wrapped and with its traceback
         return error
+    except Exception as error:
+        return BadInput(f"a worker cannot open {choice.name}: {' '.join(str(error).split())[:300]}")
     return replace(encoder, forward=_not_here), encoder.identity(0)
 
 
@@ -182,12 +190,13 @@ def _not_here(_: Any) -> Any:
 class _Worker:
     """One model. Ray makes it once and calls it for each batch."""
 
-    def __init__(self, choice: Choice, views: tuple[View, ...], batch_size: int, threads: int) -> None:
+    def __init__(self, choice: Choice, folder: Path, views: tuple[View, ...], batch_size: int, threads: int) -> None:
         keep_freed_memory()
         import torch
 
         torch.set_num_threads(threads)
         self._encoder = choice.open()
+        self._folder = folder
         self._views = views
         self._batch_size = batch_size
         self._threads = threads
@@ -197,7 +206,7 @@ class _Worker:
         shape = (self._batch_size, preprocessing.height, preprocessing.width, 3)
         pixels = np.zeros(shape, np.uint8)
         with ThreadPoolExecutor(self._threads) as pool:
-            decoded = list(pool.map(lambda path: _decoded(folder_at(path), preprocessing), batch["path"]))
+            decoded = list(pool.map(lambda name: _decoded(self._folder / name, preprocessing), batch["name"]))
         reasons = [result if isinstance(result, str) else "" for result in decoded]
         for row, result in enumerate(decoded):
             if not isinstance(result, str):

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from banners.errors import UnusableImage
 from banners.images import Preprocessing, decode
 from banners.processes import begin_worker, end_with
-from banners.records import Banner
+from banners.records import Banner, is_url
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -60,6 +60,10 @@ def read(path: Path) -> bytes:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnusableImage(f"unreadable: {error.strerror or error}") from None
+    except Exception as error:
+        if not is_url(path):
+            raise
+        raise UnusableImage(f"unreadable: {' '.join(str(error).split())[:200]}") from None
     if len(data) > MAX_BYTES:
         raise UnusableImage(f"oversized: above {MAX_BYTES // 1_000_000} MB")
     return data

@@ -1,7 +1,7 @@
 """Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder. Torch is imported late."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import metadata
@@ -41,7 +41,7 @@ NAMED: Mapping[str, str] = {
 }
 
 # Libraries whose version may change the last bits of an embedding, by their names on PyPI.
-_LIBRARIES = ("torch", "transformers", "Pillow")
+_LIBRARIES = ("torch", "transformers", "efficientnet-lite-pytorch", "numpy", "Pillow")
 
 
 # A batch is filled up to a multiple of so many images: in smaller or odd ones the place of an image in the batch, and
@@ -80,7 +80,7 @@ class Encoder:
             "precision": self.precision,
             "is_compiled": self.is_compiled,
             "batch_size": batch_size,
-            "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+            "libraries": library_versions(),
         }
 
     def begin(self, pixels: npt.NDArray[np.uint8], views: Sequence[View]) -> Callable[[], dict[View, Matrix]]:
@@ -151,6 +151,15 @@ class Encoder:
             raise BadInput(
                 f"{self.device} has not the memory for {images} images at once; use a smaller --batch-size"
             ) from None
+
+
+def library_versions() -> dict[str, str]:
+    """Of the libraries that the numbers depend on, those that are installed."""
+    versions = {}
+    for name in _LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def open_encoder(

@@ -82,7 +82,8 @@ def _download(name: str) -> Path:
 
 def _sha256_of_model(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+    weights = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]
+    for path in sorted([folder / "config.json", *weights]):
         if path.is_file():
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
@@ -95,7 +96,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path.parent} is not a model folder: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"cannot read {path}: {error}") from None
     if not isinstance(data, dict):
         raise BadInput(f"{path} is not a JSON object")
@@ -158,9 +159,9 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     family = _family(config)
-    preprocessing = Preprocessing.from_config(_processor_config(folder, config["model_type"]), fit)
     dtype = getattr(torch, precision)
     try:
+        preprocessing = Preprocessing.from_config(_processor_config(folder, config["model_type"]), fit)
         model, report = getattr(transformers, family.model).from_pretrained(
             folder,
             config=_tower_config(transformers, folder, family),
@@ -169,6 +170,8 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
             trust_remote_code=False,  # a model's own code is never run
             output_loading_info=True,
         )
+    except BadInput:
+        raise
     except Exception as error:  # a malformed configuration raises whatever it trips over first
         raise BadInput(f"cannot load {name}: {' '.join(str(error).split())[:300]}") from None
     missing = sorted(key for key in report["missing_keys"] if not (family.unused and key.startswith(family.unused)))
@@ -191,7 +194,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
                 f"{name}: cannot embed images of {shape[2]}x{shape[3]} pixels, which its preprocessor makes:"
                 f" {' '.join(str(error).split())[:200]}"
             ) from None
-    if tried.ndim != 2:
+    if tried.ndim != 2 or len(tried) != 1:
         raise BadInput(f"{name}: its output is not one vector an image, but of shape {tuple(tried.shape)}")
     return Encoder(name, revision, family.output, tried.shape[1], preprocessing, device, precision, forward)
 

@@ -144,8 +144,8 @@ class Preprocessing:
                 mean=mean,
                 std=std,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"preprocessor_config.json cannot be used: {error!r}") from None
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:  # a number may be infinite, or 10^400
+            raise BadInput(f"preprocessor_config.json cannot be used: {repr(error)[:200]}") from None
 
     def pixels(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """Fit an RGB image to the encoder's input: uint8 (height, width, 3)."""
@@ -177,15 +177,16 @@ def _sizes_of(config: Mapping[str, Any]) -> tuple[int, int, int]:
     if not isinstance(size, Mapping):
         size = {"shortest_edge": size} if config.get("do_center_crop") else {"height": size, "width": size}
     if config.get("crop_pct") and "shortest_edge" in size and size["shortest_edge"] < 384:
-        edge = int(size["shortest_edge"])  # ConvNeXT's: resized a little larger, then cropped
-        return edge, edge, max(edge, int(edge / float(config["crop_pct"])))
-    target = config.get("crop_size", size) if config.get("do_center_crop") else size
-    if not isinstance(target, Mapping):
-        target = {"height": target, "width": target}
-    if "shortest_edge" in target:
-        target = {"height": target["shortest_edge"], "width": target["shortest_edge"]}
-    height, width = int(target["height"]), int(target["width"])
-    shortest_edge = int(size.get("shortest_edge", min(height, width)))
+        height = width = int(size["shortest_edge"])  # ConvNeXT's: resized a little larger, then cropped
+        shortest_edge = int(height / float(config["crop_pct"]))
+    else:
+        target = config.get("crop_size", size) if config.get("do_center_crop") else size
+        if not isinstance(target, Mapping):
+            target = {"height": target, "width": target}
+        if "shortest_edge" in target:
+            target = {"height": target["shortest_edge"], "width": target["shortest_edge"]}
+        height, width = int(target["height"]), int(target["width"])
+        shortest_edge = int(size.get("shortest_edge", min(height, width)))
     if not (0 < height <= 4096 and 0 < width <= 4096 and 0 < shortest_edge <= 4096):
         raise ValueError(f"sizes out of range: {height}x{width}, {shortest_edge}")
     return height, width, max(shortest_edge, height, width)

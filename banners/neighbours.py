@@ -15,6 +15,7 @@ _TIE = 1e-6  # float32 noise of a product of two unit vectors, whatever library 
 _BLOCK = 4096  # rows and columns of a block of similarities: 64 MB
 _SMALL = 4096  # up to so many rows selecting row by row costs less than thresholds
 _SAMPLED = 16  # one in so many columns is looked at for the thresholds
+_CROWD = 512  # similarities that may reach a row's threshold in any case
 _EXTRA = 24  # more candidates than asked for on a GPU, so that a run of ties at the end can be put in order
 _GPU_CELLS = 2**28  # similarities at a time on a GPU: 1 GB, and as much again to select from them
 
@@ -91,7 +92,7 @@ def _by_threshold(
     def keep(at: int, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], values: Matrix) -> None:
         here = slice(starts[at], min(starts[at] + _BLOCK, n))
         counts[here] += np.bincount(rows, minlength=here.stop - here.start)
-        too_many = counts[here] > 8 * expected
+        too_many = counts[here] > max(3 * expected, _CROWD)
         if too_many.any():
             crowded[here] |= too_many
             thresholds[here][too_many] = np.inf  # nothing more is kept for them
@@ -116,8 +117,8 @@ def _by_threshold(
                 keep(other, columns, rows + start, block[rows, columns])
         _settle(np.arange(start, stop, dtype=np.int32), waiting[at], found, crowded)
         waiting[at].clear()
-        on_progress(stop - start)
-    _row_by_row(embeddings, asked, np.flatnonzero(crowded), found)
+        on_progress(int((~crowded[start:stop]).sum()))
+    _row_by_row(embeddings, asked, np.flatnonzero(crowded), found, on_progress)
 
 
 def _part(buffer: npt.NDArray[Scalar], shape: tuple[int, int]) -> npt.NDArray[Scalar]:
@@ -189,6 +190,8 @@ def _row_by_row(
         for row, cosines in zip(chosen, similarities, strict=True):
             last = np.partition(cosines, n - k)[n - k]
             candidates = np.flatnonzero(cosines >= last - np.float32(_TIE)).astype(np.int32)
+            if len(candidates) > 2 * k:
+                candidates = _without_late(candidates, cosines[candidates], k)
             best, values = _best(candidates[None], cosines[None, candidates], k)
             found.rows[row] = best[0]
             found.similarities[row] = values[0]
@@ -209,42 +212,88 @@ def _best(names: Rows, similarities: Matrix, k: int) -> tuple[Rows, Matrix]:
     return names[:, :k], np.clip(similarities[:, :k], -1, 1)
 
 
+def _without_late(names: Rows, similarities: Matrix, k: int) -> Rows:
+    """`names`, increasing, without those of the run of equal similarities at the k-th place that come too late in it:
+    a game may have ten thousand equals, and sorting them all for each would take minutes."""
+    descending = -np.sort(-similarities)
+    runs = _runs(descending[None], k)[0]
+    first = descending[np.flatnonzero(runs == runs[k - 1])[0]]
+    is_last = (similarities <= first) & (first - similarities <= _TIE)
+    return np.sort(np.concatenate([names[similarities > first], names[is_last][:k]]))
+
+
 def _runs(similarities: Matrix, k: int) -> npt.NDArray[np.int64]:
     """The number of the run of equal similarities (descending along axis 1) that each belongs to, up to where the runs
     that begin among the first k have ended.
 
     A run ends where a similarity is lower than its first, so that small steps do not add up.
     """
-    runs = np.zeros((len(similarities), k), np.int64)
-    first = similarities[:, 0].copy()
-    with np.errstate(invalid="ignore"):
-        for place in range(1, k):
-            is_lower = first - similarities[:, place] > _TIE
-            first = np.where(is_lower, similarities[:, place], first)
-            runs[:, place] = runs[:, place - 1] + is_lower
-        is_lower = first[:, None] - similarities[:, k:] > _TIE  # of the run that may go on, however long it is
-    width = int((~is_lower).sum(axis=1).max(initial=0))
-    return np.hstack([runs, runs[:, -1:] + is_lower[:, :width]])
+    is_lower = np.zeros((len(similarities), k), bool)
+    with np.errstate(invalid="ignore"):  # of the -inf that stand for no candidate
+        is_lower[:, 1:] = -np.diff(similarities[:, :k], axis=1) > _TIE
+        for row in np.flatnonzero(_has_long_run(similarities[:, :k], is_lower)):
+            is_lower[row] = _begins_run(similarities[row, :k])
+        runs = np.cumsum(is_lower, axis=1, dtype=np.int64)
+        begins = k - 1 - np.argmax(is_lower[:, ::-1], axis=1)  # the last run; the first place where there is but one
+        begins[~is_lower.any(axis=1)] = 0
+        first = np.take_along_axis(similarities, begins[:, None], axis=1)
+        is_after = first - similarities[:, k:] > _TIE  # the run that may go on, however long it is
+    width = int((~is_after).sum(axis=1).max(initial=0))
+    return np.hstack([runs, runs[:, -1:] + is_after[:, :width]])
+
+
+def _has_long_run(similarities: Matrix, is_lower: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether small steps add up to more than a tie in a row (bool (m,)), between the steps that are `is_lower`."""
+    places = np.where(is_lower, np.arange(is_lower.shape[1]), 0)
+    begins = np.maximum.accumulate(places, axis=1)
+    spans = np.take_along_axis(similarities, begins, axis=1) - similarities
+    return np.asarray(spans.max(axis=1) > _TIE)
+
+
+def _begins_run(similarities: Matrix) -> npt.NDArray[np.bool_]:
+    """Whether a run begins at each of the similarities (k,), descending."""
+    begins = np.zeros(len(similarities) + 1, bool)
+    ascending = -similarities.astype(np.float64)
+    place = 0
+    while place < len(similarities):
+        begins[place] = place > 0
+        place = int(np.searchsorted(ascending, ascending[place] + np.float32(_TIE), side="right"))
+    return begins[:-1]
 
 
 # -- on a GPU -------------------------------------------------------------------------------------------------------
 
 
-def _by_torch(embeddings: Matrix, queries: Matrix | None, found: _Found, on_progress: Callable[[int], None]) -> None:
+def _by_torch(
+    embeddings: Matrix,
+    queries: Matrix | None,
+    found: _Found,
+    on_progress: Callable[[int], None],
+    device: str = "cuda",
+) -> None:
     """All similarities in blocks, in float32: half precision makes false ties, TF32 would too and is off by default."""
     import torch
 
     n, k = found.rows.shape
-    every = torch.from_numpy(np.ascontiguousarray(embeddings)).to("cuda")
-    asked = every if queries is None else torch.from_numpy(np.ascontiguousarray(queries)).to("cuda")
+    every = torch.from_numpy(np.require(embeddings, requirements="W")).to(device)
+    asked = every if queries is None else torch.from_numpy(np.require(queries, requirements="W")).to(device)
+    crowded: list[npt.NDArray[np.intp]] = []
     candidates = min(n, k + 1 + _EXTRA)
     step = max(1, _GPU_CELLS // n)
     for start in range(0, n, step):
         similarities = asked[start : start + step] @ every.T  # (step, n)
-        here = torch.arange(len(similarities), device="cuda")
+        here = torch.arange(len(similarities), device=device)
         similarities[here, start + here] = -torch.inf
         values, names = similarities.topk(candidates, dim=1)
-        best, cosines = _best(names.to(torch.int32).cpu().numpy(), values.cpu().numpy(), k)
+        cosines = values.cpu().numpy()
+        best, nearest_cosines = _best(names.to(torch.int32).cpu().numpy(), cosines, k)
         found.rows[start : start + step] = best
-        found.similarities[start : start + step] = cosines
+        found.similarities[start : start + step] = nearest_cosines
+        if candidates < n - 1:
+            # Where the run at the k-th place may go on beyond the candidates, topk has chosen any of it.
+            with np.errstate(invalid="ignore"):
+                goes_on = np.flatnonzero(cosines[:, k - 1] - cosines[:, -1] <= 2 * _TIE)
+            crowded.append(start + goes_on)
         on_progress(len(similarities))
+    again = np.concatenate([np.empty(0, np.intp), *crowded])
+    _row_by_row(embeddings, embeddings if queries is None else queries, again, found)

@@ -3,14 +3,16 @@
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self, cast
+from typing import Literal, Self, cast
 
 from banners.errors import BadInput, Unavailable
 
 MAX_APPID = 2**32 - 1
+_MAX_LIST = 64_000_000  # characters of a list of appids; Steam has a million apps
 # The curated queries of the original benchmark, beside the hundred most played games.
 CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
 SUFFIXES = (".jpg", ".png", ".webp")
@@ -90,24 +92,52 @@ def folder_at(text: str) -> Path:
         return Path(text)
     try:
         from upath import UPath
-
-        return cast(Path, UPath(text))
     except ImportError as error:
-        raise Unavailable(f"{text[:80]}: {error}; install requirements-cluster.txt") from None
-    except ValueError as error:
-        raise BadInput(f"{text[:80]}: {error}") from None
+        raise Unavailable(f"{text[:80]}: {_line(error)}; install requirements-cluster.txt") from None
+    try:
+        folder = UPath(text)
+        folder.fs  # noqa: B018 - made when first asked for, and only then is its library looked for
+    except ImportError as error:
+        raise Unavailable(f"{text[:80]}: {_line(error)}") from None
+    except Exception as error:  # each kind of storage has errors of its own
+        raise BadInput(f"{text[:80]}: {_line(error)}") from None
+    return cast(Path, folder)
+
+
+def is_url(path: Path) -> bool:
+    """Whether a path is one of universal-pathlib, each kind of which raises errors of its own."""
+    return type(path).__module__.startswith("upath.")
+
+
+@contextmanager
+def _reading(path: Path, what: str = "") -> Iterator[None]:
+    """`BadInput` for whatever keeps `path` from being read: for a URL, errors of the library behind it too."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    except OSError as error:
+        raise BadInput(f"cannot read {what}{path}: {error.strerror or _line(error)}") from None
+    except Exception as error:
+        if is_url(path):
+            raise BadInput(f"cannot read {what}{path}: {_line(error)}") from None
+        raise
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def read_appids(path: Path) -> set[int]:
     """The appids of a file with one a line; empty lines and what follows a "#" do not count. Raises `BadInput`."""
     appids = set()
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from None
-    for number, line in enumerate(lines, 1):
+    with _reading(path), path.open(encoding="utf-8-sig") as file:
+        lines = file.read(_MAX_LIST + 1)
+    if len(lines) > _MAX_LIST:
+        raise BadInput(f"{path} is no list of appids: it is above {_MAX_LIST // 1_000_000} MB")
+    for number, line in enumerate(lines.splitlines(), 1):
         text = line.partition("#")[0].strip()
         if text:
             try:
@@ -135,20 +165,17 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     Raises `BadInput` when `folder` cannot be listed. Only names are looked at; `games.csv`, hidden files, folders, and
     files that neither end like an image nor are named after an appid are passed over.
     """
-    try:
-        entries = sorted(folder.iterdir())
-    except NotADirectoryError:
-        raise BadInput(f"{folder} is not a folder") from None
-    except OSError as error:
-        raise BadInput(f"cannot read the banners folder {folder}: {error.strerror}") from None
+    with _reading(folder, "the banners folder "):
+        try:
+            entries = [(path, _kind(path)) for path in sorted(folder.iterdir())]
+        except NotADirectoryError:
+            raise BadInput(f"{folder} is not a folder") from None
     by_appid: dict[int, Banner] = {}
     misnamed: list[tuple[str, str]] = []
-    for path in entries:
-        if path.name.startswith(".") or path.name == "games.csv":
+    for path, kind in entries:
+        if path.name.startswith(".") or path.name == "games.csv" or kind == "folder":
             continue
-        if path.is_dir():
-            continue
-        if not path.is_file() and (path.exists() or path.is_symlink()):
+        if kind == "other":
             misnamed.append((path.name, "it is no regular file"))
             continue
         if path.suffix.lower() not in SUFFIXES:
@@ -165,6 +192,14 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
             continue
         by_appid[appid] = Banner(appid, path)
     return [by_appid[appid] for appid in sorted(by_appid)], misnamed
+
+
+def _kind(path: Path) -> Literal["folder", "file", "other", "gone"]:
+    if path.is_dir():
+        return "folder"
+    if path.is_file():
+        return "file"
+    return "other" if path.exists() or path.is_symlink() else "gone"
 
 
 def games_table(games: Iterable[Game]) -> bytes:
@@ -186,26 +221,25 @@ def read_games(path: Path) -> dict[int, Game]:
     Raises `BadInput` naming the line of the first malformed row.
     """
     games: dict[int, Game] = {}
-    try:
+    with _reading(path):
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BadInput(f"{path} is no regular file")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            header = reader.fieldnames or []
-            if len(set(header)) < len(header):
-                raise BadInput(f"{path}: line 1 names a column twice")
-            missing = {"appid", "name"} - set(header)
-            if missing:
-                raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
-            for row in reader:
-                game = _game_of(row, f"{path}: line {reader.line_num}")
-                if game.appid in games:
-                    raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
-                games[game.appid] = game
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    except csv.Error as error:
-        raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from None
+            try:
+                header = reader.fieldnames or []
+                if len(set(header)) < len(header):
+                    raise BadInput(f"{path}: line 1 names a column twice")
+                missing = {"appid", "name"} - set(header)
+                if missing:
+                    raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
+                for row in reader:
+                    game = _game_of(row, f"{path}: line {reader.line_num}")
+                    if game.appid in games:
+                        raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
+                    games[game.appid] = game
+            except csv.Error as error:
+                raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
     return games
 
 
@@ -238,5 +272,7 @@ def read_banners_folder(folder: Path) -> BannersFolder:
     """
     banners, misnamed = list_banners(folder)
     csv_path = folder / "games.csv"
-    games = read_games(csv_path) if csv_path.exists() else {}
+    with _reading(csv_path):
+        has_games = csv_path.exists() or csv_path.is_symlink()
+    games = read_games(csv_path) if has_games else {}
     return BannersFolder(tuple(banners), games, tuple(misnamed))

@@ -92,6 +92,8 @@ class Rows:
     def _records(self, view: View) -> Records:
         """All whole records on disk, memory-mapped, read-only."""
         path = self._path(view)
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path} is no regular file; remove it")
         count = path.stat().st_size // self._dtype.itemsize if path.exists() else 0
         if not count:
             return np.empty(0, self._dtype)

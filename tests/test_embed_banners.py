@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from banners import catalogue
+from banners.encoders import library_versions
 from embed_banners import main
 
 from .conftest import ROOT
@@ -43,7 +45,7 @@ def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsy
     assert made.manifest.fit == "squash"
     assert (made.manifest.source, made.manifest.image_size) == ("", (60, 90))
     assert made.manifest.raw["preprocessing"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
-    assert {"python", "torch", "transformers", "numpy", "Pillow"} == made.manifest.raw["libraries"].keys()
+    assert {"python", *library_versions()} == made.manifest.raw["libraries"].keys()
 
 
 def test_unusable_images_are_named_and_the_rest_is_written(banners_folder, tmp_path, tiny_clip, capsys):
@@ -158,3 +160,30 @@ def test_editions_of_a_game_are_found_among_real_covers(tmp_path, covers):
     assert len(found) == 139
     assert found[:, 0].mean() >= 0.52
     assert (found.sum(axis=1) / siblings[siblings > 0]).mean() >= 0.58
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full"])
+def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
+    command = [sys.executable, "embed_banners.py", banners_folder, "--out", tmp_path / "c", "--encoder", tiny_clip()]
+    line = f"{shlex.join(map(str, command))} {closed}"
+    finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "Exception" not in finished.stderr
+    assert len(catalogue.verify(tmp_path / "c")) == 6
+
+
+@pytest.mark.parametrize("name", ["games.csv", "rows"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for(banners_folder, tmp_path, tiny_clip, capsys, name):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    path = banners_folder / "games.csv" if name == "games.csv" else next(tmp_path.rglob("plain.records"))
+    path.unlink()
+    os.mkfifo(path)
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 2
+    assert f"{path} is no regular file" in capsys.readouterr().err
+
+
+def test_the_folder_one_stands_in_is_not_replaced(banners_folder, tmp_path, tiny_clip, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(banners_folder, ".", encoder=tiny_clip()) == 2
+    assert ". is the current folder, which cannot be replaced" in capsys.readouterr().err

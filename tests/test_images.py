@@ -200,6 +200,13 @@ def test_convnext_is_resized_by_its_crop_percentage_first():
         {**CLIP, "rescale_factor": 1.0},
         {**CLIP, "rescale_offset": True},
         {**CLIP, "include_top": True},
+        {**CLIP, "crop_size": float("inf")},
+        {**CLIP, "size": 10**400},
+        {**CLIP, "rescale_factor": 10**400},
+        {**CLIP, "image_mean": [10**400] * 3},
+        {**CLIP, "size": {"shortest_edge": 224}, "crop_pct": "0.0"},
+        {**CLIP, "size": {"shortest_edge": 224}, "crop_pct": 1e-320},
+        {**CLIP, "size": {"shortest_edge": 224}, "crop_pct": 1e-9},
     ],
 )
 def test_an_unusable_configuration_is_refused(config):

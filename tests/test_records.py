@@ -1,9 +1,19 @@
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from banners.errors import BadInput
-from banners.records import Game, games_table, parse_appid, read_banners_folder, read_games
+from banners.errors import BadInput, Unavailable
+from banners.records import (
+    Game,
+    folder_at,
+    games_table,
+    parse_appid,
+    read_appids,
+    read_banners_folder,
+    read_games,
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -112,3 +122,45 @@ def test_a_missing_folder_and_a_file_in_its_place_are_refused(tmp_path):
 )
 def test_adult_games_are_told_by_descriptors_or_by_name(name, descriptors, adult):
     assert Game(10, name, {"descriptors": descriptors}).is_adult is adult
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosuch://bucket",
+        "http://[::1",
+        "http://127.0.0.1:9/banners",
+        "ftp://127.0.0.1:9/banners",
+        "gs://bucket",
+        "sftp://127.0.0.1:9/banners",
+        "reference://x",
+        "zip://a::file:///no/such.zip",
+        "file:///no/such/folder",
+        "://",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*filesystem not explicitly implemented")
+def test_a_url_that_cannot_be_read_is_a_mistake_in_one_line(url):
+    with pytest.raises((BadInput, Unavailable)) as caught:
+        read_banners_folder(folder_at(url))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_no_end_is_no_list_of_appids():
+    with pytest.raises(BadInput, match="is no list of appids"):
+        read_appids(Path("/dev/zero"))
+
+
+def test_a_list_of_appids_may_come_through_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("10\n# 20\n30\n",))
+    writer.start()
+    assert read_appids(pipe) == {10, 30}
+    writer.join()
+
+
+def test_a_games_csv_that_leads_nowhere_is_not_passed_over(tmp_path):
+    (tmp_path / "games.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match=r"cannot read .*games\.csv: No such file"):
+        read_banners_folder(tmp_path)
