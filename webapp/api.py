@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, render_template
 from banners.errors import NotInCatalogue
 from banners.names import MAX_QUERY
 from banners.views import VIEWS, View
-from webapp import pages
+from webapp import pages, walls
 from webapp.exhibition import gallery
 from webapp.gallery import Gallery
 from webapp.modes import Mode
@@ -263,7 +263,7 @@ def read_neighbours(appid: int, n: int, view: View) -> Neighbours:
 )
 def unusual_games(below: float, page: int, from_: int, to: int, adult: bool) -> UnusualGames:
     """The most unusual banners, each with its nearest neighbour."""
-    shown = pages.unique_page(gallery(), page, adult, below, pages.years_of(from_, to))
+    shown = walls.unique_page(gallery(), page, adult, below, walls.years_of(from_, to))
     games = tuple(Unusual(one.rank, _game(one.card), _neighbours([one.nearest])[0]) for one in shown.cards)
     return UnusualGames(_paging(_here(shown.pager, adult), shown.total), games)
 
@@ -271,7 +271,7 @@ def unusual_games(below: float, page: int, from_: int, to: int, adult: bool) -> 
 @registry.get(api, "/hubs", Hubs, _PAGE, *_YEARS, _ADULT, tag="walls")
 def hub_games(page: int, from_: int, to: int, adult: bool) -> Hubs:
     """The banners that are among the first ten neighbours of the most others."""
-    shown = pages.hubs_page(gallery(), page, adult, pages.years_of(from_, to))
+    shown = walls.hubs_page(gallery(), page, adult, walls.years_of(from_, to))
     games = tuple(Hub(one.rank, _game(one.card), one.times) for one in shown.cards)
     return Hubs(_paging(_here(shown.pager, adult), shown.total), games)
 
@@ -279,7 +279,7 @@ def hub_games(page: int, from_: int, to: int, adult: bool) -> Hubs:
 @registry.get(api, "/duplicates", Groups, _PAGE, _ADULT, tag="walls")
 def identical_games(page: int, adult: bool) -> Groups:
     """Groups of games whose banners are identical."""
-    shown = pages.duplicates_page(gallery(), page, adult)
+    shown = walls.duplicates_page(gallery(), page, adult)
     groups = tuple(Group(tuple(map(_game, group))) for group in shown.groups)
     return Groups(_paging(_here(shown.pager, adult), shown.total), groups)
 
@@ -287,7 +287,7 @@ def identical_games(page: int, adult: bool) -> Groups:
 @registry.get(api, "/popular", PopularGames, _PAGE, *_YEARS, _ADULT, tag="walls")
 def popular_games(page: int, from_: int, to: int, adult: bool) -> PopularGames:
     """The benchmark list, each game with its first ten neighbours."""
-    shown = pages.popular_page(gallery(), page, adult, pages.years_of(from_, to))
+    shown = walls.popular_page(gallery(), page, adult, walls.years_of(from_, to))
     games = tuple(Popular(_game(one.card), _neighbours(one.matches)) for one in shown.games)
     return PopularGames(_paging(_here(shown.pager, adult), shown.total), games)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from urllib.parse import urlencode
 
-from banners import hubs
 from banners.errors import BadInput
 from banners.names import MAX_QUERY
 from banners.views import View
@@ -19,8 +18,6 @@ UNIQUE_AT_HOME = 12
 NEAR = 6
 PLAIN = Mode()
 PER_PAGE = 48
-GROUPS_PER_PAGE = 24
-GAMES_PER_PAGE = 12
 
 VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
 
@@ -125,76 +122,6 @@ class SearchPage:
 
 
 @dataclass(frozen=True)
-class UniqueCard:
-    rank: int
-    card: Card
-    nearest: Match
-
-
-@dataclass(frozen=True)
-class Years:
-    """The years that a wall can be limited to, and is; `first` and `last` are None where it is not."""
-
-    earliest: int
-    latest: int
-    first: int | None
-    last: int | None
-
-
-@dataclass(frozen=True)
-class UniquePage:
-    """`below` is the similarity that no nearest neighbour reaches, 1 where all are shown."""
-
-    cards: tuple[UniqueCard, ...]
-    total: int
-    below: float
-    years: Years | None
-    pager: Pager
-
-
-@dataclass(frozen=True)
-class HubCard:
-    """A game and the number of others that have it among their first ten neighbours."""
-
-    rank: int
-    card: Card
-    times: int
-
-
-@dataclass(frozen=True)
-class HubsPage:
-    cards: tuple[HubCard, ...]
-    total: int
-    neighbours: int
-    years: Years | None
-    pager: Pager
-
-
-@dataclass(frozen=True)
-class DuplicatesPage:
-    """Groups of games with the identical banner, each sorted by appid."""
-
-    groups: tuple[tuple[Card, ...], ...]
-    total: int
-    games: int
-    pager: Pager
-
-
-@dataclass(frozen=True)
-class PopularGame:
-    card: Card
-    matches: tuple[Match, ...]
-
-
-@dataclass(frozen=True)
-class PopularPage:
-    games: tuple[PopularGame, ...]
-    total: int
-    years: Years | None
-    pager: Pager
-
-
-@dataclass(frozen=True)
 class HomePage:
     title: str
     wall: tuple[Card, ...]
@@ -284,7 +211,7 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
     if n == 0:
         raise BadInput(f"A game has 1 to {gallery.catalogue.k} neighbours; 0 cannot be shown.")
     asked = min(DEFAULT_NEIGHBOURS, gallery.catalogue.k) if n is None else n
-    matches = _nearest(gallery, row, asked, mode, n)
+    matches = nearest(gallery, row, asked, mode, n)
     more = min(gallery.catalogue.k, max(20, 2 * len(matches)))
     rank = gallery.unique_rank
     views = [view for view in VIEW_NAMES if view in gallery.catalogue.views]
@@ -370,60 +297,7 @@ def suggestions(gallery: Gallery, query: str) -> Suggestions:
     return Suggestions(query, listed, max(0, found.total - len(listed)), found.approximate)
 
 
-def unique_page(
-    gallery: Gallery, page: int, adult: bool, below: float = 1.0, years: tuple[int, int] | None = None
-) -> UniquePage:
-    """One page of the most unusual banners, each with its nearest neighbour, whose similarity is less than `below`
-    unless that is 1. Raises `NotInCatalogue`."""
-    order = gallery.within(gallery.unique_first.rows(adult), years)
-    found = gallery.catalogue.view("plain")
-    if below < 1 and found.similarities is not None and gallery.catalogue.k:
-        order = order[found.similarities[order, 0] < below]
-    start = (page - 1) * PER_PAGE
-    unique = []
-    for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
-        unique.append(UniqueCard(rank, card(gallery, row), _nearest(gallery, row, 1)[0]))
-    query = {"below": f"{below:g}"} if below < 1 else {}
-    links = pager("/unique", page, len(order), query | _years_query(years))
-    return UniquePage(tuple(unique), len(order), below, _years(gallery, years), links)
-
-
-def hubs_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int] | None = None) -> HubsPage:
-    """One page of the banners that are everybody's neighbour."""
-    order = gallery.within(gallery.hubs_first.rows(adult), years)
-    start = (page - 1) * PER_PAGE
-    shown = tuple(
-        HubCard(rank, card(gallery, row), int(gallery.times_near[row]))
-        for rank, row in enumerate(order[start : start + PER_PAGE].tolist(), start + 1)
-    )
-    links = pager("/hubs", page, len(order), _years_query(years))
-    return HubsPage(shown, len(order), min(hubs.NEAREST, gallery.catalogue.k), _years(gallery, years), links)
-
-
-def duplicates_page(gallery: Gallery, page: int, adult: bool) -> DuplicatesPage:
-    """One page of the groups of games with the identical banner, the largest first."""
-    groups = [group for group in gallery.identical if adult or not gallery.is_adult[group].any()]
-    groups.sort(key=lambda group: -len(group))
-    start = (page - 1) * GROUPS_PER_PAGE
-    shown = tuple(cards(gallery, group) for group in groups[start : start + GROUPS_PER_PAGE])
-    links = pager("/duplicates", page, len(groups), {}, GROUPS_PER_PAGE)
-    return DuplicatesPage(shown, len(groups), sum(map(len, groups)), links)
-
-
-def popular_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int] | None = None) -> PopularPage:
-    """One page of the benchmark list, each game with its ten neighbours, adult ones left out unless asked for."""
-    order = gallery.within(gallery.benchmark.rows(adult), years)
-    start = (page - 1) * GAMES_PER_PAGE
-    shown = []
-    for row in order[start : start + GAMES_PER_PAGE].tolist():
-        matches = _nearest(gallery, row, DEFAULT_NEIGHBOURS)
-        kept = tuple(match for match in matches if adult or not match.card.is_adult)
-        shown.append(PopularGame(card(gallery, row), kept))
-    links = pager("/popular", page, len(order), _years_query(years), GAMES_PER_PAGE)
-    return PopularPage(tuple(shown), len(order), _years(gallery, years), links)
-
-
-def _nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int | None = None) -> tuple[Match, ...]:
+def nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int | None = None) -> tuple[Match, ...]:
     """The first `count` neighbours of a row in a mode's view; `n` goes into the addresses of their pages."""
     found = gallery.catalogue.view(mode.view)
     rows = found.rows[row, :count].tolist()
@@ -432,28 +306,6 @@ def _nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int 
         _match(gallery, rank, row, other, similarity, mode, n)
         for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), start=1)
     )
-
-
-def years_of(first: int, last: int) -> tuple[int, int] | None:
-    """The years that a wall is limited to; 0 is no limit."""
-    if not first and not last:
-        return None
-    return first, last or 9999
-
-
-def _years(gallery: Gallery, chosen: tuple[int, int] | None) -> Years | None:
-    """None where the catalogue knows no years."""
-    known = gallery.year_range
-    if known is None:
-        return None
-    first, last = chosen or (None, None)
-    return Years(known[0], known[1], first or None, last if last and last < 9999 else None)
-
-
-def _years_query(years: tuple[int, int] | None) -> dict[str, str]:
-    if years is None:
-        return {}
-    return {"from": str(years[0])} | ({"to": str(years[1])} if years[1] < 9999 else {})
 
 
 def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import NotInCatalogue
 from banners.views import view_of
-from webapp import arguments
+from webapp import arguments, walls
 from webapp import pages as page_objects
 from webapp.exhibition import gallery, shown
 from webapp.modes import Mode
@@ -113,28 +113,28 @@ def unique() -> tuple[str, int]:
     """The most unusual banners, each with its nearest neighbour."""
     years = _years()
     below = arguments.fraction("below", 1)
-    page = page_objects.unique_page(gallery(), arguments.page_number(), _shows_adult(), below, years)
+    page = walls.unique_page(gallery(), arguments.page_number(), _shows_adult(), below, years)
     return render_template("unique.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/hubs")
 def hubs() -> tuple[str, int]:
     """The banners that are among the neighbours of the most others."""
-    page = page_objects.hubs_page(gallery(), arguments.page_number(), _shows_adult(), _years())
+    page = walls.hubs_page(gallery(), arguments.page_number(), _shows_adult(), _years())
     return render_template("hubs.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/duplicates")
 def duplicates() -> tuple[str, int]:
     """Groups of games with the identical banner."""
-    page = page_objects.duplicates_page(gallery(), arguments.page_number(), _shows_adult())
+    page = walls.duplicates_page(gallery(), arguments.page_number(), _shows_adult())
     return render_template("duplicates.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/popular")
 def popular() -> tuple[str, int]:
     """The benchmark list, each game with its ten neighbours."""
-    page = page_objects.popular_page(gallery(), arguments.page_number(), _shows_adult(), _years())
+    page = walls.popular_page(gallery(), arguments.page_number(), _shows_adult(), _years())
     return render_template("popular.html", page=page), 404 if page.pager.is_beyond else 200
 
 
@@ -199,4 +199,4 @@ def _view_of(mode: Mode) -> Mode:
 
 
 def _years() -> tuple[int, int] | None:
-    return page_objects.years_of(arguments.whole("from", 0, 0, 9999), arguments.whole("to", 0, 0, 9999))
+    return walls.years_of(arguments.whole("from", 0, 0, 9999), arguments.whole("to", 0, 0, 9999))
