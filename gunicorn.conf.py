@@ -1,9 +1,12 @@
 """How the web app is served. Everything can be set from the environment; see the table in README.md."""
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 # NumPy's BLAS would start a thread per core in every worker; the pages multiply nothing.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -37,3 +40,24 @@ limit_request_line = 8190
 limit_request_fields = 60
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
+
+# What /metrics counts: a file for each worker, which all of them read. See webapp/metrics.py.
+_METRICS = "steam-clip-metrics-"
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS, dir=worker_tmp_dir)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a worker the lowest free number: it counts on where one that ended left off, and files do not pile up."""
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    os.environ["WORKER_NUMBER"] = str(worker.number)
+
+
+def on_exit(server: Any) -> None:
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    if folder.name.startswith(_METRICS):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,8 @@
 """The app under gunicorn, as a host runs it."""
 
+import os
+import re
+import signal
 import threading
 import time
 from collections import Counter
@@ -125,3 +128,27 @@ def test_a_catalogue_is_replaced_under_the_running_server_without_a_failed_reque
         assert server.get("/render/10")[0] == 200
         assert statuses.keys() == {200}
         assert statuses[200] > 100
+
+
+def test_metrics_tell_of_all_workers_and_a_new_worker_counts_on(tmp_path):
+    def counted(server) -> float:
+        found = re.findall(r'_total{.*route="/about",status="200"} (.*)', server.get("/metrics")[1])
+        return float(found[0]) if found else 0.0
+
+    def files() -> set[str]:
+        return {str(path) for path in Path("/dev/shm", "/tmp").glob("steam-clip-metrics-*")}
+
+    before = files()
+    with serving(make_catalogue(tmp_path / "c")) as server:
+        for _ in range(20):
+            server.get("/about")
+        assert {counted(server) for _ in range(10)} == {20.0}
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        assert len(children) == 2
+        os.kill(int(children[0]), signal.SIGKILL)
+        while Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split() == children:
+            time.sleep(0.05)
+        for _ in range(20):
+            server.get("/about")
+        assert counted(server) == 40.0
+    assert files() == before

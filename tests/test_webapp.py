@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -385,6 +386,34 @@ def test_a_game_without_an_image_gets_no_broken_address(client):
     page = text(client, "/render/20")
     assert 'src="/banners/10.jpg"' in page
     assert "steamstatic" not in page
+
+
+def test_metrics_count_requests_by_route_and_never_by_address(client):
+    for url in ("/render/10", "/render/20", "/render/11", "/nowhere/9", "/nowhere/8", "/metrics"):
+        client.get(url)
+    client.open("/", method="BREW")
+    counted = client.get("/metrics").get_data(as_text=True)
+    route = "/<mode:mode>/<appid:appid>"
+    assert f'steam_clip_requests_total{{method="GET",route="{route}",status="200"}} 2.0' in counted
+    assert f'steam_clip_requests_total{{method="GET",route="{route}",status="404"}} 1.0' in counted
+    assert 'steam_clip_requests_total{method="GET",route="none",status="404"} 2.0' in counted
+    assert 'method="other"' in counted
+    assert f'steam_clip_request_seconds_count{{route="{route}"}} 3.0' in counted
+    assert "steam_clip_games 8.0" in counted
+    assert "nowhere" not in counted
+
+
+def test_the_version_names_program_and_catalogue(client):
+    version = client.get("/version").get_json()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert version["version"] == project["version"]
+    assert version["catalogue"] == {
+        "format_version": 2,
+        "created": version["catalogue"]["created"],
+        "encoder": "test-encoder",
+        "revision": "r1",
+        "games": 8,
+    }
 
 
 def test_operations(client):

@@ -1,6 +1,7 @@
 """The application factory: defaults, then the environment, then what a test overrides."""
 
 import os
+import tomllib
 from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
@@ -10,7 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, caching, errors, exhibition, legacy_api, operations, routes
+from webapp import api, caching, errors, exhibition, legacy_api, metrics, operations, routes
 from webapp.modes import AppidConverter, ModeConverter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,12 +28,14 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
     app = Flask("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
     app.config.from_mapping(DEFAULTS)
+    app.config["VERSION"] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     app.config["MAX_CONTENT_LENGTH"] = 16_384  # nothing larger is sent here
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     banners = app.config["BANNERS"]
     exhibition.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
+    metrics.register(app)
     app.url_map.merge_slashes = False  # merging redirects to whatever the Host header says
     app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
     app.register_blueprint(routes.pages)

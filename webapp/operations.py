@@ -1,7 +1,10 @@
 """Routes for whoever runs the server."""
 
-from flask import Blueprint, Response, jsonify
+import platform
 
+from flask import Blueprint, Response, current_app, jsonify
+
+from banners.manifest import FORMAT_VERSION
 from webapp.exhibition import gallery
 
 operations = Blueprint("operations", __name__)
@@ -15,6 +18,7 @@ Disallow: /search
 Disallow: /suggest
 Disallow: /render/$
 Disallow: /render/*/*
+Disallow: /metrics
 """
 
 
@@ -29,6 +33,24 @@ def readyz() -> Response:
     """Whether it has a catalogue to serve. Without one the server does not start, so whoever answers is ready."""
     manifest = gallery().catalogue.manifest
     return jsonify(ready=True, games=len(gallery()), encoder=manifest.encoder, created=manifest.created)
+
+
+@operations.get("/version")
+def version() -> Response:
+    """Which version of the program answers, and with what."""
+    manifest = gallery().catalogue.manifest
+    return jsonify(
+        version=current_app.config["VERSION"],
+        code=current_app.config["VERSION_OF_CODE"].hex(),
+        python=platform.python_version(),
+        catalogue={
+            "format_version": FORMAT_VERSION,
+            "created": manifest.created,
+            "encoder": manifest.encoder,
+            "revision": manifest.revision,
+            "games": len(gallery()),
+        },
+    )
 
 
 @operations.get("/robots.txt")
