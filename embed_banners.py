@@ -2,17 +2,20 @@
 
 import argparse
 import platform
+import shutil
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from banners import catalogue, cluster, duplicates, embedding, encoders, neighbours, uniqueness
-from banners.errors import BadInput, SteamClipError
+from banners import catalogue, cluster, duplicates, embedding, encoders, export, neighbours, uniqueness
+from banners.errors import BadInput, SteamClipError, Unavailable
 from banners.images import FITS
+from banners.labels import VOCABULARY, Term, read_vocabulary
 from banners.processes import available_cores, keep_freed_memory
 from banners.records import BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.rows import Rows, alone_at
@@ -84,6 +87,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="K",
         help="neighbours per game (default: %(default)s)",
     )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        default=VOCABULARY,
+        metavar="FILE",
+        help="the terms that banners are labelled with, as TOML (default: about 350 of our own)",
+    )
+    parser.add_argument(
+        "--no-queries", action="store_true", help="leave out what the web app embeds words and pictures with"
+    )
     parser.add_argument("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
     parser.add_argument("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
     parser.add_argument(
@@ -123,6 +136,7 @@ def _views(text: str) -> tuple[View, ...]:
 def _embed(options: argparse.Namespace) -> int:
     started = time.monotonic()
     catalogue.check_target(options.out)
+    vocabulary = read_vocabulary(options.labels)
     folder = read_banners_folder(folder_at(options.banners))
     _warn(folder)
     if options.exclude:
@@ -152,7 +166,7 @@ def _embed(options: argparse.Namespace) -> int:
                 with _progress("embedding", len(folder.banners), "img") as bar:
                     encode = workers.encode(batch_size)
                     embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
-        return _finish(options, folder, encoder, embedded, rows, started)
+        return _finish(options, folder, encoder, embedded, rows, kept, vocabulary, started)
 
 
 def _progress(what: str, total: int, unit: str) -> Any:
@@ -175,6 +189,8 @@ def _finish(
     encoder: encoders.Encoder,
     embedded: embedding.Embedded,
     rows: Rows,
+    kept: Path,
+    vocabulary: Sequence[Term],
     started: float,
 ) -> int:
     """Find the neighbours and write the catalogue."""
@@ -189,11 +205,12 @@ def _finish(
     plain = embedded.embeddings["plain"]
     found = {}
     device = "cuda" if options.cluster is None and encoder.device == "cuda" else "cpu"
-    for view, queries in embedded.embeddings.items():
+    for view, asked in embedded.embeddings.items():
         with _progress(f"neighbours, {view}", len(plain), "game") as bar:
             found[view] = neighbours.nearest(
-                plain, options.neighbours, None if view == "plain" else queries, device, bar.update
+                plain, options.neighbours, None if view == "plain" else asked, device, bar.update
             )
+    queries = None if options.no_queries else _export_queries(options, folder, embedded, vocabulary, kept / "export")
     catalogue.save(
         options.out,
         games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
@@ -201,7 +218,9 @@ def _finish(
         about=_about(folder, encoder, embedded),
         embeddings=plain,
         duplicates=duplicates.group_identical(embedded.digests),
+        queries=queries,
     )
+    shutil.rmtree(kept / "export", ignore_errors=True)
     try:
         rows.tidy(embedded.appids.tolist())
     except OSError as error:  # the catalogue is written; rows that nobody needs cost room only
@@ -213,6 +232,31 @@ def _finish(
         f" {time.monotonic() - started:.0f} s",
     )
     return 1 if unusable else 0
+
+
+def _export_queries(
+    options: argparse.Namespace,
+    folder: BannersFolder,
+    embedded: embedding.Embedded,
+    vocabulary: Sequence[Term],
+    scratch: Path,
+) -> export.Queries | None:
+    """What the web needs to embed queries; None, with a warning, where it cannot be made."""
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    scratch.mkdir()
+    by_appid = {banner.appid: banner for banner in folder.banners}
+    banners = [by_appid[appid] for appid in embedded.appids.tolist()]
+    say(PROGRAM, "exporting the encoder for queries by words and pictures")
+    try:
+        queries = export.export_queries(
+            options.encoder, options.fit, banners, embedded.embeddings["plain"], vocabulary, scratch
+        )
+    except (export.ExportFailed, Unavailable) as error:
+        say(PROGRAM, f"warning: no queries by words or pictures: {error}")
+        return None
+    for reason in queries.without:
+        say(PROGRAM, reason)
+    return queries
 
 
 def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded) -> dict[str, Any]:

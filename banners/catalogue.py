@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,17 @@ from banners import names
 from banners.arrays import map_array, release
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
 from banners.games import read_games, write_games
+from banners.labels import LISTED, SHOWN, Labels, Term
 from banners.locks import locked
 from banners.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
 from banners.names import NameIndex
 from banners.neighbours import Neighbours
 from banners.records import Game
+from banners.vectors import Quantised
 from banners.views import VIEWS, View
+
+if TYPE_CHECKING:
+    from banners.export import Queries
 
 _SUFFIX_OF_VIEW: dict[View, str] = {view: "" if view == "plain" else f"_{view}" for view in VIEWS}
 
@@ -65,6 +70,40 @@ class Catalogue:
         if "embeddings.npy" not in self.manifest.files or self.manifest.d is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return _load_array(self.folder / "embeddings.npy", np.float32, (len(self), self.manifest.d))
+
+    @cached_property
+    def quantised(self) -> Quantised | None:
+        """The embeddings in 8 bits, see `banners.vectors`; None where the catalogue has none."""
+        if "quantised.npy" not in self.manifest.files or self.manifest.d is None:
+            return None
+        return Quantised(
+            _load_array(self.folder / "quantised.npy", np.int8, (len(self), self.manifest.d)),
+            _load_array(self.folder / "quantised_scales.npy", np.float32, (len(self),)),
+        )
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """What the banners show, see `banners.labels`; None where nothing labelled them. Raises `BadCatalogue`."""
+        if "labels.json" not in self.manifest.files:
+            return None
+        try:
+            entries = json.loads((self.folder / "labels.json").read_text(encoding="utf-8"))
+            vocabulary = tuple(Term(str(entry["name"]), str(entry["kind"]), ()) for entry in entries)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BadCatalogue(f"{self.folder}: labels.json is malformed: {str(error)[:200]}") from None
+        count = len(vocabulary)
+        shape = (len(self), min(SHOWN, count))
+        found = Labels(
+            vocabulary,
+            _load_array(self.folder / "label_embeddings.npy", np.float32, (count, self.manifest.d or 0)),
+            _load_array(self.folder / "label_terms.npy", np.int16, shape),
+            _load_array(self.folder / "label_probabilities.npy", np.float32, shape),
+            _load_array(self.folder / "label_banners.npy", np.int32, (count, min(LISTED, len(self)))),
+        )
+        for array, most in ((found.terms, count), (found.banners, len(self))):
+            if array.size and (array.min() < 0 or array.max() >= most):
+                raise BadCatalogue(f"{self.folder}: the labels name terms or games that are not there")
+        return found
 
     def release(self) -> None:
         """Give back the memory of the arrays that were read as a whole; see `banners.arrays.release`."""
@@ -145,11 +184,13 @@ def save(
     about: Mapping[str, Any],
     embeddings: npt.NDArray[np.float32] | None = None,
     duplicates: npt.NDArray[np.int32] | None = None,
+    queries: "Queries | None" = None,
 ) -> None:
     """Write a catalogue at `folder`, replacing the one there in a single step.
 
-    `games` are sorted by appid, every array has their order. `about` goes into the manifest as it is: encoder,
-    source of the images, library versions. Raises `BadInput` where `folder` cannot be written, `BadCatalogue` if
+    `games` are sorted by appid, every array has their order. `about` goes into the manifest as it is: encoder, source
+    of the images, library versions. `queries` is what `banners.export` made. Raises `BadInput` where `folder` cannot
+    be written, `BadCatalogue` if
     what was given does not make a valid catalogue; either way the old one stays as it was.
     """
     check_target(folder)
@@ -166,6 +207,8 @@ def save(
             arrays[f"similarities{_SUFFIX_OF_VIEW[view]}"] = found.similarities
     if duplicates is not None:
         arrays["duplicates"] = duplicates
+    if queries is not None:
+        arrays.update(queries.arrays)
     try:
         with _fresh_folder_beside(folder) as fresh:
             for name, array in arrays.items():
@@ -173,6 +216,13 @@ def save(
                     np.save(_Writer(file.write), array, allow_pickle=False)
                     _flush(file)
             write_games(fresh / "games.json", games)
+            if queries is not None:
+                for name, source in queries.files.items():
+                    shutil.copyfile(source, fresh / name)
+                    with (fresh / name).open("rb") as file:
+                        _flush(file)
+                for name, table in queries.tables.items():
+                    _write_json(fresh / f"{name}.json", table)
             files = {path.name: _measure(path) for path in sorted(fresh.iterdir())}
             manifest = {
                 "format": FORMAT,
@@ -184,6 +234,7 @@ def save(
                 "dtype": None if embeddings is None else str(embeddings.dtype),
                 "views": list(neighbours),
                 **about,
+                **({} if queries is None else {"queries": queries.about}),
                 "files": {name: {"size": size, "sha256": sha256} for name, (size, sha256) in files.items()},
             }
             _write_json(fresh / MANIFEST, manifest)
@@ -333,6 +384,7 @@ def _open(folder: Path, manifest_text: str, check_hashes: bool, unread: Collecti
         if manifest.d is None:
             raise BadCatalogue(f"{folder / MANIFEST}: d is missing")
         _ = catalogue.embeddings  # checks dtype and shape; the numbers stay on disk
+    _ = (catalogue.quantised, catalogue.labels)
     return catalogue
 
 

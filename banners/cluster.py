@@ -180,7 +180,7 @@ def _describe(choice: Choice) -> tuple[Encoder, dict[str, Any]] | SteamClipError
         return error
     except Exception as error:
         return BadInput(f"a worker cannot open {choice.name}: {' '.join(str(error).split())[:300]}")
-    return replace(encoder, forward=_not_here), encoder.identity(0)
+    return replace(encoder, forward=_not_here, module=None), encoder.identity(0)
 
 
 def _not_here(_: Any) -> Any:

@@ -17,6 +17,7 @@ from banners.views import REVERSED, View
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 Matrix = npt.NDArray[np.float32]
 
@@ -55,7 +56,7 @@ class Encoder:
 
     `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
     is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
-    (B, dim) there. `is_compiled` says whether torch compiled it.
+    (B, dim) there, by the weights of `module`. `is_compiled` says whether torch compiled it.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Encoder:
     device: str
     precision: str
     forward: "Callable[[Tensor], Tensor]"
+    module: "Module | None" = None
     is_compiled: bool = False
 
     def identity(self, batch_size: int) -> dict[str, Any]:
@@ -151,6 +153,32 @@ class Encoder:
             raise BadInput(
                 f"{self.device} has not the memory for {images} images at once; use a smaller --batch-size"
             ) from None
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """The text side of an encoder, in the same space as its images.
+
+    `forward` takes tokens, int64 (B, T), T at most `length`, and gives float32 (B, dim), not normalised. `tokenizer` is
+    the JSON of the tokenizers library. `padding` is the token that every text is filled up to `length` with, None where
+    it is left as it is. Cosines times `scale` are the logits that the model was trained on.
+    """
+
+    forward: "Callable[[Tensor], Tensor]"
+    module: "Module"
+    tokenizer: str
+    length: int
+    padding: int | None
+    scale: float
+
+
+def open_text_tower(name: str) -> TextTower | None:
+    """The text side of the encoder `name`, None where it has none. Raises `BadInput` or `Unavailable`."""
+    if name == PACKAGED:
+        return None
+    from banners import huggingface
+
+    return huggingface.open_text_tower(NAMED.get(name, name))
 
 
 def library_versions() -> dict[str, str]:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from banners.encoders import DEFAULT_ENCODER, Encoder, import_torch
+from banners.encoders import DEFAULT_ENCODER, Encoder, TextTower, import_torch
 from banners.errors import BadInput, Unavailable
 from banners.images import Fit, Preprocessing
 
@@ -29,12 +30,15 @@ Pool = Callable[[Any], "Tensor"]
 @dataclass(frozen=True)
 class Family:
     """How a family of models is loaded and read: the name of its class in transformers, what its embedding is called,
-    and how it is taken from the model's output. `unused` begins the names of weights that it does without."""
+    and how it is taken from the model's output. `unused` begins the names of weights that it does without.
+    `text_model` and `text_output` are the same for texts, "" for a family that knows none."""
 
     model: str
     output: str
     pool: Pool
     unused: str = ""
+    text_model: str = ""
+    text_output: str = ""
 
 
 def is_hub_id(name: str) -> bool:
@@ -49,6 +53,73 @@ def open_model(name: str, fit: Fit, device: str, precision: str) -> Encoder:
     folder = _download(name)
     # A snapshot's folder is named after the commit that the revision resolved to.
     return _open(folder, name.partition("@")[0], folder.name, fit, device, precision)
+
+
+def open_text_tower(name: str) -> TextTower | None:
+    """The text side of the model of a folder or a hub id, in float32 on the CPU; None where it has none.
+
+    Raises `BadInput` or `Unavailable`.
+    """
+    folder = Path(name) if Path(name).is_dir() else _download(name)
+    config = _read_json(folder / "config.json")
+    family = _family(config)
+    if not family.text_model or "text_config" not in config:
+        return None
+    import torch
+    import transformers
+
+    try:
+        own = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tower_config = own.text_config
+        if hasattr(own, "projection_dim"):
+            tower_config.projection_dim = own.projection_dim
+        model, report = getattr(transformers, family.text_model).from_pretrained(
+            folder,
+            config=tower_config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+        if report["missing_keys"] or not _has_tokenizer(folder):
+            return None
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = model.eval().requires_grad_(False)
+        return TextTower(
+            forward=_text_forward(model, family),
+            module=model,
+            tokenizer=tokenizer.backend_tokenizer.to_str(),
+            length=int(tower_config.max_position_embeddings),
+            # SigLIP has seen nothing but texts that were filled up; CLIP does not look beyond a text's end.
+            padding=int(tokenizer.pad_token_id or 0) if family is _SIGLIP else None,
+            scale=_logit_scale(folder),
+        )
+    except Exception as error:  # as for the images' side
+        raise BadInput(f"cannot load the text side of {name}: {' '.join(str(error).split())[:300]}") from None
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    """Whether there is one to load; transformers makes an empty one up."""
+    return (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()
+
+
+def _text_forward(model: Any, family: Family) -> "Callable[[Tensor], Tensor]":
+    def forward(tokens: "Tensor") -> "Tensor":
+        embedded: Tensor = getattr(model(input_ids=tokens), family.text_output)
+        return embedded
+
+    return forward
+
+
+def _logit_scale(folder: Path) -> float:
+    """By what the model multiplies cosines before it compares them, 100 where it does not say so."""
+    from safetensors import safe_open
+
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "np") as weights:
+            if "logit_scale" in weights.keys():  # noqa: SIM118 - it is no mapping
+                return math.exp(min(10.0, float(weights.get_tensor("logit_scale").reshape(()))))
+    return 100.0
 
 
 def _download(name: str) -> Path:
@@ -71,7 +142,10 @@ def _download(name: str) -> Path:
             snapshot_download(
                 hub_id,
                 revision=revision or _PINNED_REVISIONS.get(hub_id),
-                allow_patterns=["config.json", "preprocessor_config.json", "model*.safetensors", "model*.index.json"],
+                allow_patterns=[
+                    *("config.json", "preprocessor_config.json", "model*.safetensors", "model*.index.json"),
+                    *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json"),
+                ],
                 local_files_only=bool(unreachable),
             )
         )
@@ -122,9 +196,17 @@ def _pooled(output: Any) -> "Tensor":
     return flat
 
 
-_CLIP = Family("CLIPVisionModelWithProjection", "image_embeds", lambda output: output.image_embeds)
+_CLIP = Family(
+    "CLIPVisionModelWithProjection",
+    "image_embeds",
+    lambda output: output.image_embeds,
+    text_model="CLIPTextModelWithProjection",
+    text_output="text_embeds",
+)
 _BARE_CLIP = Family("CLIPVisionModel", "pooler_output", _pooled)
-_SIGLIP = Family("SiglipVisionModel", "pooler_output", _pooled)
+_SIGLIP = Family(
+    "SiglipVisionModel", "pooler_output", _pooled, text_model="SiglipTextModel", text_output="pooler_output"
+)
 # Their pooling layers are for a task, or left untrained by most checkpoints; images are compared by the class token.
 _BY_CLASS_TOKEN = Family("AutoModel", "class token", _class_token, unused="pooler.")
 _FAMILIES: Mapping[str, Family] = {
@@ -178,7 +260,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
     if missing:
         # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
         raise BadInput(f"{name} lacks weights: {', '.join(missing[:3])}, ...")
-    model = model.to(device).eval()
+    model = model.to(device).eval().requires_grad_(False)
     features_of = getattr(model, "get_image_features", None) or model  # of both towers, the one for images
 
     def forward(pixels: "Tensor") -> "Tensor":
@@ -196,7 +278,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
             ) from None
     if tried.ndim != 2 or len(tried) != 1:
         raise BadInput(f"{name}: its output is not one vector an image, but of shape {tuple(tried.shape)}")
-    return Encoder(name, revision, family.output, tried.shape[1], preprocessing, device, precision, forward)
+    return Encoder(name, revision, family.output, tried.shape[1], preprocessing, device, precision, forward, model)
 
 
 def _tower_config(transformers: Any, folder: Path, family: Family) -> Any:

@@ -13,7 +13,7 @@ FORMAT = "steam-clip-catalogue"
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
-_FILE_NAME = re.compile(r"[a-z0-9_]+\.(npy|json)", re.ASCII)
+_FILE_NAME = re.compile(r"[a-z0-9_]+\.(npy|json|onnx)", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
         revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     model = EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    model = model.to(device, getattr(torch, precision), memory_format=torch.channels_last).eval()
+    model = model.to(device, getattr(torch, precision), memory_format=torch.channels_last).eval().requires_grad_(False)
     preprocessing = Preprocessing(
         height=224,
         width=224,
@@ -50,4 +50,5 @@ def open_packaged(fit: Fit, device: str, precision: str) -> Encoder:
         device,
         precision,
         forward,
+        model,
     )

@@ -112,3 +112,28 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return made[architecture]
 
     return get
+
+
+def save_clip_tokenizer(folder: Path, words: list[str]) -> Path:
+    """Give a CLIP model in `folder` a tokenizer of the real kind, which knows `words` whole and all else by its bytes.
+
+    The last two of its tokens begin and end every text.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTokenizer
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges = []
+    for word in words:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            merged = parts[0] + parts[1]
+            if (parts[0], parts[1]) not in merges:
+                merges.append((parts[0], parts[1]))
+                tokens.append(merged)
+            parts = [merged, *parts[2:]]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    CLIPTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)
+    return folder

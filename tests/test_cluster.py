@@ -40,7 +40,7 @@ def workers() -> list[int]:
 
 @pytest.mark.xdist_group("ray")
 def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middle(many_banners, tmp_path, tiny_clip):
-    views = ["--views", "plain,mirror", "--batch-size", "8", "--encoder", str(tiny_clip())]
+    views = ["--views", "plain,mirror", "--batch-size", "8", "--no-queries", "--encoder", str(tiny_clip())]
     process = subprocess.Popen(
         [sys.executable, "embed_banners.py", many_banners.as_uri(), "--out", str(tmp_path / "c"), "--cluster", *views],
         cwd=ROOT,

@@ -17,7 +17,7 @@ from .conftest import ROOT
 
 
 def run(banners, out, *options, encoder):
-    return main([str(banners), "--out", str(out), "--encoder", str(encoder), *options])
+    return main([str(banners), "--out", str(out), "--encoder", str(encoder), "--no-queries", *options])
 
 
 def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
@@ -164,7 +164,16 @@ def test_editions_of_a_game_are_found_among_real_covers(tmp_path, covers):
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full"])
 def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
-    command = [sys.executable, "embed_banners.py", banners_folder, "--out", tmp_path / "c", "--encoder", tiny_clip()]
+    command = [
+        sys.executable,
+        "embed_banners.py",
+        banners_folder,
+        "--out",
+        tmp_path / "c",
+        "--encoder",
+        tiny_clip(),
+        "--no-queries",
+    ]
     line = f"{shlex.join(map(str, command))} {closed}"
     finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert finished.returncode == 0, finished.stderr

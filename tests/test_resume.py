@@ -36,6 +36,7 @@ def arrays(folder: Path) -> dict[str, bytes]:
 
 def command(banners: Path, out: Path, model: Path) -> list[str]:
     options = ["--encoder", str(model), "--views", "plain,mirror", "--batch-size", "16", "--neighbours", "20"]
+    options.append("--no-queries")
     return [str(banners), "--out", str(out), *options]
 
 

@@ -1,0 +1,299 @@
+"""What the web needs to embed a query: the encoder's images' and texts' sides as ONNX files, as small as they may be.
+
+An export is checked before anybody relies on it: unquantised it must agree with the torch model, and on banners of the
+catalogue itself it must find the neighbours that the torch model finds.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.decoding import decode_bytes, read
+from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
+from banners.errors import SteamClipError, Unavailable, UnusableImage
+from banners.images import Fit
+from banners.labels import Term, embed_terms, label
+from banners.query_encoder import IMAGE_MODEL, TEXT_MODEL, TOKENIZER, Session, tokenise, tokenizer_of
+from banners.records import Banner
+from banners.vectors import quantise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+Matrix = npt.NDArray[np.float32]
+
+# From the smallest: weights and features in 8 bits; weights alone; neither.
+Precision = Literal["int8", "int8 weights", "float32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+LEAST_COSINE = 0.999  # of an unquantised export to the torch model
+LEAST_RECALL = 0.95  # of the ten nearest banners
+NEAREST = 10
+SAMPLE = 100  # banners, and texts, that an export is tried on
+_OPSET = 17
+_WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
+_BLOCK = 64  # weights that share a scale
+
+
+class ExportFailed(SteamClipError):
+    """The exported model is not the same as the torch model; the message says by how much."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One exported side. `cosine` is the least of the unquantised export with the torch model, `recall` the share of
+    the ten nearest banners that it finds."""
+
+    file: str
+    precision: Precision
+    cosine: float
+    recall: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"precision": self.precision, "cosine": round(self.cosine, 6), "recall_at_10": round(self.recall, 4)}
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What a catalogue gets beside its matrix, so that the web can embed queries: files to be copied, arrays and JSON
+    to be written, each by name, and what the manifest says. `without` says what is missing, and why."""
+
+    files: Mapping[str, Path]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    tables: Mapping[str, Any]
+    about: Mapping[str, Any]
+    without: Sequence[str]
+
+
+def export_queries(
+    name: str, fit: Fit, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
+) -> Queries:
+    """Export the encoder `name` into the folder `folder`, and label the `banners`, one a row of `embeddings`: float32
+    (n, d), L2-normalised.
+
+    Raises `Unavailable` without a library, `ExportFailed` when the images' side cannot be exported, and what
+    `open_encoder` raises.
+    """
+    pixels, rows = [], []
+    encoder = open_encoder(name, fit, "cpu", "float32")
+    for row in np.unique(np.linspace(0, len(banners) - 1, SAMPLE).astype(int)).tolist():
+        try:
+            pixels.append(decode_bytes(read(banners[row].path), encoder.preprocessing)[1])
+            rows.append(row)
+        except UnusableImage:
+            pass  # it was usable a moment ago; the others will do
+    if not rows:
+        raise ExportFailed("not one banner can be read again to try the exported encoder on")
+    images = export_images(encoder, np.stack(pixels), embeddings, rows, folder)
+    quantised = quantise(embeddings)
+    files = {IMAGE_MODEL: folder / IMAGE_MODEL}
+    arrays: dict[str, npt.NDArray[Any]] = {"quantised": quantised.codes, "quantised_scales": quantised.scales}
+    about: dict[str, Any] = {"image": images.to_json()}
+    tower = open_text_tower(name)
+    if tower is None:
+        return Queries(files, arrays, {}, about, ("no search by words and no labels: the encoder knows no texts",))
+    prompts = [prompt for term in vocabulary for prompt in term.prompts]
+    chosen = [prompts[place] for place in np.unique(np.linspace(0, len(prompts) - 1, SAMPLE).astype(int)).tolist()]
+    try:
+        texts = export_texts(tower, chosen, embeddings, folder)
+    except ExportFailed as error:
+        return Queries(files, arrays, {}, about, (f"no search by words and no labels: {error}",))
+    labels = label(embeddings, vocabulary, embed_terms(vocabulary, _embed_text(tower)), tower.scale)
+    return Queries(
+        {**files, TEXT_MODEL: folder / TEXT_MODEL, TOKENIZER: folder / TOKENIZER},
+        {
+            **arrays,
+            "label_embeddings": labels.embeddings,
+            "label_terms": labels.terms,
+            "label_probabilities": labels.probabilities,
+            "label_banners": labels.banners,
+        },
+        {"labels": [{"name": term.name, "kind": term.kind} for term in vocabulary]},
+        {
+            **about,
+            "text": texts.to_json() | {"length": tower.length, "padding": tower.padding, "scale": tower.scale},
+        },
+        (),
+    )
+
+
+def _embed_text(tower: TextTower) -> Callable[[str], Matrix]:
+    import torch
+
+    tokenizer = tokenizer_of(tower.tokenizer, tower.length, tower.padding)
+
+    def embed(text: str) -> Matrix:
+        with torch.inference_mode():
+            features = tower.forward(torch.from_numpy(tokenise(tokenizer, text)))[0]
+            return np.asarray((features / features.norm()).numpy())
+
+    return embed
+
+
+def export_images(
+    encoder: Encoder,
+    pixels: npt.NDArray[np.uint8],
+    embeddings: Matrix,
+    rows: Sequence[int],
+    folder: Path,
+) -> Exported:
+    """Export the images' side of `encoder`, which is on the CPU in float32, to `folder`.
+
+    It is tried on `pixels`: uint8 (m, H, W, 3), which are those of `rows` of the catalogue's `embeddings`: float32
+    (n, d). Raises `Unavailable` without a library, `ExportFailed`.
+    """
+    reference = np.concatenate([encoder.embed(pixels[start : start + 16]) for start in range(0, len(pixels), 16)])
+
+    def forward(tensor: "Tensor") -> "Tensor":
+        return _unit(encoder.forward(encoder.normalise(tensor)))
+
+    def embed(session: Session) -> Matrix:
+        return np.concatenate([session(one[None]) for one in pixels])
+
+    path = folder / IMAGE_MODEL
+    _export(forward, encoder.module, pixels[:1], path, "pixels")
+    return _smallest(path, embed, reference, embeddings, np.asarray(rows, np.intp))
+
+
+def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, folder: Path) -> Exported:
+    """Export the texts' side to `folder`, with its tokenizer; tried on `texts`. Raises as `export_images` does."""
+    import torch
+
+    (folder / TOKENIZER).write_text(tower.tokenizer, encoding="utf-8")
+    tokenizer = tokenizer_of(tower.tokenizer, tower.length, tower.padding)
+    tokens = [tokenise(tokenizer, text) for text in texts]
+
+    def forward(tensor: "Tensor") -> "Tensor":
+        return _unit(tower.forward(tensor))
+
+    with torch.inference_mode():
+        reference = np.concatenate([forward(torch.from_numpy(one)).numpy() for one in tokens])
+
+    def embed(session: Session) -> Matrix:
+        return np.concatenate([session(one) for one in tokens])
+
+    path = folder / TEXT_MODEL
+    _export(forward, tower.module, tokens[0], path, "tokens", has_length=tower.padding is None)
+    return _smallest(path, embed, reference, embeddings, None)
+
+
+def _unit(features: "Tensor") -> "Tensor":
+    normalised: Tensor = features.float() / features.float().norm(dim=1, keepdim=True)
+    return normalised
+
+
+def _export(
+    forward: "Callable[[Tensor], Tensor]",
+    module: "Module | None",
+    example: npt.NDArray[Any],
+    path: Path,
+    name: str,
+    has_length: bool = False,
+) -> None:
+    import torch
+
+    try:
+        import onnx  # noqa: F401 - torch and ONNX Runtime need these, and say so less clearly
+        import onnx_ir  # noqa: F401
+    except ImportError as error:
+        raise Unavailable.library(error) from None
+
+    class Side(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module  # or its weights would be constants, which are not folded
+
+        def forward(self, tensor: "Tensor") -> "Tensor":
+            return forward(tensor)
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of what tracing cannot see, which the checks below would
+        try:
+            torch.onnx.export(
+                Side(),
+                (torch.from_numpy(example),),
+                path,
+                dynamo=False,  # the newer exporter names two nodes alike where a model ends in a division
+                opset_version=_OPSET,
+                input_names=[name],
+                output_names=["embedding"],
+                dynamic_axes={name: {1: "length"}} if has_length else None,
+            )
+        except Exception as error:  # whatever of the model has no counterpart there
+            raise ExportFailed(f"cannot be exported: {' '.join(str(error).split())[:200]}") from None
+
+
+def _smallest(
+    path: Path,
+    embed: Callable[[Session], Matrix],
+    reference: Matrix,
+    embeddings: Matrix,
+    rows: npt.NDArray[np.intp] | None,
+) -> Exported:
+    """Leave at `path` the smallest form of the exported model that is good enough."""
+    found = embed(Session(path))
+    cosine = float((found * reference).sum(axis=1).min())
+    if not cosine >= LEAST_COSINE:
+        raise ExportFailed(f"the exported model gives other embeddings, of a cosine of {cosine:.4f} to the right ones")
+    unquantised = path.stat().st_size
+    for precision in PRECISIONS:
+        if precision == "float32":
+            break
+        smaller = path.with_suffix(".smaller.onnx")
+        _quantise(path, smaller, precision)
+        if smaller.stat().st_size < _WORTH_QUANTISING * unquantised:
+            recall = recall_at(embed(Session(smaller)), reference, embeddings, rows)
+            if recall >= LEAST_RECALL:
+                smaller.replace(path)
+                return Exported(path.name, precision, cosine, recall)
+        smaller.unlink()
+    return Exported(path.name, "float32", cosine, recall_at(found, reference, embeddings, rows))
+
+
+def _quantise(path: Path, smaller: Path, precision: Precision) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    root = logging.getLogger()
+    level, root.level = root.level, logging.ERROR  # it recommends a step that changes nothing here
+    try:
+        if precision == "int8":
+            quantize_dynamic(
+                path,
+                smaller,
+                op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,  # without it processors without VNNI instructions saturate
+            )
+        else:
+            quantizer = MatMulNBitsQuantizer(
+                onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4
+            )
+            quantizer.process()
+            quantizer.model.save_model_to_file(str(smaller))
+    finally:
+        root.level = level
+
+
+def recall_at(found: Matrix, reference: Matrix, embeddings: Matrix, rows: npt.NDArray[np.intp] | None) -> float:
+    """The share of the ten rows of `embeddings` nearest to each of `reference` that are among the ten nearest to
+    `found`, both float32 (m, d). `rows` are the queries' own, which do not count. Of equal ones any is right."""
+    right, ours = reference @ embeddings.T, found @ embeddings.T  # (m, n)
+    if rows is not None:
+        every = np.arange(len(rows))
+        right[every, rows] = ours[every, rows] = -np.inf
+    k = min(NEAREST, embeddings.shape[0] - (rows is not None))
+    if k < 1:
+        return 1.0
+    last = -np.sort(-right, axis=1)[:, k - 1 : k]
+    chosen = np.argpartition(-ours, k - 1, axis=1)[:, :k]
+    return float((np.take_along_axis(right, chosen, axis=1) >= last - 1e-6).mean())

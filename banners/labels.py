@@ -1,0 +1,113 @@
+"""What banners show, in words: each is compared with the terms of a vocabulary, without any training (zero-shot)."""
+
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.errors import BadInput
+
+Matrix = npt.NDArray[np.float32]
+
+VOCABULARY = Path(__file__).with_name("vocabulary.toml")
+SHOWN = 5  # labels of a banner
+LISTED = 96  # banners of a label
+MAX_TERMS = 5000
+_MAX_BYTES = 1_000_000
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of a vocabulary, and the sentences that stand for it."""
+
+    name: str
+    kind: str
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`embeddings`: float32 (L, d), one a term, L2-normalised. For each banner, best first, `terms`: int16 (n, s) and
+    `probabilities`: float32 (n, s); for each term `banners`: int32 (L, m), the rows that fit best."""
+
+    vocabulary: Sequence[Term]
+    embeddings: Matrix
+    terms: npt.NDArray[np.int16]
+    probabilities: Matrix
+    banners: npt.NDArray[np.int32]
+
+
+def read_vocabulary(path: Path) -> tuple[Term, ...]:
+    """The terms of a TOML file: for each kind a table with `prompts`, each with one {}, and `terms`.
+
+    Raises `BadInput`.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise BadInput(f"{path} is no vocabulary: it is above {_MAX_BYTES // 1_000_000} MB")
+        kinds = tomllib.loads(text.decode("utf-8"))
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadInput(f"{path} is malformed: {str(error)[:200]}") from None
+    terms = []
+    for kind, table in kinds.items():
+        where = f"{path}: [{kind[:40]}]"
+        if not isinstance(table, dict) or set(table) != {"prompts", "terms"}:
+            raise BadInput(f"{where} must have prompts and terms, and nothing else")
+        for key, values in table.items():
+            if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
+                raise BadInput(f"{where} {key} must be a list of texts")
+        for prompt in table["prompts"]:
+            if prompt.count("{}") != 1 or prompt.replace("{}", "").count("{") + prompt.replace("{}", "").count("}"):
+                raise BadInput(f"{where} {prompt[:60]!r} must have one {{}}, for the term, and no other braces")
+        for name in table["terms"]:
+            if not 0 < len(name.strip()) <= 60 or not name.isprintable():
+                raise BadInput(f"{where} {name[:60]!r} is no term: it must have 1 to 60 printable characters")
+            terms.append(Term(name.strip(), kind, tuple(prompt.format(name.strip()) for prompt in table["prompts"])))
+    if not 2 <= len(terms) <= MAX_TERMS:
+        raise BadInput(f"{path} has {len(terms)} terms; there must be 2 to {MAX_TERMS}")
+    twice = {term.name for term in terms if sum(other.name == term.name for other in terms) > 1}
+    if twice:
+        raise BadInput(f"{path} has terms twice: {', '.join(sorted(twice)[:5])}")
+    return tuple(terms)
+
+
+def embed_terms(vocabulary: Sequence[Term], embed: Callable[[str], Matrix]) -> Matrix:
+    """float32 (L, d), L2-normalised: of each term the mean of its sentences' embeddings, as CLIP's authors do it.
+
+    `embed` gives a sentence's: float32 (d,), L2-normalised.
+    """
+    means = np.stack([np.mean([embed(prompt) for prompt in term.prompts], axis=0) for term in vocabulary])
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
+
+
+def probabilities(embeddings: Matrix, terms: Matrix, scale: float) -> Matrix:
+    """How likely each term is, of all, for each embedding: float32 (m, L), rows sum to 1."""
+    logits = (embeddings @ terms.T) * np.float32(scale)
+    logits -= logits.max(axis=1, keepdims=True)
+    likely = np.exp(logits)
+    return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32)
+
+
+def label(embeddings: Matrix, vocabulary: Sequence[Term], terms: Matrix, scale: float) -> Labels:
+    """Label all banners by their `embeddings`: float32 (n, d). `terms` are the vocabulary's: float32 (L, d).
+
+    A term's banners are those that are nearest to it. Probabilities would put first what few other terms describe.
+    """
+    n, shown, listed = len(embeddings), min(SHOWN, len(terms)), min(LISTED, len(embeddings))
+    best, likely = np.empty((n, shown), np.int16), np.empty((n, shown), np.float32)
+    for start in range(0, n, _BLOCK):
+        block = embeddings[start : start + _BLOCK]
+        found = probabilities(block, terms, scale)
+        order = np.argsort(-found, axis=1, kind="stable")[:, :shown]
+        best[start : start + _BLOCK] = order
+        likely[start : start + _BLOCK] = np.take_along_axis(found, order, axis=1)
+    banners = np.stack([np.argsort(-(embeddings @ term), kind="stable")[:listed] for term in terms]).astype(np.int32)
+    return Labels(vocabulary, terms, best, likely, banners)

@@ -1,0 +1,165 @@
+"""The encoder of a catalogue as the web has it: ONNX Runtime and a tokenizer, no torch.
+
+Each side is loaded when it is first asked for. One query is computed at a time, by a bounded number of threads, so that
+neither memory nor cores depend on how many readers ask at once.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from banners.errors import BadCatalogue, NotInCatalogue
+from banners.images import Preprocessing
+from banners.manifest import Manifest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Matrix = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
+
+IMAGE_MODEL = "image_encoder.onnx"
+TEXT_MODEL = "text_encoder.onnx"
+TOKENIZER = "tokenizer.json"
+
+_one_at_a_time = threading.Lock()
+
+
+class Session:
+    """One exported model: an array in, float32 (B, d) out. Loaded here. Raises `BadCatalogue`."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Memory is given back after each query: the next may be another picture an hour later.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for other requests
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors share no base
+            raise BadCatalogue(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, array: npt.NDArray[Any]) -> Matrix:
+        return np.asarray(self._session.run(None, {self._input: array})[0], np.float32)
+
+
+def tokenizer_of(text: str, length: int, padding: int | None) -> "Tokenizer":
+    """The tokenizer of a text side: cut at `length` tokens, filled up to it with `padding` unless that is None."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(text)
+    tokenizer.enable_truncation(length)
+    if padding is None:
+        tokenizer.no_padding()
+    else:
+        token = tokenizer.id_to_token(padding) or ""
+        tokenizer.enable_padding(length=length, pad_id=padding, pad_token=token)
+    return tokenizer
+
+
+def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
+    """int64 (1, T)."""
+    return np.array([tokenizer.encode(text).ids], np.int64)
+
+
+class _Opened:
+    """A file that stays open as long as somebody may still load it."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+@dataclass(frozen=True)
+class QueryEncoder:
+    """What embeds a query in the space of a catalogue. `files` are open from the beginning, by name: the catalogue may
+    be replaced before one is loaded."""
+
+    folder: Path
+    files: "Mapping[str, _Opened]"
+    preprocessing: Preprocessing
+    dim: int
+    has_text: bool
+    length: int
+    padding: int | None
+    threads: int
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
+        """That of the catalogue in `folder`; None where it has none. Raises `BadCatalogue`."""
+        about = manifest.raw.get("queries")
+        if about is None or IMAGE_MODEL not in manifest.files or manifest.d is None:
+            return None
+        try:
+            preprocessing = Preprocessing(**manifest.raw["preprocessing"])
+            text = about.get("text")
+            has_text = text is not None and {TEXT_MODEL, TOKENIZER} <= manifest.files.keys()
+            names = (IMAGE_MODEL, TEXT_MODEL, TOKENIZER) if has_text else (IMAGE_MODEL,)
+            return cls(
+                folder,
+                {name: _Opened(folder / name) for name in names},
+                preprocessing,
+                manifest.d,
+                has_text,
+                0 if text is None else int(text["length"]),
+                None if text is None or text["padding"] is None else int(text["padding"]),
+                threads,
+            )
+        except OSError as error:
+            raise BadCatalogue(f"{folder}: {error.filename}: {error.strerror}") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadCatalogue(f"{folder}: what the manifest says of queries is malformed: {error!r}") from None
+
+    def picture(self, image: Image.Image) -> Vector:
+        """Embed an RGB image: float32 (d,), L2-normalised."""
+        pixels = self.preprocessing.pixels(image)[None]
+        with _one_at_a_time:
+            return self._checked(self._images(pixels))
+
+    def words(self, text: str) -> Vector:
+        """Embed a text: float32 (d,), L2-normalised. Raises `NotInCatalogue` where the encoder knows no texts."""
+        if not self.has_text:
+            raise NotInCatalogue("This catalogue's encoder knows pictures only, no words.")
+        with _one_at_a_time:
+            return self._checked(self._texts(tokenise(self._tokenizer, text)))
+
+    def _checked(self, embedded: Matrix) -> Vector:
+        if embedded.shape != (1, self.dim) or not np.isfinite(embedded).all():
+            raise BadCatalogue(f"{self.folder}: the query encoder gives no embedding of length {self.dim}")
+        vector: Vector = embedded[0]
+        return vector
+
+    def _path(self, name: str) -> Path:
+        """Of an opened file, even if another one has its name by now (on Linux)."""
+        opened = Path(f"/proc/self/fd/{self.files[name].descriptor}")
+        return opened if opened.exists() else self.folder / name
+
+    @cached_property
+    def _images(self) -> Session:
+        return Session(self._path(IMAGE_MODEL), self.threads)
+
+    @cached_property
+    def _texts(self) -> Session:
+        return Session(self._path(TEXT_MODEL), self.threads)
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        try:
+            return tokenizer_of(self._path(TOKENIZER).read_text(encoding="utf-8"), self.length, self.padding)
+        except Exception as error:  # the library's own have no name
+            raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {error}") from None

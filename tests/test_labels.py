@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from banners.errors import BadInput
+from banners.labels import VOCABULARY, Term, embed_terms, label, probabilities, read_vocabulary
+
+
+def test_the_vocabulary_has_terms_of_every_kind_and_each_once():
+    terms = read_vocabulary(VOCABULARY)
+    assert 300 <= len(terms) <= 400
+    assert {term.kind for term in terms} == {"genre", "theme", "setting", "subject", "style", "mood", "colour"}
+    assert len({term.name for term in terms}) == len(terms)
+    assert all("{" not in prompt and term.name in prompt for term in terms for prompt in term.prompts)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "has 0 terms"),
+        ("x", "is malformed"),
+        ("[a]\nterms=['x','y']", "must have prompts and terms"),
+        ("[a]\nprompts=['{}']\nterms='x'", "must be a list of texts"),
+        ("[a]\nprompts=['{}']\nterms=[]", "must be a list of texts"),
+        ("[a]\nprompts=['none']\nterms=['x','y']", "must have one {}"),
+        ("[a]\nprompts=['{} {0.__class__}']\nterms=['x','y']", "no other braces"),
+        ("[a]\nprompts=['{}']\nterms=['x','x']", "has terms twice: x"),
+        ("[a]\nprompts=['{}']\nterms=['x','']", "is no term"),
+        ("[a]\nprompts=['{}']\nterms=['x',\"a\\nb\"]", "is no term"),
+        ("a = 1", "must have prompts and terms"),
+    ],
+)
+def test_a_malformed_vocabulary_is_refused(tmp_path, text, complaint):
+    path = tmp_path / "v.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=complaint):
+        read_vocabulary(path)
+
+
+def test_a_term_is_the_mean_of_its_sentences():
+    axes = {"a": [1, 0], "b": [0, 1], "c": [0, 1]}
+    embedded = embed_terms(
+        [Term("x", "k", ("a", "b")), Term("y", "k", ("c",))], lambda text: np.array(axes[text], np.float32)
+    )
+    np.testing.assert_allclose(embedded, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-6)
+
+
+def test_a_banner_has_the_likeliest_terms_and_a_term_the_nearest_banners():
+    terms = np.eye(3, dtype=np.float32)
+    banners = np.array([[0.8, 0.6, 0], [0, 0.6, 0.8], [0, 1, 0]], np.float32)
+    found = label(banners, [Term(name, "k", ()) for name in "xyz"], terms, 10.0)
+    assert found.terms.tolist() == [[0, 1, 2], [2, 1, 0], [1, 0, 2]]
+    assert found.banners.tolist() == [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
+    expected = np.exp([8.0, 6.0, 0.0]) / np.exp([8.0, 6.0, 0.0]).sum()
+    np.testing.assert_allclose(probabilities(banners[:1], terms, 10.0)[0], expected, rtol=1e-5)
