@@ -6,9 +6,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 from tqdm import tqdm
 
@@ -51,6 +52,25 @@ def tell(program: str, text: str) -> None:
         say(program, f"warning: cannot write to the standard output ({error.strerror}): {text}")
 
 
+class _Forgiving:
+    """A stream that takes what it is given also where nobody reads it any more, or its disk is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def begin() -> None:
     """Make a program's streams and interrupts safe; for the first line of its `main`.
 
@@ -67,6 +87,8 @@ def begin() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
             reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, _Forgiving):
+        sys.stderr = cast(TextIO, _Forgiving(sys.stderr))
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

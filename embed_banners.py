@@ -43,6 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenProcessPool:
         say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")
         return 2
+    except RuntimeError as error:
+        if "start new thread" not in str(error) and "allocate memory" not in str(error):
+            raise
+        say(PROGRAM, f"error: this machine gives too little: {str(error)[:200]}")
+        return 2
     except KeyboardInterrupt:
         say(PROGRAM, "interrupted; a rerun goes on from here")
         return 130
@@ -59,7 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="BANNERS_DIR",
         help="<appid>.jpg|png|webp files and a games.csv: a folder, or a URL such as s3://bucket/banners",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
+    parser.add_argument("--out", type=_local, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
     parser.add_argument(
         "--encoder",
         default=encoders.DEFAULT_ENCODER,
@@ -126,6 +131,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _local(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is a URL; a catalogue is written to a folder of this machine")
+    return Path(text)
+
+
 def _views(text: str) -> tuple[View, ...]:
     chosen = {"plain", *text.split(",")}
     if chosen - set(VIEWS):
@@ -139,8 +150,10 @@ def _embed(options: argparse.Namespace) -> int:
     vocabulary = read_vocabulary(options.labels)
     folder = read_banners_folder(folder_at(options.banners))
     _warn(folder)
-    if options.exclude:
+    if options.exclude and folder.banners:
         folder = folder.without(read_appids(options.exclude))
+        if not folder.banners:
+            raise BadInput(f"{options.exclude} leaves out every banner of {options.banners}")
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()

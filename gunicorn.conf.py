@@ -1,10 +1,8 @@
 """How the web app is served. Everything can be set from the environment; see the table in README.md."""
 
 import os
-import shutil
 import socket
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,8 @@ def _number(name: str, default: int, least: int, most: int) -> int:
 _port = _number("PORT", 8000, 0, 65535)
 # Newer platforms route over IPv6; the dual-stack address answers both.
 _host = os.environ.get("HOST") or ("[::]" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104
+if ":" in _host and not _host.startswith("["):
+    _host = f"[{_host}]"
 
 bind = f"{_host}:{_port}"
 wsgi_app = "webapp.wsgi:app"
@@ -41,23 +41,14 @@ limit_request_fields = 60
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
 
-# What /metrics counts: a file for each worker, which all of them read. See webapp/metrics.py.
-_METRICS = "steam-clip-metrics-"
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS, dir=worker_tmp_dir)
+os.environ["WORKERS"] = str(workers)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker the lowest free number: it counts on where one that ended left off, and files do not pile up."""
+    """Give a worker the lowest free number: where it counts for /metrics, see webapp/metrics.py."""
     taken = {other.number for other in server.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def post_fork(server: Any, worker: Any) -> None:
     os.environ["WORKER_NUMBER"] = str(worker.number)
-
-
-def on_exit(server: Any) -> None:
-    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    if folder.name.startswith(_METRICS):
-        shutil.rmtree(folder, ignore_errors=True)

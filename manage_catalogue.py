@@ -7,7 +7,7 @@ from pathlib import Path
 
 from banners import catalogue, duplicates, legacy
 from banners.errors import BadCatalogue, BadInput, SteamClipError
-from console import Parser, begin, printable, say, tell
+from console import Parser, begin, say, tell
 
 PROGRAM = "manage_catalogue.py"
 
@@ -71,7 +71,7 @@ def _info(options: argparse.Namespace) -> None:
         ("size", f"{sum(size for size, _ in manifest.files.values()) / 1e6:.1f} MB"),
     ]
     for label, value in rows:
-        print(f"{label:<18} {printable(str(value))}")
+        tell(PROGRAM, f"{label:<18} {value}")
 
 
 def _import_matches(options: argparse.Namespace) -> None:

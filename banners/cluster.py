@@ -66,7 +66,8 @@ class Cluster:
         import ray
 
         describe = ray.remote(_describe).options(**self._resources)
-        answer = ray.get(describe.remote(self.choice))
+        with _one_line():
+            answer = ray.get(describe.remote(self.choice))
         if isinstance(answer, SteamClipError):
             raise answer
         encoder, identity = answer
@@ -98,8 +99,9 @@ class Cluster:
                 compute=ActorPoolStrategy(size=min(self.workers, blocks)),
                 **self._resources,
             )
-            for columns in results.iter_batches(batch_size=None, batch_format="numpy"):
-                yield _encoded(columns, by_appid, views)
+            with _one_line():
+                for columns in results.iter_batches(batch_size=None, batch_format="numpy"):
+                    yield _encoded(columns, by_appid, views)
 
         return encode
 
@@ -113,7 +115,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # what fails is told in one line
     _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
     try:
         import ray
@@ -122,9 +124,10 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
         raise Unavailable(f"{error}; install requirements-cluster.txt") from None
     package = Path(__file__).resolve().parent
     is_ours = not address and not os.environ.get("RAY_ADDRESS")
-    # Where Ray itself would write, since its sockets need a short path; but nothing of ours is left there.
-    session = tempfile.mkdtemp(prefix="ray-", dir="/tmp") if is_ours else None
+    session = None
     try:
+        if is_ours:  # where Ray itself would write, since its sockets need a short path; but nothing of it is left
+            session = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         ray.init(
             address=address or None,
             _temp_dir=session,
@@ -133,7 +136,10 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
             log_to_driver=False,
             runtime_env={"py_modules": [str(package)]},  # the workers' own copy, wherever they are
         )
-    except Exception as error:  # it has no common base class for what can fail here
+    except BaseException as error:  # it has no common base class for what can fail here
+        _end(session)
+        if not isinstance(error, Exception):
+            raise
         raise BadInput(f"cannot connect to the Ray cluster: {' '.join(str(error).split())[:200]}") from None
     try:
         context = DataContext.get_current()
@@ -155,14 +161,34 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
             ),
         )
     finally:
-        ray.shutdown()
-        if session is not None:
-            shutil.rmtree(session, ignore_errors=True)
+        _end(session)
+
+
+def _end(session: str | None) -> None:
+    import ray
+
+    ray.shutdown()
+    if session is not None:
+        shutil.rmtree(session, ignore_errors=True)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """`BadInput` for what a worker or Ray itself raises, which carries the traceback of another machine."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except (RayError, ConnectionError) as error:
+        last = [line.strip() for line in str(error).splitlines() if line.strip()][-1:]
+        raise BadInput(f"the cluster failed: {type(error).__name__}: {' '.join(last)[:300]}") from None
 
 
 def _check_answers(address: str) -> None:
-    """Raise `BadInput` where nobody listens at "host:port" or "ray://host:port"; Ray itself would try for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+    """Raise `BadInput` where nobody listens at "host:port"; Ray itself would try for minutes."""
+    if "://" in address:
+        raise BadInput(f"{address}: Ray Data runs on the cluster's own machines; there, name the head as host:6379")
+    host, _, port = address.rpartition(":")
     if host and port.isdecimal():
         try:
             socket.create_connection((host, int(port)), timeout=10).close()

@@ -122,6 +122,9 @@ def embed_by(
             rows.flush_after_a_while()
             on_progress(len(encoded.banners))
     rows.flush()
+    for banner in _changed(banners, usable, rows, views):
+        usable.discard(banner.appid)
+        skipped.append(Skipped(banner, "it was changed while it was embedded; a rerun embeds it"))
     appids = sorted(usable)
     sources = rows.sources(appids)
     sizes = Counter(source.size for source in sources)
@@ -134,6 +137,16 @@ def embed_by(
         tuple(sorted(skipped, key=lambda entry: entry.banner.appid)),
         len(reused),
     )
+
+
+def _changed(banners: Iterable[Banner], usable: Collection[int], rows: Rows, views: Sequence[View]) -> list[Banner]:
+    """Those whose views were embedded from different contents of their file."""
+    contents = [rows.contents(view) for view in views]
+    return [
+        banner
+        for banner in banners
+        if banner.appid in usable and len({content[banner.appid] for content in contents}) > 1
+    ]
 
 
 def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[View]) -> dict[int, tuple[View, ...]]:

@@ -224,7 +224,18 @@ def open_encoder(
 def _compiled(encoder: Encoder) -> Encoder:
     import torch
 
-    return replace(encoder, forward=torch.compile(encoder.forward, dynamic=False), is_compiled=True)
+    compiled = torch.compile(encoder.forward, dynamic=False)
+
+    def forward(pixels: "Tensor") -> "Tensor":
+        try:
+            features: Tensor = compiled(pixels)
+            return features
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of whichever part of the compiler it was
+            raise BadInput(f"--compile: torch cannot compile here: {' '.join(str(error).split())[:200]}") from None
+
+    return replace(encoder, forward=forward, is_compiled=True)
 
 
 def why_no_cuda() -> str:

@@ -78,6 +78,18 @@ def decode(source: Path | IO[bytes], max_pixels: int = MAX_PIXELS, *, allow_anim
         raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
 
 
+def is_image_file(path: Path) -> bool:
+    """Whether a regular file begins like one of `FORMATS`; whatever else has a banner's name is not handed out."""
+    try:
+        if not path.is_file():  # opening a pipe would wait
+            return False
+        with path.open("rb") as file:
+            begin = file.read(12)
+    except OSError:
+        return False
+    return begin.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (begin[:4], begin[8:]) == (b"RIFF", b"WEBP")
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)

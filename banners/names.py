@@ -8,7 +8,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,11 @@ _FUZZY_CANDIDATES = 100
 _FUZZY_CUTOFF = 0.7  # one typo in a word of five letters scores 0.8
 
 
-def fold(text: str) -> list[str]:
+def fold(text: str, numerals: Mapping[str, str] = _ROMAN) -> list[str]:
     """The words of a name as they are compared: no case, accents, punctuation or trademark signs, Roman as digits."""
     plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", _MARKS.sub("", text)))
     plain = "".join(character for character in plain.casefold() if not unicodedata.combining(character))
-    return [_ROMAN.get(word, word) for word in _WORD.findall(plain)]
+    return [numerals.get(word, word) for word in _WORD.findall(plain)]
 
 
 @dataclass(frozen=True)
@@ -194,14 +194,18 @@ class NameIndex:
         words = fold(query[: MAX_QUERY + 1])
         if len(query) > MAX_QUERY or not (words or query.strip()):
             return Found([], 0, approximate=False)
+        typed = fold(query, {})[-1:] if words else []  # "vi" may become "viking"
         words = _ALIASES.get(" ".join(words), " ".join(words)).split()
         wanted = offset + limit
         exact = [*self._by_appid(query), *self._titled(words), *self._by_initials("".join(words))]
-        found, total = self._by_words(list(dict.fromkeys(words))[:MAX_WORDS], wanted + len(exact))
+        forms: list[tuple[str, ...]] = list(zip(list(dict.fromkeys(words))[:MAX_WORDS], strict=True))
+        if typed and _ROMAN.get(typed[0]) == words[-1] == forms[-1][0]:
+            forms[-1] = (words[-1], typed[0])
+        found, total = self._by_words(forms, wanted + len(exact))
         rows = list(dict.fromkeys([*exact, *found]))
         if rows:
             # Those in front may be among the others too, also beyond those that were sorted out.
-            total += sum(not self._has_words(row, words) for row in dict.fromkeys(exact))
+            total += sum(not self._has_words(row, forms) for row in dict.fromkeys(exact))
             return Found(rows[offset:wanted], max(total, len(rows)), approximate=False)
         rows = self._by_resemblance(" ".join(words))
         return Found(rows[offset:wanted], len(rows), approximate=True)
@@ -239,32 +243,34 @@ class NameIndex:
         by_rank = sorted(exact, key=self._rank.__getitem__) + sorted(longer, key=self._rank.__getitem__)
         return list(dict.fromkeys(by_rank))[:10]
 
-    def _has_words(self, row: int, words: Sequence[str]) -> bool:
+    def _has_words(self, row: int, words: Sequence[tuple[str, ...]]) -> bool:
         own = self._titles[row].decode(errors="replace").split()
-        return bool(words) and all(any(one.startswith(word) for one in own) for word in words)
+        return bool(words) and all(any(one.startswith(forms) for one in own) for forms in words)
 
-    def _by_words(self, words: list[str], wanted: int) -> tuple[list[int], int]:
-        """The best `wanted` of the rows that have all of `words`, and how many there are."""
+    def _by_words(self, words: Sequence[tuple[str, ...]], wanted: int) -> tuple[list[int], int]:
+        """The best `wanted` of the rows that have each of `words` in any of its forms, and how many there are."""
         if not words:
             return [], 0
-        ranges = [self._words.prefix_range(word) for word in words]
-        if any(low == high for low, high in ranges):
+        ranges = [[self._words.prefix_range(form) for form in forms] for forms in words]
+        counts = [sum(self._words.count(low, high) for low, high in found) for found in ranges]
+        if not all(counts):
             return [], 0
-        counts = [self._words.count(low, high) for low, high in ranges]
         order = sorted(range(len(words)), key=counts.__getitem__)
-        rows = np.unique(self._words.rows_of(*ranges[order[0]]))  # the rarest
+        rows = np.unique(np.concatenate([self._words.rows_of(*one) for one in ranges[order[0]]]))  # the rarest
         for number in order[1:]:
             has_word = np.zeros(len(self._appids), bool)
-            has_word[self._words.rows_of(*ranges[number])] = True
+            for one in ranges[number]:
+                has_word[self._words.rows_of(*one)] = True
             rows = rows[has_word[rows]]
         if not len(rows):
             return [], 0
-        low, high = ranges[0]
-        begins = (self._first_word[rows] >= low) & (self._first_word[rows] < high)
+        first = self._first_word[rows]
+        begins = np.logical_or.reduce([(first >= low) & (first < high) for low, high in ranges[0]])
         whole = np.ones(len(rows), bool)
-        for word in words:
+        for forms in words:
             is_whole = np.zeros(len(self._appids), bool)
-            is_whole[self._words.of(word)] = True
+            for form in forms:
+                is_whole[self._words.of(form)] = True
             whole &= is_whole[rows]
         keys = self._rank[rows] + (~begins * np.int64(2**32)) + (~whole * np.int64(2**33))
         if wanted < len(rows):

@@ -1,6 +1,7 @@
 """Embedding on a local Ray cluster, in processes of its own: what it starts and logs concerns no other test."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,3 +84,33 @@ def test_a_cluster_that_is_not_there_is_a_mistake_within_seconds(banners_folder,
 def test_a_url_of_no_known_kind_is_a_mistake(tmp_path, capsys):
     assert main(["nosuch://bucket/banners", "--out", str(tmp_path / "c")]) == 2
     assert "nosuch://bucket/banners" in capsys.readouterr().err
+
+
+@pytest.mark.xdist_group("ray")
+def test_what_fails_on_a_worker_is_one_line(banners_folder, tmp_path, tiny_clip):
+    """The model's weights disappear after the cluster has described it."""
+    model = shutil.copytree(tiny_clip(), tmp_path / "model")
+    program = (
+        "import sys, pathlib, embed_banners; from banners import cluster\n"
+        "encode = cluster.Cluster.encode\n"
+        "def broken(self, batch_size):\n"
+        "    (pathlib.Path(sys.argv[6]) / 'model.safetensors').unlink()\n"
+        "    return encode(self, batch_size)\n"
+        "cluster.Cluster.encode = broken\n"
+        "sys.exit(embed_banners.main(sys.argv[1:]))\n"
+    )
+    arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--cluster", "--encoder", str(model)]
+    before = set(Path("/tmp").glob("ray-*"))
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert "the cluster failed: " in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert set(Path("/tmp").glob("ray-*")) == before
+
+
+@pytest.mark.xdist_group("ray")
+def test_rays_client_is_refused_with_the_way_out(banners_folder, tmp_path, capsys):
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--cluster", "ray://127.0.0.1:10001"]) == 2
+    assert "name the head as host:6379" in capsys.readouterr().err

@@ -162,7 +162,7 @@ def test_editions_of_a_game_are_found_among_real_covers(tmp_path, covers):
     assert (found.sum(axis=1) / siblings[siblings > 0]).mean() >= 0.58
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full"])
 def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
     command = [
         sys.executable,
@@ -196,3 +196,39 @@ def test_the_folder_one_stands_in_is_not_replaced(banners_folder, tmp_path, tiny
     monkeypatch.chdir(tmp_path)
     assert run(banners_folder, ".", encoder=tiny_clip()) == 2
     assert ". is the current folder, which cannot be replaced" in capsys.readouterr().err
+
+
+def test_a_url_is_no_place_for_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        run(banners_folder, "s3://bucket/catalogue", encoder=tiny_clip())
+    assert "is a URL" in capsys.readouterr().err
+    assert not list(tmp_path.glob("s3*"))
+
+
+def test_a_list_that_leaves_nothing_is_named(banners_folder, tmp_path, tiny_clip, capsys):
+    (tmp_path / "all").write_text("10\n20\n30\n40\n50\n60\n")
+    assert run(banners_folder, tmp_path / "c", "--exclude", str(tmp_path / "all"), encoder=tiny_clip()) == 2
+    assert "leaves out every banner" in capsys.readouterr().err
+
+
+def test_a_compiler_that_is_not_there_is_one_clear_line(banners_folder, tmp_path, tiny_clip, capsys, monkeypatch):
+    import torch
+
+    def compile(forward, **_):
+        def fail(pixels):
+            raise RuntimeError("no C++ compiler\nfound")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile)
+    assert run(banners_folder, tmp_path / "c", "--compile", encoder=tiny_clip()) == 2
+    assert "--compile: torch cannot compile here: no C++ compiler found" in capsys.readouterr().err
+
+
+def test_info_ends_quietly_where_nobody_reads_it(banners_folder, tmp_path, tiny_clip):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    line = f"{sys.executable} manage_catalogue.py info {tmp_path / 'c'} >/dev/full"
+    finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 0
+    assert "Traceback" not in finished.stderr

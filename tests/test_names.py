@@ -163,3 +163,11 @@ def test_the_total_counts_each_game_once():
     found = names.search("portal", limit=2)
     assert (found.rows, found.total) == ([0, 1], 4)
     assert names.search("20", limit=1).total == 1
+
+
+def test_an_unfinished_word_may_be_a_roman_numeral_by_chance():
+    names = index("Victory", "Final Fantasy VI", "Viking VI", "6 Days")
+    assert set(find(names, "vi")) == {0, 1, 2, 3}
+    assert names.search("vi").total == 4
+    assert find(names, "viking vi") == [2]
+    assert find(names, "vi viking") == [2]

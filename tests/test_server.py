@@ -1,5 +1,6 @@
 """The app under gunicorn, as a host runs it."""
 
+import http.client
 import os
 import re
 import signal
@@ -135,10 +136,6 @@ def test_metrics_tell_of_all_workers_and_a_new_worker_counts_on(tmp_path):
         found = re.findall(r'_total{.*route="/about",status="200"} (.*)', server.get("/metrics")[1])
         return float(found[0]) if found else 0.0
 
-    def files() -> set[str]:
-        return {str(path) for path in Path("/dev/shm", "/tmp").glob("steam-clip-metrics-*")}
-
-    before = files()
     with serving(make_catalogue(tmp_path / "c")) as server:
         for _ in range(20):
             server.get("/about")
@@ -151,4 +148,48 @@ def test_metrics_tell_of_all_workers_and_a_new_worker_counts_on(tmp_path):
         for _ in range(20):
             server.get("/about")
         assert counted(server) == 40.0
-    assert files() == before
+
+
+def test_a_worker_that_comes_later_serves_the_catalogue_of_now(tmp_path):
+    folder = make_catalogue(tmp_path / "c")
+    with serving(folder, WEB_CONCURRENCY="1") as server:
+        assert '"mirror"' in server.get("/api/v1/catalogue")[1]
+        make_catalogue(folder, views=False)
+        time.sleep(11)  # nobody asks meanwhile
+        assert '"mirror"' not in server.get("/api/v1/catalogue")[1]
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        worker = children.read_text()
+        os.kill(int(worker), signal.SIGTERM)
+        while children.read_text() in (worker, ""):
+            time.sleep(0.05)
+        assert {'"mirror"' in server.get("/api/v1/catalogue")[1] for _ in range(4)} == {False}
+
+
+def test_a_catalogue_that_arrives_file_by_file_is_served_in_the_end(tmp_path, monkeypatch):
+    from webapp import create_app, exhibition
+
+    monkeypatch.setattr(exhibition, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(exhibition, "LOOK_AGAIN", 0.0)
+    folder, other = make_catalogue(tmp_path / "c"), make_catalogue(tmp_path / "d", views=False)
+    client = create_app({"CATALOGUE": folder}).test_client()
+    for name in ("manifest.json", *sorted(path.name for path in other.iterdir() if path.name != "manifest.json")):
+        assert client.get("/api/v1/catalogue").status_code == 200
+        (folder / f"{name}.part").write_bytes((other / name).read_bytes())
+        (folder / f"{name}.part").replace(folder / name)
+    for path in set(folder.iterdir()) - {folder / path.name for path in other.iterdir()}:
+        path.unlink()
+    deadline = time.monotonic() + 20
+    while "mirror" in client.get("/api/v1/catalogue").get_json()["views"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_host_that_is_no_name_is_a_400(tmp_path):
+    with serving(make_catalogue(tmp_path / "c")) as server:
+        for path in ("/about", "/render/10", "/api/v1/games/10", "/app?index=0", "/nothing", "/find"):
+            connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+            connection.request("GET", path, headers={"Host": "xn--a"})
+            answer = connection.getresponse()
+            assert answer.status == 400, path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            connection.close()

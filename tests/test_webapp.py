@@ -768,3 +768,73 @@ def test_a_search_for_one_game_by_its_whole_name_goes_straight_to_it(client, que
 @pytest.mark.parametrize("query", ["portal", "porta", "portl+2", "2", "zzz"])
 def test_a_search_that_may_mean_others_lists_them(client, query):
     text(client, f"/search?q={query}")
+
+
+def test_no_redirect_leads_to_whatever_the_host_header_says(client):
+    for path in ("/find?q=x", "/dl?appid=10", "/api/v1", "/unique/", "//render//10", "/random", "/render/"):
+        response = client.get(path, headers={"Host": "evil.example"})
+        assert "evil" not in response.headers.get("Location", ""), path
+        assert response.status_code != 308
+
+
+def test_a_star_confirms_nothing(client):
+    for path, status in (("/render/999", 404), ("/render/10/0", 400), ("/api/v1/games/1", 404), ("/render/10", 200)):
+        assert client.get(path, headers={"If-None-Match": "*"}).status_code == status
+
+
+def test_a_page_that_is_confirmed_varies_as_it_did(client):
+    first = client.get("/render/10")
+    confirmed = client.get("/render/10", headers={"If-None-Match": first.headers["ETag"]})
+    assert confirmed.status_code == 304
+    assert set(confirmed.headers["Vary"].split(", ")) == {"Accept-Encoding", "Cookie"}
+
+
+def test_images_that_come_to_hand_make_another_page(tmp_path):
+    make_catalogue(tmp_path / "c")
+    tags = []
+    for banners in (None, tmp_path / "b"):
+        if banners:
+            banners.mkdir()
+            picture(1).save(banners / "10.png")
+        page = create_app({"CATALOGUE": tmp_path / "c", "BANNERS": banners or ""}).test_client().get("/render/10")
+        tags.append(page.headers["ETag"])
+    assert tags[0] != tags[1]
+
+
+def test_only_images_are_handed_out_and_drawn(tmp_path):
+    make_catalogue(tmp_path / "c")
+    banners = tmp_path / "b"
+    banners.mkdir()
+    for appid in (10, 20, 30, 40, 60):
+        picture(appid, (60, 90)).save(banners / f"{appid}.jpg")
+    client = create_app({"CATALOGUE": tmp_path / "c", "BANNERS": banners}).test_client()
+    first = client.get("/share/10.jpg").data
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (banners / "20.jpg").unlink()
+    (banners / "20.jpg").symlink_to(secret)
+    (banners / "30.jpg").unlink()
+    os.mkfifo(banners / "30.jpg")
+    picture(40, (3000, 3000)).save(banners / "40.jpg")  # more than a banner has
+    for appid in (20, 30):
+        assert client.get(f"/banners/{appid}.jpg").status_code == 404
+        assert client.get(f"/share/{appid}.jpg").status_code == 404
+    assert client.get("/share/40.jpg").status_code == 404
+    assert client.get("/share/10.jpg").data != first
+    (banners / "10.jpg").unlink()
+    assert client.get("/share/10.jpg").status_code == 404
+
+
+def test_the_aspect_is_kept_for_long_only_under_its_own_name(client):
+    right = re.search(r"/aspect.css\?v=([0-9x]+)", text(client, "/about"))[1]
+    assert "max-age" in client.get(f"/aspect.css?v={right}").headers["Cache-Control"]
+    for url in ("/aspect.css", "/aspect.css?v=1x1"):
+        assert "max-age" not in client.get(url).headers.get("Cache-Control", "")
+
+
+def test_a_wall_keeps_its_limits_on_the_next_page():
+    from webapp.walls import years_of
+
+    assert years_of(0, 9999) is None
+    assert years_of(0, 2000) == (0, 2000)
+    assert years_of(2000, 0) == (2000, 9999)

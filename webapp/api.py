@@ -241,7 +241,7 @@ def read_game(appid: int) -> Detail:
     api,
     "/games/<appid:appid>/neighbours",
     Neighbours,
-    whole("n", "How many; all there are where it exceeds them.", 10, 1, 100_000),
+    whole("n", "How many; all there are where it exceeds them.", 10, 1, pages.MAX_NEIGHBOURS),
     choice("view", "Which view of the game's banner is compared with all others.", VIEWS),
     tag="games",
 )
@@ -321,7 +321,7 @@ def _game(card: pages.Card) -> Game:
     return Game(
         card.appid,
         card.name,
-        int(card.year) if card.year.isdecimal() else None,
+        int(card.year) if card.year.isdecimal() and len(card.year) <= 4 else None,
         card.image,
         Mode().url(card.appid),
         card.store_url,

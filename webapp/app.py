@@ -35,8 +35,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     banners = app.config["BANNERS"]
     exhibition.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
-    metrics.register(app)
-    app.url_map.merge_slashes = False  # merging redirects to whatever the Host header says
+    # Redirects to the one right form of an address would lead to whatever the Host header says.
+    app.url_map.merge_slashes = app.url_map.strict_slashes = False
+    app.before_request(_check_host)
     app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
     app.register_blueprint(routes.pages)
     app.register_blueprint(operations.operations)
@@ -44,12 +45,22 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(legacy_api.legacy)
     errors.register(app)
     caching.register(app)
+    metrics.register(app)
     _version_static_files(app)
     app.after_request(_harden)
     hops = _hops(str(app.config["PROXY_HOPS"]))
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
+
+
+def _check_host() -> Response | None:
+    """A host that is no name (as `xn--a`) would fail wherever an address of this server is written out."""
+    try:
+        _ = request.host_url
+    except UnicodeError:
+        return Response("The Host header is not a name.\n", status=400, mimetype="text/plain")
+    return None
 
 
 def _hops(text: str) -> int:

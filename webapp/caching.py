@@ -47,9 +47,13 @@ def _entity_tag() -> str | None:
 
 def _not_modified() -> BaseResponse | None:
     tag = g.entity_tag = _entity_tag()
-    if tag is None or not request.if_none_match.contains_weak(tag):
+    asked = request.if_none_match
+    # "*" is true of whatever exists; whether this does, only the work would tell.
+    if tag is None or asked.star_tag or not asked.contains_weak(tag):
         return None
-    return BaseResponse(status=304)
+    response = BaseResponse(status=304)
+    response.vary.update(("Accept-Encoding", "Cookie") if (request.endpoint or "").startswith("pages.") else ())
+    return response
 
 
 def _tag(response: Response) -> Response:

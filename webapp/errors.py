@@ -8,7 +8,7 @@ from banners.errors import BadInput, NotInCatalogue, UnknownGame
 from webapp import legacy_api, pages
 from webapp.exhibition import gallery
 
-_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", *legacy_api.paths()})
+_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find", "/dl", *legacy_api.paths()})
 
 
 def is_json(path: str) -> bool:

@@ -19,11 +19,12 @@ from webapp import pages
 from webapp.gallery import Gallery
 
 LOOK_EVERY = 5.0  # seconds
+LOOK_AGAIN = 20.0  # after one that could not be served
 
 
 @dataclass(frozen=True)
 class Shown:
-    """`version` changes with the catalogue."""
+    """`version` changes with the catalogue and with the images that are at hand."""
 
     gallery: Gallery
     site: pages.Site
@@ -33,7 +34,8 @@ class Shown:
     def open(cls, catalogue: Path, banners: Path | None) -> Self:
         """Raises `BadCatalogue` and `BadInput`."""
         gallery = Gallery.open(catalogue, banners)
-        return cls(gallery, pages.site(gallery), str(gallery.catalogue.manifest.raw))
+        local = {appid: path.suffix for appid, path in gallery.local_images.items()}
+        return cls(gallery, pages.site(gallery), f"{gallery.catalogue.manifest.raw} {local}")
 
 
 class Exhibition:
@@ -55,26 +57,30 @@ class Exhibition:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def refresh(self, app: Flask) -> None:
-        """Begin to open another catalogue if there is one. Returns at once."""
-        if time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+        """Begin to open another catalogue if there is one, and return at once; but wait for it where nobody has looked
+        for a while, in a server that was idle, or a worker that was just forked from one that opened it long ago."""
+        late = time.monotonic() - self._next_look
+        if late < 0 or not self._lock.acquire(blocking=late > LOOK_EVERY):
             return
         self._next_look = time.monotonic() + LOOK_EVERY
         stamp = self._look()
         if stamp in (self._stamp, (0, 0, 0)):
             self._lock.release()
-            return
-        threading.Thread(target=self._replace, args=(app, stamp), name="catalogue", daemon=True).start()
+        elif late > LOOK_EVERY:
+            self._replace(app, stamp)
+        else:
+            threading.Thread(target=self._replace, args=(app, stamp), name="catalogue", daemon=True).start()
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:
             shown = Shown.open(self._catalogue, self._banners)
             shown.gallery.warm()
-            self.shown = shown
+            self.shown, self._stamp = shown, stamp
             app.logger.warning("the catalogue was replaced: %d games", len(shown.gallery))
         except SteamClipError as error:
             app.logger.error("the catalogue was replaced by one that cannot be served: %s", error)
+            self._next_look = time.monotonic() + LOOK_AGAIN  # it may still be on its way, file by file
         finally:
-            self._stamp = stamp  # also of a bad one: it is not tried again until it changes
             self._lock.release()
 
 

@@ -1,36 +1,76 @@
 """What monitoring reads: requests by route and status, how long they took, what is on show; for Prometheus.
 
-Under gunicorn each worker counts in files that all of them can read (see gunicorn.conf.py), so that whichever answers
-/metrics tells of them all.
+All workers count in one piece of memory that they share, each in its own part of it, so that whichever answers /metrics
+tells of them all. It is made before they are forked and never grows: nothing that strangers ask for adds a counter, and
+no disk can be full.
 """
 
+import mmap
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from flask import Blueprint, Flask, Response, current_app, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.values import MultiProcessValue
 
 from webapp.exhibition import Exhibition
 
 metrics = Blueprint("metrics", __name__)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS", "other")
+_STATUSES = (
+    *("200", "206", "301", "302", "303", "304", "308", "400", "403", "404", "405", "408", "411", "412", "413", "414"),
+    *("415", "416", "422", "429", "431", "500", "501", "502", "503", "other"),
+)
+_NO_ROUTE = "none"
 
 
-class _OnShow(Collector):
-    """The catalogue, read when it is asked for."""
+class Counters(Collector):
+    """Requests by route, method and status: float64 (workers, routes, methods, statuses), and by route and time:
+    (workers, routes, buckets + 1 for the slower, + 1 for the sum of seconds)."""
 
-    def __init__(self, exhibition: Exhibition) -> None:
+    def __init__(self, routes: Sequence[str], workers: int, exhibition: Exhibition) -> None:
+        self._routes = {route: number for number, route in enumerate(routes)}
         self._exhibition = exhibition
+        answered = (workers, len(routes), len(_METHODS), len(_STATUSES))
+        timed = (workers, len(routes), len(_SECONDS) + 2)
+        sizes = [8 * int(np.prod(shape)) for shape in (answered, timed)]
+        memory = np.frombuffer(mmap.mmap(-1, sum(sizes)), np.float64)
+        self._answered = memory[: sizes[0] // 8].reshape(answered)
+        self._timed = memory[sizes[0] // 8 :].reshape(timed)
+        self._lock = threading.Lock()  # of the threads of one worker; workers do not meet
+
+    def count(self, route: str, method: str, status: str, seconds: float) -> None:
+        worker = int(os.environ.get("WORKER_NUMBER", "0")) % len(self._timed)
+        at = self._routes.get(route, self._routes[_NO_ROUTE])
+        kind = _METHODS.index(method if method in _METHODS else "other")
+        answer = _STATUSES.index(status if status in _STATUSES else "other")
+        bucket = int(np.searchsorted(_SECONDS, seconds))
+        with self._lock:
+            self._answered[worker, at, kind, answer] += 1
+            self._timed[worker, at, bucket] += 1
+            self._timed[worker, at, -1] += seconds
 
     def collect(self) -> Iterator[Metric]:
+        answered, timed = self._answered.sum(axis=0), self._timed.sum(axis=0)
+        names = list(self._routes)
+        requests = CounterMetricFamily("steam_clip_requests", "Requests answered", labels=["route", "method", "status"])
+        for at, kind, answer in np.argwhere(answered).tolist():
+            value = answered[at, kind, answer]
+            requests.add_metric([names[at], _METHODS[kind], _STATUSES[answer]], float(value))
+        yield requests
+        seconds = HistogramMetricFamily("steam_clip_request_seconds", "Time to answer", labels=["route"])
+        bounds = [*map(str, _SECONDS), "+Inf"]
+        for at in np.flatnonzero(timed[:, :-1].any(axis=1)).tolist():
+            reached = np.cumsum(timed[at, :-1]).tolist()
+            seconds.add_metric([names[at]], list(zip(bounds, reached, strict=True)), float(timed[at, -1]))
+        yield seconds
         catalogue = self._exhibition.shown.gallery.catalogue
         yield GaugeMetricFamily("steam_clip_games", "Games in the catalogue", len(catalogue))
         about = GaugeMetricFamily("steam_clip_catalogue_info", "The catalogue", labels=["encoder", "created"])
@@ -38,23 +78,15 @@ class _OnShow(Collector):
         yield about
 
 
-def _number() -> str:
-    """Of this worker; no two that are alive have the same."""
-    return os.environ.get("WORKER_NUMBER", "main")
-
-
 def register(app: Flask) -> None:
-    """Count every request from here on; to be called before whatever may answer one early."""
+    """Count every request; to be called when all routes are there."""
+    app.register_blueprint(metrics)
+    routes = sorted({_NO_ROUTE, *(rule.rule for rule in app.url_map.iter_rules())})
+    # While workers are exchanged there are twice as many; see gunicorn.conf.py.
+    workers = 2 * int(os.environ.get("WORKERS") or 1)
+    counters = Counters(routes, workers, app.extensions["exhibition"])
     registry = CollectorRegistry()
-    is_one_of_many = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-    if is_one_of_many:
-        values.ValueClass = MultiProcessValue(_number)  # type: ignore[no-untyped-call]
-    requests = Counter("steam_clip_requests", "Requests answered", ["route", "method", "status"], registry=registry)
-    seconds = Histogram("steam_clip_request_seconds", "Time to answer", ["route"], registry=registry, buckets=_SECONDS)
-    if is_one_of_many:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(_OnShow(app.extensions["exhibition"]))
+    registry.register(counters)
     app.extensions["metrics"] = registry
 
     def begin() -> None:
@@ -62,15 +94,12 @@ def register(app: Flask) -> None:
 
     def count(response: Response) -> Response:
         # By route, not by address: strangers choose addresses, and there must not be one counter for each.
-        route = request.url_rule.rule if request.url_rule else "none"
-        method = request.method if request.method in _METHODS else "other"
-        requests.labels(route, method, response.status_code).inc()
-        seconds.labels(route).observe(time.perf_counter() - g.begun)
+        route = request.url_rule.rule if request.url_rule else _NO_ROUTE
+        counters.count(route, request.method, str(response.status_code), time.perf_counter() - g.begun)
         return response
 
-    app.before_request(begin)
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)  # before whatever answers early
     app.after_request(count)
-    app.register_blueprint(metrics)
 
 
 @metrics.get("/metrics")

@@ -12,6 +12,7 @@ from webapp.gallery import Gallery
 from webapp.modes import Mode
 
 DEFAULT_NEIGHBOURS = 10
+MAX_NEIGHBOURS = 100_000  # as many as embed_banners.py takes
 SUGGESTIONS = 10
 WALL = 24
 UNIQUE_AT_HOME = 12

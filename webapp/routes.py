@@ -9,6 +9,7 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import NotInCatalogue
+from banners.images import is_image_file
 from banners.views import view_of
 from webapp import arguments, walls
 from webapp import pages as page_objects
@@ -41,9 +42,9 @@ def _json_twin() -> str | None:
         path = request.view_args or {}
         mode = _view_of(path["mode"])
         wanted: dict[str, str] = {"view": mode.view} if mode.view != "plain" else {}
-        wanted |= {"n": str(path["n"])} if path.get("n") else {}
+        wanted |= {"n": str(min(path["n"], page_objects.MAX_NEIGHBOURS))} if path.get("n") else {}
         return f"/api/v1/games/{path['appid']}/neighbours" + (f"?{urlencode(wanted)}" if wanted else "")
-    if name == "search":
+    if name == "search" and kept.get("q"):
         return f"/api/v1/games?{urlencode(kept)}"
     if name in ("unique", "hubs", "duplicates", "popular"):
         kept |= {"adult": "1"} if _shows_adult() else {}
@@ -64,6 +65,7 @@ def random_game(mode: Mode) -> BaseResponse:
     rows = gallery().named.rows(_shows_adult())
     if not len(rows):
         raise NotInCatalogue("This catalogue has no game that may be shown without being asked for.")
+    _ = gallery().catalogue.view(_view_of(mode).view)  # or the game's page would be a 404
     row = int(random.choice(rows))
     response = redirect(_view_of(mode).url(int(gallery().catalogue.appids[row])))
     response.headers["Cache-Control"] = "no-store"
@@ -155,7 +157,10 @@ def adult() -> BaseResponse:
     """Show or hide banners that may be explicit: a cookie of this site, no account. Goes back to where it was asked."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         abort(403)  # another site's page must not choose for our readers
-    back = request.form.get("back", "/")
+    try:
+        back = request.form.get("back", "/")
+    except OSError:  # what gunicorn makes of a malformed body
+        abort(400)
     if not _IS_OUR_PATH.fullmatch(back) or back == "/adult":
         back = "/"
     response = redirect(back, 303)
@@ -173,8 +178,9 @@ def aspect() -> Response:
     """The aspect of the catalogue's images. A style attribute would need a weaker Content-Security-Policy."""
     width, height = gallery().image_size
     response = Response(f":root {{ --aspect: {width} / {height}; }}\n", mimetype="text/css")
-    response.cache_control.public = True
-    response.cache_control.max_age = 31_536_000  # pages name it with the numbers in the query
+    if request.args.get("v") == f"{width}x{height}":  # as pages name it
+        response.cache_control.public = True
+        response.cache_control.max_age = 31_536_000
     return response
 
 
@@ -182,7 +188,7 @@ def aspect() -> Response:
 def banner(appid: int, suffix: str) -> Response:
     """A local banner; its file was found when the server started, nothing of the address reaches the file system."""
     path = gallery().local_images.get(appid)
-    if path is None or path.suffix.lower() != f".{suffix}" or not path.is_file():
+    if path is None or path.suffix.lower() != f".{suffix}" or not is_image_file(path):
         abort(404)
     return send_file(path, conditional=True, max_age=86_400)
 

@@ -93,7 +93,7 @@ def unique_page(
     unique = []
     for rank, row in enumerate(order[start : start + PER_PAGE].tolist() if gallery.catalogue.k else (), start + 1):
         unique.append(UniqueCard(rank, card(gallery, row), nearest(gallery, row, 1)[0]))
-    query = {"below": f"{below:g}"} if below < 1 else {}
+    query = {"below": str(below)} if below < 1 else {}
     links = pager("/unique", page, len(order), query | _years_query(years))
     return UniquePage(tuple(unique), len(order), below, _years(gallery, years), links)
 
@@ -135,9 +135,8 @@ def popular_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int
 
 def years_of(first: int, last: int) -> tuple[int, int] | None:
     """The years that a wall is limited to; 0 is no limit."""
-    if not first and not last:
-        return None
-    return first, last or 9999
+    last = last or 9999
+    return (first, last) if first or last < 9999 else None
 
 
 def _years(gallery: Gallery, chosen: tuple[int, int] | None) -> Years | None:
@@ -152,4 +151,4 @@ def _years(gallery: Gallery, chosen: tuple[int, int] | None) -> Years | None:
 def _years_query(years: tuple[int, int] | None) -> dict[str, str]:
     if years is None:
         return {}
-    return {"from": str(years[0])} | ({"to": str(years[1])} if years[1] < 9999 else {})
+    return ({"from": str(years[0])} if years[0] else {}) | ({"to": str(years[1])} if years[1] < 9999 else {})
