@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -168,8 +169,11 @@ def _end(session: str | None) -> None:
     import ray
 
     ray.shutdown()
-    if session is not None:
-        shutil.rmtree(session, ignore_errors=True)
+    for _ in range(50):
+        if session is None or not Path(session).exists():
+            break
+        shutil.rmtree(session, ignore_errors=True)  # while the last of its processes may still write there
+        time.sleep(0.1)
 
 
 @contextmanager

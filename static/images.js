@@ -9,12 +9,14 @@ function tryNext(image) {
   const [, folder, name] = /^(https:\/\/.+\/apps\/\d+\/)(.+)$/.exec(image.src) ?? [];
   const isWide = Number(image.getAttribute("width")) > Number(image.getAttribute("height"));
   const names = isWide ? WIDE : UPRIGHT;
+  const art = image.closest(".art");
   const next = folder && names[names.indexOf(name) + 1];
   if (next) {
     image.classList.toggle("is-header", !isWide && next === "header.jpg");
     image.src = folder + next;
   } else {
     image.hidden = true;
+    art.classList.add("is-missing"); // the name stands there instead
   }
 }
 
@@ -22,7 +24,7 @@ function tryNext(image) {
 document.addEventListener(
   "error",
   (event) => {
-    if (event.target instanceof HTMLImageElement) tryNext(event.target);
+    if (event.target instanceof HTMLImageElement && event.target.closest(".art")) tryNext(event.target);
   },
   true,
 );
@@ -30,3 +32,17 @@ document.addEventListener(
 for (const image of document.querySelectorAll(".art img")) {
   if (image.complete && image.naturalWidth === 0) tryNext(image); // it failed before this script ran
 }
+
+// Behind the banner that is looked at, its own colours.
+const looked = document.querySelector(".query > .art:not(.art-adult) img");
+
+function glow() {
+  const light = document.createElement("img");
+  light.className = `glow ${looked.parentElement.className.match(/view-\w+/)}`;
+  light.alt = "";
+  light.src = looked.src;
+  looked.closest(".query").prepend(light);
+}
+
+if (looked?.complete && looked.naturalWidth) glow();
+else looked?.addEventListener("load", glow, { once: true });

@@ -7,8 +7,9 @@ for (const form of document.querySelectorAll("[data-suggest]")) attach(form);
 
 function attach(form) {
   const input = form.querySelector("input[name=q]");
-  const list = document.createElement("ul");
+  const list = document.createElement("div");
   const status = document.createElement("p");
+  const note = document.createElement("p"); // a list without an option is none
   let suggestions = [];
   let active = -1;
   let timer = 0;
@@ -21,23 +22,33 @@ function attach(form) {
   list.hidden = true;
   status.className = "hidden";
   status.setAttribute("role", "status");
-  form.append(list, status);
+  note.className = "suggestions suggestions-note";
+  note.setAttribute("aria-hidden", "true"); // the status says it
+  note.textContent = "No game has a name like this";
+  note.hidden = true;
+  form.append(list, note, status);
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-autocomplete", "list");
   input.setAttribute("aria-expanded", "false");
   input.setAttribute("aria-controls", list.id);
 
   input.addEventListener("input", () => {
+    activate(-1); // what was suggested for less is not meant any more
     clearTimeout(timer);
     timer = setTimeout(ask, PAUSE);
   });
   input.addEventListener("keydown", (event) => {
-    if (event.isComposing) return; // Enter and arrows belong to the input method
+    if (event.isComposing || event.keyCode === 229) return; // Enter and arrows belong to the input method
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) {
+    if (event.altKey && event.key === "ArrowUp") {
       event.preventDefault();
-      if (list.hidden) ask();
+      close();
+    } else if (step) {
+      event.preventDefault();
+      if (list.hidden) ask().then(() => event.altKey || activate(step > 0 ? 0 : suggestions.length - 1));
       else activate(active + step);
+    } else if (["Home", "End", "ArrowLeft", "ArrowRight"].includes(event.key)) {
+      activate(-1); // the caret moves, and with it what Enter means
     } else if (event.key === "Enter" && !list.hidden && active >= 0) {
       event.preventDefault();
       location.assign(suggestions[active].url);
@@ -47,10 +58,10 @@ function attach(form) {
       event.preventDefault();
     }
   });
-  form.addEventListener("focusout", (event) => {
-    if (!form.contains(event.relatedTarget)) close();
-  });
+  input.addEventListener("blur", close);
   list.addEventListener("mousedown", (event) => event.preventDefault()); // the box keeps the focus
+  addEventListener("pagehide", close); // or it would be open when the reader comes back
+  for (const event of ["resize", "scroll"]) visualViewport?.addEventListener(event, fit);
 
   async function ask() {
     const query = input.value.trim();
@@ -77,37 +88,42 @@ function attach(form) {
       ...suggestions.map((suggestion, index) => option(suggestion, index, query, counts.get(suggestion.name) > 1)),
     );
     if (found.hidden) {
-      const all = document.createElement("li");
-      all.id = `${list.id}-${suggestions.length}`;
-      all.className = "suggestions-note";
-      all.setAttribute("role", "option");
-      all.setAttribute("aria-selected", "false");
-      all.textContent = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
       const url = `/search?q=${encodeURIComponent(query)}`;
-      all.addEventListener("click", () => location.assign(url));
+      const all = item(url, suggestions.length);
+      all.classList.add("suggestions-note");
+      all.textContent = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
       list.append(all);
       suggestions = [...suggestions, { url }];
     } else if (!suggestions.length) {
-      const note = document.createElement("li");
-      note.className = "suggestions-note";
-      note.setAttribute("role", "presentation");
-      note.textContent = "No results found";
-      list.append(note);
+      close();
+      note.hidden = false;
+      status.textContent = note.textContent;
+      return;
     }
+    note.hidden = true;
     list.hidden = false;
+    fit();
     input.setAttribute("aria-expanded", String(suggestions.length > 0));
     input.removeAttribute("aria-activedescendant");
     const listed = found.suggestions.length;
-    status.textContent = listed
-      ? `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`
-      : "No results found";
+    status.textContent =
+      `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`;
+  }
+
+  // An option is a link: it can be opened in a new tab as any other.
+  function item(url, index) {
+    const entry = document.createElement("a");
+    entry.href = url;
+    entry.tabIndex = -1;
+    entry.id = `${list.id}-${index}`;
+    entry.setAttribute("role", "option");
+    entry.setAttribute("aria-selected", "false");
+    entry.addEventListener("pointermove", () => activate(index, false));
+    return entry;
   }
 
   function option({ appid, name, url, image, is_adult: isAdult }, index, query, isAmbiguous) {
-    const item = document.createElement("li");
-    item.id = `${list.id}-${index}`;
-    item.setAttribute("role", "option");
-    item.setAttribute("aria-selected", "false");
+    const entry = item(url, index);
     const picture = document.createElement("span");
     picture.className = isAdult ? "art art-adult" : "art";
     if (image) {
@@ -118,33 +134,40 @@ function attach(form) {
     }
     const label = document.createElement("bdi");
     label.append(...marked(name, query));
-    item.append(picture, label);
+    entry.append(picture, label);
     if (isAmbiguous) {
       const number = document.createElement("span");
       number.className = "suggestions-appid";
       number.textContent = String(appid);
-      item.append(number);
+      entry.append(number);
     }
-    item.addEventListener("click", () => location.assign(url));
-    return item;
+    return entry;
   }
 
-  function activate(index) {
-    if (!suggestions.length) return;
+  function activate(index, isToBeSeen = true) {
+    if (!suggestions.length || list.hidden) return;
     // Past either end lies the box itself, with what was typed.
     active = ((index + 1 + suggestions.length + 1) % (suggestions.length + 1)) - 1;
-    for (const [position, item] of [...list.querySelectorAll("[role=option]")].entries()) {
-      item.setAttribute("aria-selected", String(position === active));
-      if (position === active) item.scrollIntoView({ block: "nearest" });
+    for (const [position, entry] of [...list.querySelectorAll("[role=option]")].entries()) {
+      entry.setAttribute("aria-selected", String(position === active));
+      if (position === active && isToBeSeen) entry.scrollIntoView({ block: "nearest" });
     }
     if (active >= 0) input.setAttribute("aria-activedescendant", `${list.id}-${active}`);
     else input.removeAttribute("aria-activedescendant");
   }
 
+  // As tall as there is room for, above a keyboard on the screen too.
+  function fit() {
+    if (list.hidden) return;
+    const bottom = (visualViewport?.offsetTop ?? 0) + (visualViewport?.height ?? innerHeight);
+    list.style.maxHeight = `${Math.max(160, bottom - list.getBoundingClientRect().top - 12)}px`;
+  }
+
   function close() {
     clearTimeout(timer);
     request?.abort();
-    list.hidden = true;
+    list.hidden = note.hidden = true;
+    status.textContent = "";
     active = -1;
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");

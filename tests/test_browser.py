@@ -92,7 +92,7 @@ def test_suggestions_show_names_as_text_with_the_match_marked(page):
 def test_no_results_are_announced(page):
     page.goto("/")
     page.get_by_role("combobox").press_sequentially("zzzzqq")
-    expect(page.get_by_role("status")).to_have_text("No results found")
+    expect(page.get_by_role("status")).to_have_text("No game has a name like this")
 
 
 def test_leaving_the_box_closes_the_suggestions(page):

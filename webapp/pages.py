@@ -16,6 +16,7 @@ MAX_NEIGHBOURS = 100_000  # as many as embed_banners.py takes
 SUGGESTIONS = 10
 WALL = 24
 UNIQUE_AT_HOME = 12
+LOOK_ALIKES = 4  # of the example at home
 NEAR = 6
 PLAIN = Mode()
 PER_PAGE = 48
@@ -89,6 +90,7 @@ class GamePage:
     views: tuple[ViewLink, ...]
     more_url: str | None
     leads_to_store: bool
+    own_lead_url: str
     other_lead_url: str
     more_unusual_than: int | None
     random_similarity: float | None
@@ -124,6 +126,10 @@ class SearchPage:
 
 @dataclass(frozen=True)
 class HomePage:
+    """`example` is one game of the wall, and the banners that come closest to its own."""
+
+    example: Card | None
+    look_alikes: tuple[Match, ...]
     title: str
     wall: tuple[Card, ...]
     unique: tuple[Card, ...]
@@ -229,6 +235,7 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         else (),
         more_url=mode.url(appid, more) if more > len(matches) else None,
         leads_to_store=mode.to_store,
+        own_lead_url=mode.url(appid, n),
         other_lead_url=Mode(mode.view, not mode.to_store).url(appid, n),
         more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
@@ -317,7 +324,12 @@ def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:
     else:
         title, rows = "A random choice", named[random.sample(range(len(named)), min(WALL, len(named)))].tolist()
     unique = cards(gallery, gallery.unique_first.rows(adult)[:UNIQUE_AT_HOME]) if gallery.has_unique else ()
-    return HomePage(title, cards(gallery, rows), unique)
+    example = random.choice(rows[:WALL]) if rows and gallery.catalogue.k else None
+    near = () if example is None else nearest(gallery, example, 2 * LOOK_ALIKES)
+    shown = tuple(match for match in near if adult or not match.card.is_adult)[:LOOK_ALIKES]
+    return HomePage(
+        None if example is None or not shown else card(gallery, example), shown, title, cards(gallery, rows), unique
+    )
 
 
 def about_page(gallery: Gallery) -> AboutPage:
