@@ -36,5 +36,9 @@ class UnknownGame(SteamClipError):
         self.appid = appid
 
 
+class CannotAnswer(SteamClipError):
+    """A kind of question that the catalogue was made without the means for, such as one in words."""
+
+
 class NotInCatalogue(SteamClipError):
     """The catalogue lacks an optional part that the question needs, such as a view or the similarities."""

@@ -22,7 +22,8 @@ class Manifest:
 
     `d` and `dtype` are None without embeddings. `source` says where the images come from: "steam", "demo", or "" for a
     local folder; `image_size` is (width, height), None where not known. `random_similarity` is the median similarity of
-    random pairs, None where not measured. `files` maps a name to its size in bytes and SHA-256.
+    random pairs, None where not measured. `text_scale` turns cosines of texts and images into logits. `files` maps a
+    name to its size in bytes and SHA-256.
     """
 
     n: int
@@ -35,6 +36,7 @@ class Manifest:
     source: str
     image_size: tuple[int, int] | None
     random_similarity: float | None
+    text_scale: float
     files: Mapping[str, tuple[int, str]]
     raw: Mapping[str, Any]
 
@@ -70,6 +72,7 @@ class Manifest:
             )
             if images.get("width") and images.get("height")
             else None,
+            text_scale=_scale(data.get("queries")),
             random_similarity=None if random_similarity is None else float(random_similarity),
             files=_files(data.get("files"), where),
             raw=data,
@@ -90,6 +93,13 @@ def _text(value: Any, what: str) -> str:
 
 def _is_cosine(value: Any) -> bool:
     return isinstance(value, int | float) and -1 <= value <= 1  # false for NaN
+
+
+def _scale(queries: Any) -> float:
+    """By what cosines of texts and images are multiplied before they are compared; 100 where it is not known."""
+    text = queries.get("text") if isinstance(queries, dict) else None
+    scale = text.get("scale") if isinstance(text, dict) else None
+    return float(scale) if isinstance(scale, int | float) and 0 < scale < 1e6 else 100.0
 
 
 def _files(files: Any, where: Path) -> dict[str, tuple[int, str]]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from banners.errors import BadCatalogue, NotInCatalogue
+from banners.errors import BadCatalogue, BadInput, CannotAnswer
 from banners.images import Preprocessing
 from banners.manifest import Manifest
 
@@ -132,15 +132,18 @@ class QueryEncoder:
             return self._checked(self._images(pixels))
 
     def words(self, text: str) -> Vector:
-        """Embed a text: float32 (d,), L2-normalised. Raises `NotInCatalogue` where the encoder knows no texts."""
+        """Embed a text: float32 (d,), L2-normalised. Raises `BadInput` where nothing comes out, `CannotAnswer`
+        where the encoder knows no texts."""
         if not self.has_text:
-            raise NotInCatalogue("This catalogue's encoder knows pictures only, no words.")
+            raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
         with _one_at_a_time:
             return self._checked(self._texts(tokenise(self._tokenizer, text)))
 
     def _checked(self, embedded: Matrix) -> Vector:
-        if embedded.shape != (1, self.dim) or not np.isfinite(embedded).all():
+        if embedded.shape != (1, self.dim):
             raise BadCatalogue(f"{self.folder}: the query encoder gives no embedding of length {self.dim}")
+        if not np.isfinite(embedded).all():
+            raise BadInput("The encoder makes nothing of this.")
         vector: Vector = embedded[0]
         return vector
 

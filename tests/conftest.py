@@ -137,3 +137,11 @@ def save_clip_tokenizer(folder: Path, words: list[str]) -> Path:
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     CLIPTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `banners` and their catalogue `c`, made with the small CLIP that knows colours."""
+    from .colour_clip import make_colour_site
+
+    return make_colour_site(tmp_path_factory.mktemp("colours"))

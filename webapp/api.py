@@ -6,23 +6,24 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, jsonify, render_template
 
-from banners.errors import NotInCatalogue
+from banners.errors import BadInput, NotInCatalogue
 from banners.names import MAX_QUERY
 from banners.views import VIEWS, View
-from webapp import pages, walls
+from webapp import arguments, pages, queries, walls
 from webapp.exhibition import gallery
 from webapp.gallery import Gallery
 from webapp.modes import Mode
-from webapp.openapi import Registry, choice, flag, fraction, text, whole
+from webapp.openapi import Registry, choice, flag, fraction, several, text, whole
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 registry = Registry()
 
 TITLE = "Steam CLIP"
 ABOUT = (
-    "Games of the Steam store by the look of their banners. Everything is read with GET, from anywhere; errors are"
-    " problem details. Images and pages are given as they are on the pages: an address that begins with a slash is on"
-    " this server. Banners that may be explicit are left out of lists unless adult=1."
+    "Games of the Steam store by the look of their banners. Everything is read with GET, from anywhere, but for a"
+    " picture, which is asked about with POST and not kept; errors are problem details. Images and pages are given as"
+    " they are on the pages: an address that begins with a slash is on this server. Banners that may be explicit are"
+    " left out of lists unless adult=1."
 )
 PER_PAGE = 48
 
@@ -54,6 +55,56 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Label:
+    """A term that a banner is labelled with. `probability` is among all terms of the vocabulary, null where it is not
+    about one banner."""
+
+    name: str
+    kind: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The vocabulary."""
+
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The games whose banners fit a term best."""
+
+    label: Label
+    games: tuple[Game, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A game that a query found. `similarity` is the cosine where one thing was asked for, null where several were."""
+
+    rank: int
+    game: Game
+    similarity: float | None
+
+
+@dataclass(frozen=True)
+class Similar:
+    """What a query found."""
+
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a picture is in this catalogue. `picture` stands for it in further queries; `labels` are what it shows."""
+
+    picture: str
+    labels: tuple[Label, ...]
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
 class Detail:
     """A game with what is known of its place among the others. `more_unusual_than` is a percentage, `neighbour_of` the
     number of games that have it among their first ten, `identical` are those with the same banner."""
@@ -63,6 +114,7 @@ class Detail:
     more_unusual_than: int | None
     neighbour_of: int
     identical: tuple[Game, ...]
+    labels: tuple[Label, ...]
 
 
 @dataclass(frozen=True)
@@ -176,6 +228,8 @@ class Catalogue:
 
 
 _ADULT = flag("adult", "Whether banners that may be explicit are listed.")
+_APPID = {"type": "string", "pattern": "^[1-9][0-9]{0,9}$"}
+_WORDS = {"type": "string", "minLength": 1, "maxLength": queries.MAX_TEXT}
 _PAGE = whole("page", "Which page, from 1.", 1, 1, 999_999)
 _YEARS = (
     whole("from", "The first year of release that counts, 0 for any.", 0, 0, 9999),
@@ -234,6 +288,7 @@ def read_game(appid: int) -> Detail:
         more_unusual_than=None if rank is None else pages.more_unusual_than(opened, int(rank[row])),
         neighbour_of=int(opened.times_near[row]),
         identical=_games(opened, same),
+        labels=_labels(queries.labels_of_row(opened, row)),
     )
 
 
@@ -249,6 +304,75 @@ def read_neighbours(appid: int, n: int, view: View) -> Neighbours:
     """The games whose banners look most like that of one game, never itself."""
     shown = pages.game_page(gallery(), appid, Mode(view), n)
     return Neighbours(_game(shown.query), view, shown.available, _neighbours(shown.matches))
+
+
+@registry.get(
+    api,
+    "/similar",
+    Similar,
+    several("game", "Appids of games that results shall look like.", _APPID, queries.MAX_PARTS),
+    several("not_game", "Appids of games that they shall not look like.", _APPID, queries.MAX_PARTS),
+    several("text", "Words for what they shall look like.", _WORDS, queries.MAX_PARTS),
+    several("not_text", "Words for what they shall not look like.", _WORDS, queries.MAX_PARTS),
+    text("picture", "A picture's embedding, as POST /pictures gives it.", most=8000),
+    whole("n", "How many.", 20, 1, queries.MAX_NEAREST),
+    tag="queries",
+    troubles=(429, 501),
+)
+def find_similar(picture: str, n: int) -> Similar:
+    """The games whose banners look like all of several games, words and a picture, and not like others."""
+    parts = arguments.parts()
+    if not parts:
+        raise BadInput("Name at least one game, text or picture.")
+    return Similar(_found(queries.nearest(gallery(), parts, n)))
+
+
+@registry.post(
+    api,
+    "/pictures",
+    Picture,
+    whole("n", "How many.", 20, 1, queries.MAX_NEAREST),
+    tag="queries",
+    body={
+        "multipart/form-data": {
+            "type": "object",
+            "required": ["picture"],
+            "properties": {"picture": {"type": "string", "format": "binary"}},
+        },
+        **{kind: {"type": "string", "format": "binary"} for kind in ("image/jpeg", "image/png", "image/webp")},
+    },
+    troubles=(413, 415, 429, 501),
+)
+def find_by_picture(n: int) -> Picture:
+    """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
+    field `picture` of a form or as the body itself; it is not kept."""
+    opened = gallery()
+    vector = queries.embed_upload(opened, arguments.uploaded("picture", queries.MAX_UPLOAD))
+    picture = queries.picture_of(vector)
+    part = queries.Part("picture", picture, is_minus=False)
+    return Picture(picture, _labels(queries.labels_of(opened, vector)), _found(queries.nearest(opened, [part], n)))
+
+
+@registry.get(api, "/labels", Labels, tag="queries", troubles=(501,))
+def list_labels() -> Labels:
+    """All terms that banners are labelled with."""
+    shown = walls.labels_page(gallery())
+    return Labels(tuple(Label(one.name, one.kind, None) for _, terms in shown.kinds for one in terms))
+
+
+@registry.get(
+    api,
+    "/label",
+    Labelled,
+    text("name", "One of the terms.", most=100),
+    _ADULT,
+    tag="queries",
+    troubles=(501,),
+)
+def read_label(name: str, adult: bool) -> Labelled:
+    """The games whose banners fit a term best."""
+    shown = walls.label_page(gallery(), name, adult)
+    return Labelled(Label(shown.label.name, shown.label.kind, None), tuple(map(_game, shown.cards)))
 
 
 @registry.get(
@@ -332,6 +456,20 @@ def _game(card: pages.Card) -> Game:
 
 def _games(opened: Gallery, rows: Iterable[int]) -> tuple[Game, ...]:
     return tuple(map(_game, pages.cards(opened, rows)))
+
+
+def _labels(labels: Iterable[queries.Label]) -> tuple[Label, ...]:
+    return tuple(
+        Label(one.name, one.kind, None if one.probability is None else round(one.probability, 6)) for one in labels
+    )
+
+
+def _found(rows: Iterable[tuple[int, float | None]]) -> tuple[Result, ...]:
+    opened = gallery()
+    return tuple(
+        Result(rank, _game(pages.card(opened, row)), None if cosine is None else round(cosine, 6))
+        for rank, (row, cosine) in enumerate(rows, 1)
+    )
 
 
 def _neighbours(matches: Iterable[pages.Match]) -> tuple[Neighbour, ...]:

@@ -4,14 +4,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from hashlib import file_digest
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, caching, errors, exhibition, legacy_api, metrics, operations, routes
+from webapp import api, caching, errors, exhibition, legacy_api, limits, metrics, operations, routes
 from webapp.modes import AppidConverter, ModeConverter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,8 @@ ONE_YEAR = 365 * 24 * 3600
 DEFAULTS = {
     "CATALOGUE": "data/catalogue",  # the folder that embed_banners.py made
     "BANNERS": "",  # a folder of local images; "" for none
+    "QUERIES_PER_MINUTE": "60",  # in words, of one client in one worker; a picture counts as three; 0 for no limit
+    "QUERY_THREADS": "2",  # that embed a query
     "PROXY_HOPS": "0",  # how many reverse proxies in front may be believed about the client's address and scheme
 }
 
@@ -27,6 +30,7 @@ DEFAULTS = {
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
     app = Flask("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
+    app.request_class = _Request
     app.config.from_mapping(DEFAULTS)
     app.config["VERSION"] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     app.config["MAX_CONTENT_LENGTH"] = 16_384  # nothing larger is sent here
@@ -34,7 +38,10 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     banners = app.config["BANNERS"]
-    exhibition.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None)
+    exhibition.register(
+        app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, _whole(app, "QUERY_THREADS", 1, 64)
+    )
+    limits.register(app, _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000))
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
     app.before_request(_check_host)
@@ -48,7 +55,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     metrics.register(app)
     _version_static_files(app)
     app.after_request(_harden)
-    hops = _hops(str(app.config["PROXY_HOPS"]))
+    hops = _whole(app, "PROXY_HOPS", 0, 10)
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
@@ -63,10 +70,26 @@ def _check_host() -> Response | None:
     return None
 
 
-def _hops(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) <= 10:
+def _whole(app: Flask, name: str, least: int, most: int) -> int:
+    text = str(app.config[name])
+    if text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most:
         return int(text)
-    raise BadInput(f"PROXY_HOPS is {text[:20]!r}, not a number of proxies from 0 to 10")
+    raise BadInput(f"{name} is {text[:20]!r}, not a whole number from {least} to {most}")
+
+
+class _Request(Request):
+    """A request whose files stay in memory: of what strangers send nothing is written to a disk."""
+
+    max_form_parts = 20
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        return BytesIO()
 
 
 def _version_static_files(app: Flask) -> None:

@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from banners.errors import BadInput
+from banners.records import parse_appid
+from webapp.queries import PARAMETERS, Part, check
 
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -15,6 +18,40 @@ def text(name: str, default: str = "", least: int = 0, most: int = 8190) -> str:
     given = request.args.get(name, default)
     if not least <= len(given) <= most:
         raise BadInput(f"{name} must have {least} to {most} characters, not {len(given)}.")
+    return _words(given)
+
+
+def parts() -> list[Part]:
+    """What a query is made of, each parameter as often as it is given."""
+    given = [
+        Part(kind, _words(value) if kind == "text" else value, is_minus)
+        for name, (kind, is_minus) in PARAMETERS.items()
+        for value in request.args.getlist(name)
+    ]
+    for part in given:
+        if part.kind == "game":
+            parse_appid(part.value)
+    check(given)
+    return given
+
+
+def uploaded(name: str, most: int) -> bytes:
+    """The bytes of a file that was sent as a form's, or as the body itself. More than `most` are a 413."""
+    request.max_content_length = most + 10_000  # for the form around it
+    try:
+        if request.mimetype == "multipart/form-data":
+            file = request.files.get(name)
+            data = b"" if file is None else file.read(most + 1)
+        else:
+            data = request.get_data(cache=False)
+    except OSError:  # what gunicorn makes of a malformed body
+        raise BadInput("What was sent is malformed.") from None
+    if len(data) > most:
+        raise RequestEntityTooLarge(f"A picture may have {most // 1_000_000} MB.")
+    return data
+
+
+def _words(given: str) -> str:
     words = " ".join(given.split())
     return "".join(character for character in words if character.isprintable()).strip()
 

@@ -13,7 +13,9 @@ from webapp.exhibition import shown
 ROOT = Path(__file__).resolve().parent.parent
 
 # What these answer depends on the address, the catalogue, the code and the switch for adult banners, nothing else.
-_STEADY = frozenset({"game", "search", "unique", "hubs", "duplicates", "popular", "about"})
+_STEADY = frozenset(
+    {"game", "search", "unique", "hubs", "duplicates", "popular", "about", "mix", "label_list", "label"}
+)
 _COMPRESSIBLE = frozenset(
     {"text/html", "text/css", "text/javascript", "application/json", "application/problem+json", "image/svg+xml"}
 )

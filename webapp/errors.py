@@ -4,7 +4,7 @@ from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadInput, NotInCatalogue, UnknownGame
+from banners.errors import BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
 from webapp import legacy_api, pages
 from webapp.exhibition import gallery
 
@@ -20,6 +20,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(UnknownGame, _unknown_game)
     app.register_error_handler(NotInCatalogue, _not_in_catalogue)
     app.register_error_handler(BadInput, _bad_input)
+    app.register_error_handler(CannotAnswer, _cannot_answer)
+    app.register_error_handler(UnusableImage, _unusable_image)
     app.register_error_handler(HTTPException, _http_error)
 
 
@@ -40,6 +42,14 @@ def _unknown_game(error: UnknownGame) -> Response:
 
 def _not_in_catalogue(error: NotInCatalogue) -> Response:
     return _answer(404, "Not in this catalogue", str(error))
+
+
+def _cannot_answer(error: CannotAnswer) -> Response:
+    return _answer(501, "This catalogue cannot do that", str(error))
+
+
+def _unusable_image(error: UnusableImage) -> Response:
+    return _answer(415, "That picture cannot be used", f"{str(error).capitalize()}. Send a JPEG, PNG or WebP.")
 
 
 def _bad_input(error: BadInput) -> Response:

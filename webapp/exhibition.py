@@ -31,9 +31,9 @@ class Shown:
     version: str
 
     @classmethod
-    def open(cls, catalogue: Path, banners: Path | None) -> Self:
+    def open(cls, catalogue: Path, banners: Path | None, threads: int) -> Self:
         """Raises `BadCatalogue` and `BadInput`."""
-        gallery = Gallery.open(catalogue, banners)
+        gallery = Gallery.open(catalogue, banners, threads)
         local = {appid: path.suffix for appid, path in gallery.local_images.items()}
         return cls(gallery, pages.site(gallery), f"{gallery.catalogue.manifest.raw} {local}")
 
@@ -41,10 +41,10 @@ class Shown:
 class Exhibition:
     """Keeps what is shown up to date. Raises `BadCatalogue` and `BadInput` when there is nothing to begin with."""
 
-    def __init__(self, catalogue: Path, banners: Path | None) -> None:
-        self._catalogue, self._banners = catalogue, banners
+    def __init__(self, catalogue: Path, banners: Path | None, threads: int) -> None:
+        self._catalogue, self._banners, self._threads = catalogue, banners, threads
         self._stamp = self._look()
-        self.shown = Shown.open(catalogue, banners)
+        self.shown = Shown.open(catalogue, banners, threads)
         self._next_look = time.monotonic() + LOOK_EVERY
         self._lock = threading.Lock()
 
@@ -73,7 +73,7 @@ class Exhibition:
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:
-            shown = Shown.open(self._catalogue, self._banners)
+            shown = Shown.open(self._catalogue, self._banners, self._threads)
             shown.gallery.warm()
             self.shown, self._stamp = shown, stamp
             app.logger.warning("the catalogue was replaced: %d games", len(shown.gallery))
@@ -96,7 +96,7 @@ def gallery() -> Gallery:
     return shown().gallery
 
 
-def register(app: Flask, catalogue: Path, banners: Path | None) -> None:
-    """Raises `BadCatalogue` and `BadInput`."""
-    exhibition = app.extensions["exhibition"] = Exhibition(catalogue, banners)
+def register(app: Flask, catalogue: Path, banners: Path | None, threads: int) -> None:
+    """Queries are embedded by so many `threads`. Raises `BadCatalogue` and `BadInput`."""
+    exhibition = app.extensions["exhibition"] = Exhibition(catalogue, banners, threads)
     app.before_request(lambda: exhibition.refresh(app))

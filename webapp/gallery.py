@@ -13,6 +13,7 @@ import numpy.typing as npt
 from banners import duplicates, hubs, uniqueness
 from banners.catalogue import Catalogue, open_catalogue
 from banners.errors import NotInCatalogue
+from banners.query_encoder import QueryEncoder
 from banners.records import CURATED, Game, list_banners
 from banners.views import View
 
@@ -42,15 +43,17 @@ class Wall:
 @dataclass(frozen=True)
 class Gallery:
     """`local_images` are files by appid; `cdn_name` is the file's name on Steam's CDN where a game's own path is not
-    known, None where the catalogue is not of Steam."""
+    known, None where the catalogue is not of Steam. `encoder` embeds queries, where the catalogue has one."""
 
     catalogue: Catalogue
     local_images: dict[int, Path]
     cdn_name: str | None
+    encoder: QueryEncoder | None = None
 
     @classmethod
-    def open(cls, folder: Path, banners: Path | None) -> Self:
+    def open(cls, folder: Path, banners: Path | None, threads: int = 1) -> Self:
         """Open the catalogue at `folder`, every byte that pages read of it checked, and list the local images.
+        Queries are embedded by so many `threads`.
 
         Raises `BadCatalogue` and `BadInput`.
         """
@@ -58,7 +61,8 @@ class Gallery:
         local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
         width, height = catalogue.manifest.image_size or DEFAULT_SIZE
         plain = "library_600x900.jpg" if height > width else "header.jpg"
-        return cls(catalogue, local, plain if catalogue.manifest.source == "steam" else None)
+        cdn_name = plain if catalogue.manifest.source == "steam" else None
+        return cls(catalogue, local, cdn_name, QueryEncoder.of(catalogue.folder, catalogue.manifest, threads))
 
     def name(self, game: Game) -> str:
         """A game's name as it may be shown."""

@@ -30,7 +30,14 @@ _PROBLEM = {
         "detail": {"type": "string"},
     },
 }
-_TROUBLES = {400: "A parameter cannot be meant.", 404: "Nothing of that kind is in this catalogue."}
+_TROUBLES = {
+    400: "A parameter cannot be meant.",
+    404: "Nothing of that kind is in this catalogue.",
+    413: "What was sent is too large.",
+    415: "What was sent is no picture that can be used.",
+    429: "Too much at once; the header Retry-After says for how many seconds.",
+    501: "This catalogue was made without the means for that.",
+}
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,25 @@ def choice(name: str, about: str, choices: Sequence[str]) -> Parameter:
     return Parameter(name, schema, about, lambda: arguments.choice(name, choices))
 
 
+def several(name: str, about: str, items: Mapping[str, Any], most: int) -> Parameter:
+    """One that may be given repeatedly. The view does not get it: what it means together with others is read whole."""
+    return Parameter(name, {"type": "array", "items": items, "maxItems": most}, about, lambda: None)
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """`rule` is Flask's; `returns` a dataclass, a primitive, or a tuple of one."""
+    """`rule` is Flask's; `returns` a dataclass, a primitive, or a tuple of one. `body` is what a POST takes: media type
+    to schema. `troubles` are the statuses of errors beside 400 and 404."""
 
+    method: Literal["get", "post"]
     rule: str
     name: str
     about: str
     parameters: Sequence[Parameter]
     returns: Any
     tag: str
+    body: Mapping[str, Any] | None = None
+    troubles: Sequence[int] = ()
 
     @property
     def path(self) -> str:
@@ -97,22 +113,58 @@ class Registry:
         self.endpoints: list[Endpoint] = []
 
     def get(
-        self, blueprint: Blueprint, rule: str, returns: Any, *parameters: Parameter, tag: str
+        self,
+        blueprint: Blueprint,
+        rule: str,
+        returns: Any,
+        *parameters: Parameter,
+        tag: str,
+        troubles: Sequence[int] = (),
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Answer GET `rule` with what the view returns as JSON. The view gets `parameters` as keyword arguments."""
+        return self._register(blueprint, "get", rule, returns, parameters, tag, None, troubles)
 
+    def post(
+        self,
+        blueprint: Blueprint,
+        rule: str,
+        returns: Any,
+        *parameters: Parameter,
+        tag: str,
+        body: Mapping[str, Any],
+        troubles: Sequence[int] = (),
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """The same for POST; the view reads the body."""
+        return self._register(blueprint, "post", rule, returns, parameters, tag, body, troubles)
+
+    def _register(
+        self,
+        blueprint: Blueprint,
+        method: Literal["get", "post"],
+        rule: str,
+        returns: Any,
+        parameters: Sequence[Parameter],
+        tag: str,
+        body: Mapping[str, Any] | None,
+        troubles: Sequence[int],
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def register(view: Callable[..., Any]) -> Callable[..., Any]:
             about = " ".join((view.__doc__ or "").split())
+            whole_rule = (blueprint.url_prefix or "") + rule
             self.endpoints.append(
-                Endpoint((blueprint.url_prefix or "") + rule, view.__name__, about, parameters, returns, tag)
+                Endpoint(method, whole_rule, view.__name__, about, parameters, returns, tag, body, troubles)
             )
 
             @wraps(view)
             def answer(**path: Any) -> Response:
-                given = {_keyword(parameter.name): parameter.value() for parameter in parameters}
+                given = {
+                    _keyword(parameter.name): parameter.value()
+                    for parameter in parameters
+                    if parameter.schema["type"] != "array"
+                }
                 return jsonify(view(**path, **given))
 
-            blueprint.add_url_rule(rule, view.__name__, answer)
+            blueprint.add_url_rule(rule, view.__name__, answer, methods=[method.upper()])
             return view
 
         return register
@@ -129,7 +181,7 @@ class Registry:
         schemas: dict[str, Any] = {"Problem": _PROBLEM}
         paths = {
             endpoint.path: {
-                "get": {
+                endpoint.method: {
                     "operationId": endpoint.name,
                     "summary": endpoint.about,
                     "tags": [endpoint.tag],
@@ -138,6 +190,16 @@ class Registry:
                         {"name": one.name, "in": "query", "description": one.about, "schema": dict(one.schema)}
                         for one in endpoint.parameters
                     ],
+                    **(
+                        {
+                            "requestBody": {
+                                "required": True,
+                                "content": {kind: {"schema": schema} for kind, schema in endpoint.body.items()},
+                            }
+                        }
+                        if endpoint.body
+                        else {}
+                    ),
                     "responses": {
                         "200": {
                             "description": "The answer.",
@@ -151,6 +213,7 @@ class Registry:
                                 },
                             }
                             for status, meaning in _TROUBLES.items()
+                            if status in (400, 404, *endpoint.troubles)
                         },
                     },
                 }

@@ -16,6 +16,7 @@ Disallow: /render_y
 Disallow: /store
 Disallow: /search
 Disallow: /suggest
+Disallow: /mix
 Disallow: /render/$
 Disallow: /render/*/*
 Disallow: /metrics

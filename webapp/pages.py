@@ -36,6 +36,9 @@ class Site:
     has_unique: bool
     has_adult: bool
     has_duplicates: bool  # whether any two banners are identical
+    has_labels: bool
+    takes_pictures: bool  # as queries
+    takes_words: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class GamePage:
     more_unusual_than: int | None
     random_similarity: float | None
     share_image: str | None
+    row: int
 
     @property
     def has_similarities(self) -> bool:
@@ -206,6 +210,9 @@ def site(gallery: Gallery) -> Site:
         gallery.has_unique,
         bool(gallery.is_adult.any()),
         bool(gallery.identical),
+        gallery.catalogue.labels is not None,
+        gallery.encoder is not None,
+        gallery.encoder is not None and gallery.encoder.has_text,
     )
 
 
@@ -240,6 +247,7 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
         share_image=_share_image(gallery, row),
+        row=row,
     )
 
 
@@ -271,6 +279,11 @@ def _match(
         is_weak=similarity is not None and similarity < gallery.weak_below[mode.view],
         is_identical=bool(mode.view == "plain" and gallery.groups[query] == gallery.groups[row]),
     )
+
+
+def match_of(gallery: Gallery, rank: int, row: int, similarity: float | None) -> Match:
+    """A result that is no game's neighbour: nothing is known of how near such ones usually are."""
+    return replace(_match(gallery, rank, row, row, similarity, PLAIN, None), is_weak=False, is_identical=False)
 
 
 def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:

@@ -5,13 +5,15 @@ import re
 from dataclasses import asdict
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, send_file
+from flask import Blueprint, Response, abort, g, jsonify, redirect, render_template, request, send_file
+from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import NotInCatalogue
 from banners.images import is_image_file
+from banners.records import parse_appid
 from banners.views import view_of
-from webapp import arguments, walls
+from webapp import arguments, queries, walls
 from webapp import pages as page_objects
 from webapp.exhibition import gallery, shown
 from webapp.modes import Mode
@@ -20,6 +22,8 @@ from webapp.share import share_card
 pages = Blueprint("pages", __name__)
 
 ADULT_COOKIE = "adult"
+MIXED = 20  # results of a query by example
+LOOKS = 12  # of words, below the names
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
 
 
@@ -46,6 +50,12 @@ def _json_twin() -> str | None:
         return f"/api/v1/games/{path['appid']}/neighbours" + (f"?{urlencode(wanted)}" if wanted else "")
     if name == "search" and kept.get("q"):
         return f"/api/v1/games?{urlencode(kept)}"
+    if name == "mix" and request.args:
+        return "/api/v1/similar?" + request.query_string.decode("ascii", "ignore")
+    if name in ("label_list", "label"):
+        return (
+            "/api/v1/labels" if name == "label_list" else f"/api/v1/label?{urlencode({'name': given.get('name', '')})}"
+        )
     if name in ("unique", "hubs", "duplicates", "popular"):
         kept |= {"adult": "1"} if _shows_adult() else {}
         return f"/api/v1/{name}" + (f"?{urlencode(kept)}" if kept else "")
@@ -78,7 +88,8 @@ def random_game(mode: Mode) -> BaseResponse:
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
 def game(mode: Mode, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
-    return render_template("game.html", page=page_objects.game_page(gallery(), appid, _view_of(mode), n))
+    page = page_objects.game_page(gallery(), appid, _view_of(mode), n)
+    return render_template("game.html", page=page, labels=queries.labels_of_row(gallery(), page.row))
 
 
 @pages.get("/share/<appid:appid>.jpg")
@@ -98,7 +109,71 @@ def search() -> tuple[str, int] | BaseResponse:
         return redirect(Mode().url(only))
     page = page_objects.search_page(gallery(), arguments.text("q"), arguments.page_number())
     status = 400 if page.complaint else 404 if page.pager.is_beyond else 200
-    return render_template("search.html", page=page, search_query=page.query), status
+    looks = _looks_like(page.query) if status == 200 and page.pager.page == 1 else ()
+    return render_template("search.html", page=page, looks=looks, search_query=page.query), status
+
+
+def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
+    """The banners that fit words best; none where the catalogue knows no words, or the client has asked for a lot."""
+    encoder = gallery().encoder
+    if not words or encoder is None or not encoder.has_text:
+        return ()
+    try:
+        parts = [queries.Part("text", words[: queries.MAX_TEXT], is_minus=False)]
+        return queries.mix_page(gallery(), parts, LOOKS).matches
+    except TooManyRequests:
+        g.entity_tag = None  # a moment later there would be more
+        return ()
+
+
+@pages.get("/mix")
+def mix() -> str | BaseResponse:
+    """What looks like several games, words or a picture at once, and not like others."""
+    parts = arguments.parts()
+    added = arguments.text("add")
+    if added:  # typed into the page's form: a game by name or number, else words
+        parts = [*parts, _meant(added, arguments.choice("as", ("plus", "minus")) == "minus")]
+        queries.check(parts)
+        return redirect(queries.url_of(parts), 303)
+    count = arguments.whole("n", MIXED, 1, queries.MAX_NEAREST)
+    return render_template("mix.html", page=queries.mix_page(gallery(), parts, count))
+
+
+def _meant(text: str, is_minus: bool) -> queries.Part:
+    titled = gallery().catalogue.index.titled(text)
+    if titled:
+        return queries.Part("game", str(gallery().catalogue.appids[titled[0]]), is_minus)
+    if text.isascii() and text.isdigit():
+        appid = parse_appid(text)
+        gallery().catalogue.row_of(appid)
+        return queries.Part("game", text, is_minus)
+    return queries.Part("text", text, is_minus)
+
+
+@pages.get("/upload")
+def upload_form() -> str:
+    """Choose a picture."""
+    queries.encoder_of(gallery())
+    return render_template("upload.html")
+
+
+@pages.post("/upload")
+def upload() -> BaseResponse:
+    """From a picture to the banners that look like it. Nothing of it is kept."""
+    picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", queries.MAX_UPLOAD)))
+    return redirect(queries.url_of([queries.Part("picture", picture, is_minus=False)]), 303)
+
+
+@pages.get("/labels")
+def label_list() -> str:
+    """All terms that banners are labelled with."""
+    return render_template("labels.html", page=walls.labels_page(gallery()))
+
+
+@pages.get("/label")
+def label() -> str:
+    """The banners that fit a term best."""
+    return render_template("label.html", page=walls.label_page(gallery(), arguments.text("name"), _shows_adult()))
 
 
 @pages.get("/suggest")

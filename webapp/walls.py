@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from banners import hubs
+from banners.errors import CannotAnswer, NotInCatalogue
+from banners.labels import Labels
 from webapp.gallery import Gallery
 from webapp.pages import DEFAULT_NEIGHBOURS, PER_PAGE, Card, Match, Pager, card, cards, nearest, pager
+from webapp.queries import Label, label_url
 
 GROUPS_PER_PAGE = 24
 GAMES_PER_PAGE = 12
@@ -152,3 +155,42 @@ def _years_query(years: tuple[int, int] | None) -> dict[str, str]:
     if years is None:
         return {}
     return ({"from": str(years[0])} if years[0] else {}) | ({"to": str(years[1])} if years[1] < 9999 else {})
+
+
+@dataclass(frozen=True)
+class LabelsPage:
+    """The terms by their kind."""
+
+    kinds: tuple[tuple[str, tuple[Label, ...]], ...]
+
+
+@dataclass(frozen=True)
+class LabelPage:
+    label: Label
+    cards: tuple[Card, ...]
+
+
+def labels_page(gallery: Gallery) -> LabelsPage:
+    """Raises `CannotAnswer`."""
+    kinds: dict[str, list[Label]] = {}
+    for term in _labels(gallery).vocabulary:
+        kinds.setdefault(term.kind, []).append(Label(term.name, term.kind, label_url(term.name), None))
+    return LabelsPage(tuple((kind, tuple(terms)) for kind, terms in kinds.items()))
+
+
+def label_page(gallery: Gallery, name: str, adult: bool) -> LabelPage:
+    """The banners that fit a term best. Raises `CannotAnswer`, `NotInCatalogue`."""
+    known = _labels(gallery)
+    wanted = name.casefold()
+    number = next((at for at, term in enumerate(known.vocabulary) if term.name.casefold() == wanted), None)
+    if number is None:
+        raise NotInCatalogue(f"No banner here was compared with {name[:60]!r}.")
+    rows = [row for row in known.banners[number].tolist() if adult or not gallery.is_adult[row]]
+    term = known.vocabulary[number]
+    return LabelPage(Label(term.name, term.kind, label_url(term.name), None), cards(gallery, rows))
+
+
+def _labels(gallery: Gallery) -> Labels:
+    if gallery.catalogue.labels is None:
+        raise CannotAnswer("The banners of this catalogue were not labelled: its encoder knows no words.")
+    return gallery.catalogue.labels

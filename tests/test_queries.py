@@ -1,0 +1,326 @@
+"""Queries by words, by a picture, and by several things at once, through tokenizer, ONNX Runtime, search and page.
+
+The encoder is a small CLIP whose weights are constructed: it knows colours, in words and in pictures."""
+
+import html
+import io
+import re
+import struct
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from banners.errors import BadInput
+from webapp import create_app, queries
+from webapp.limits import Limiter
+from webapp.queries import picture_of, vector_of
+
+from .colour_clip import COLOURS, coloured
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def app(colour_site):
+    overrides = {"CATALOGUE": colour_site / "c", "BANNERS": colour_site / "banners", "QUERIES_PER_MINUTE": "0"}
+    return create_app(overrides)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def form(data: bytes, name: str = "x.png", kind: str = "image/png") -> dict[str, object]:
+    """A form with one file, as a browser sends it."""
+    head = (
+        f'--edge\r\nContent-Disposition: form-data; name="picture"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+    )
+    return {"data": head.encode() + data + b"\r\n--edge--\r\n", "content_type": "multipart/form-data; boundary=edge"}
+
+
+def shown(page: str, beginning: str = "") -> list[int]:
+    """The appids of the banners on a page, in their order."""
+    return [
+        int(appid) for appid in re.findall(r'<h\d class="name"><a href="/render/(\d+)"', page[page.index(beginning) :])
+    ]
+
+
+def text(client, url: str, status: int = 200) -> str:
+    response = client.get(url)
+    assert response.status_code == status, response.get_data(as_text=True)[:500]
+    return response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(("number", "colour"), list(enumerate(COLOURS, 1)))
+def test_a_word_finds_the_banners_that_look_like_it(client, number, colour):
+    page = text(client, f"/mix?text=a+{colour}+banner")
+    assert set(shown(page)[:2]) == {10 * number + 1, 10 * number + 2}
+    results = client.get(f"/api/v1/similar?text=a+{colour}+banner&n=2").get_json()["results"]
+    assert {result["game"]["appid"] for result in results} == {10 * number + 1, 10 * number + 2}
+    assert all(result["similarity"] > 0.9 for result in results)
+
+
+def test_the_search_box_finds_names_first_and_then_looks_clearly_apart(client):
+    page = text(client, "/search?q=green")
+    assert shown(page)[0] == 11
+    assert set(shown(page, "Banners that look like")[:2]) == {21, 22}
+    page = text(client, "/search?q=turquoise+picture")
+    assert "Nothing for" in page
+    assert set(shown(page, "Banners that look like")[:2]) == {61, 62}
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("JPEG", {"quality": 60}), ("WEBP", {"quality": 60})])
+def test_an_uploaded_picture_finds_what_looks_like_it(client, kind, options):
+    data = encoded(coloured("violet", 99, (200, 120)), kind, **options)
+    response = client.post("/upload", **form(data))
+    assert response.status_code == 303
+    assert response.location.startswith("/mix?picture=")
+    page = text(client, response.location)
+    assert set(shown(page)[:2]) == {51, 52}
+    assert "Your picture shows" in page
+    assert re.search(r'href="/label\?name=violet">violet <span>\d+%', page)
+    answer = client.post("/api/v1/pictures?n=2", data=data, content_type=f"image/{kind.lower()}").get_json()
+    assert {result["game"]["appid"] for result in answer["results"]} == {51, 52}
+    assert answer["labels"][0]["name"] == "violet"
+    again = client.get("/api/v1/similar", query_string={"picture": answer["picture"], "n": 2}).get_json()
+    assert again["results"] == answer["results"]
+
+
+def test_plus_and_minus_can_be_combined_and_shared(client):
+    # Red and blue have in common that there is no green; yellow without green leaves whatever has red in it.
+    assert set(shown(text(client, "/mix?text=red&text=blue"))[:6]) == {11, 12, 31, 32, 51, 52}
+    assert set(shown(text(client, "/mix?text=yellow&not_text=green"))[:6]) == {11, 12, 41, 42, 51, 52}
+    page = text(client, "/mix?game=11&not_game=31")
+    assert not {11, 31} & set(shown(page))
+    assert set(shown(page)[:3]) == {12, 41, 42}  # red without blue
+    picture = picture_of(vector_of_colour(client, "green"))
+    assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
+
+
+def vector_of_colour(client, colour):
+    with client.application.app_context():
+        opened = client.application.extensions["exhibition"].shown.gallery
+        return opened.encoder.picture(coloured(colour, 5))
+
+
+def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(client):
+    assert client.get("/mix?game=21&add=green+hills&as=minus").location == "/mix?game=21&not_game=11"
+    assert client.get("/mix?add=31&as=plus").location == "/mix?game=31"
+    assert client.get("/mix?add=dark+green&as=plus").location == "/mix?text=dark+green"
+    assert client.get("/mix?add=999&as=plus").status_code == 404
+
+
+def test_chips_lead_to_the_query_without_them_and_the_other_way_round(client):
+    page = html.unescape(text(client, "/mix?game=11&text=blue"))
+    assert 'href="/mix?text=blue"' in page
+    assert 'href="/mix?text=blue&not_game=11"' in page
+    assert 'href="/mix?game=11"' in page
+    assert 'href="/mix?game=11&not_text=blue"' in page
+    assert "/api/v1/similar?game=11&text=blue" in page
+
+
+def test_games_are_labelled_and_terms_list_the_banners_that_fit(client):
+    assert re.search(r"Seems to show.*?>blue <span>", text(client, "/render/31"), re.DOTALL)
+    assert client.get("/api/v1/games/31").get_json()["labels"][0]["name"] == "blue"
+    assert set(shown(text(client, "/label?name=Yellow"))[:2]) == {41, 42}
+    assert len(client.get("/api/v1/labels").get_json()["labels"]) == 6
+    assert 'href="/label?name=turquoise"' in text(client, "/labels")
+    text(client, "/label?name=plaid", 404)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "game=0",
+        "game=x",
+        "text=",
+        "text=" + "a" * 201,
+        "picture=xx",
+        "picture=%00",
+        "picture=AAAA",
+        "picture=" + "A" * 4000,
+        "picture=AQID&picture=AQIE",
+        "game=11&game=11",
+        "game=11&not_game=11",
+        "text=red&not_text=red",
+        "&".join(f"text={n}" for n in range(9)),
+        "n=0",
+        "n=1e9",
+        "text=red&n=999",
+    ],
+)
+def test_a_query_that_cannot_be_meant_is_a_400(client, query):
+    text(client, f"/mix?{query}", 400)
+    response = client.get(f"/api/v1/similar?{query}")
+    assert response.status_code == 400
+    assert response.mimetype == "application/problem+json"
+
+
+def test_an_unknown_game_is_a_404(client):
+    text(client, "/mix?game=999", 404)
+    assert client.get("/api/v1/similar?game=999").status_code == 404
+    assert client.get("/api/v1/similar").status_code == 400
+
+
+def test_a_picture_survives_its_way_through_an_address():
+    for dim in (3, 512, 1280):
+        vector = np.random.default_rng(dim).normal(size=dim)
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        assert vector_of(picture_of(vector), dim) @ vector > 0.999
+        with pytest.raises(BadInput):
+            vector_of(picture_of(vector), dim + 1)
+
+
+# -- what a catalogue cannot do -------------------------------------------------------------------------------------
+
+
+def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
+    from .test_webapp import make_catalogue
+
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
+    for page in ("/", "/render/10", "/search?q=portal"):
+        shown_page = text(client, page)
+        for offer in ("/upload", "/mix", '"/label', "Banners that look like"):
+            assert offer not in shown_page, (page, offer)
+    for url in ("/upload", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
+        assert "This catalogue cannot do that" in text(client, url, 501)
+    for url in ("/api/v1/similar?text=red", "/api/v1/labels", "/api/v1/label?name=red"):
+        response = client.get(url)
+        assert (response.status_code, response.mimetype) == (501, "application/problem+json")
+        assert response.get_json()["detail"]
+    assert client.post("/api/v1/pictures", data=b"x", content_type="image/png").status_code == 501
+
+
+# -- hostile uploads ------------------------------------------------------------------------------------------------
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that declares a size and has hardly any data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def scans(count: int) -> bytes:
+    data = encoded(coloured("red"), "JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * count + data[-2:]
+
+
+GIF = encoded(coloured("red"), "GIF")
+ANIMATED = encoded(coloured("red"), "WEBP", save_all=True, append_images=[coloured("blue")])
+HOSTILE = {
+    "empty": b"",
+    "text": b"hello",
+    "gif": GIF,
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "animated": ANIMATED,
+    "truncated": encoded(coloured("red"))[:200],
+    "huge": bomb(60_000, 60_000),
+    "large": bomb(10_000, 10_000),
+    "elongated": bomb(1, 20_000),
+    "zip after a header": b"\x89PNG\r\n\x1a\nPK\x03\x04" + b"x" * 100,
+    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "scans": scans(200),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
+    response = client.post("/upload", **form(HOSTILE[name]))
+    assert response.status_code == 415
+    assert "Send a JPEG, PNG or WebP" in response.get_data(as_text=True)
+    response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
+    assert (response.status_code, response.mimetype) == (415, "application/problem+json")
+
+
+def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what_they_are(client):
+    data = encoded(coloured("green"), "JPEG") + b"<script>alert(1)</script>PK\x03\x04"
+    response = client.post("/upload", **form(data, "../../etc/passwd", "text/html"))
+    assert response.status_code == 303
+
+
+def test_random_damage_is_never_more_than_a_415(client):
+    random = np.random.default_rng(0)
+    whole = [encoded(coloured("red"), kind) for kind in ("PNG", "JPEG", "WEBP")]
+    for number in range(150):
+        data = bytearray(whole[number % 3])
+        for _ in range(random.integers(1, 20)):
+            data[random.integers(0, len(data))] = random.integers(0, 256)
+        response = client.post("/api/v1/pictures", data=bytes(data), content_type="image/png")
+        assert response.status_code in (200, 415)
+
+
+def test_too_many_bytes_are_a_413_and_wrong_forms_a_415(client):
+    large = b"x" * (queries.MAX_UPLOAD + 20_000)
+    assert client.post("/upload", **form(large)).status_code == 413
+    assert client.post("/api/v1/pictures", data=large, content_type="image/png").status_code == 413
+    assert client.post("/upload", data={"other": "x"}).status_code == 415
+    assert client.post("/upload", data={"picture": "not a file"}).status_code == 415
+    many = {f"field{n}": "x" for n in range(50)}
+    assert client.post("/upload", data=many, content_type="multipart/form-data").status_code == 413
+
+
+def test_of_an_upload_nothing_is_written_to_a_disk(client, monkeypatch):
+    import tempfile
+
+    def refuse(*_, **__):
+        raise AssertionError("a temporary file")
+
+    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    data = encoded(Image.fromarray(noise))
+    assert len(data) > 1_000_000
+    assert client.post("/upload", **form(data)).status_code == 303
+
+
+def test_fifty_uploads_at_once_are_all_answered(app):
+    data = encoded(coloured("blue", 3, (600, 900)))
+    statuses = []
+
+    def send() -> None:
+        response = app.test_client().post("/upload", **form(data))
+        statuses.append(response.status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [303] * 50
+
+
+def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
+    client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "6"}).test_client()
+    assert [client.get(f"/api/v1/similar?text={n}").status_code for n in range(3)] == [200, 200, 429]
+    response = client.get("/api/v1/similar?text=9")
+    assert 0 < int(response.headers["Retry-After"]) <= 11
+    assert response.mimetype == "application/problem+json"
+    assert client.get("/mix?game=11").status_code == 200  # that costs nothing
+    assert "Banners that look like" not in text(client, "/search?q=game")
+    other = {"REMOTE_ADDR": "10.0.0.9"}
+    assert client.get("/api/v1/similar?text=9", environ_base=other).status_code == 200
+
+
+def test_a_bucket_fills_again_and_those_of_many_clients_are_forgotten():
+    limiter = Limiter(per_minute=6000)
+    assert limiter.wait("a", 2000) == 0
+    assert limiter.wait("a", 50) > 0
+    time.sleep(0.6)
+    assert limiter.wait("a", 50) == 0
+    for number in range(12_000):
+        limiter.wait(str(number), 1)
+    assert len(limiter._buckets) == 10_000

@@ -1,0 +1,246 @@
+"""Queries by example: games, words and a picture, with plus and minus, in an address that can be shared.
+
+A picture is not kept: its embedding travels in the address, in 8 bits a number.
+"""
+
+import base64
+import binascii
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+from urllib.parse import urlencode
+
+import numpy as np
+import numpy.typing as npt
+
+from banners import labels
+from banners.errors import BadInput, CannotAnswer, UnusableImage
+from banners.images import decode
+from banners.query_encoder import QueryEncoder
+from banners.vectors import Quantised, nearest_to
+from webapp.gallery import Gallery
+from webapp.limits import charge
+from webapp.pages import Card, Match, card, match_of
+
+Vector = npt.NDArray[np.float32]
+Kind = Literal["game", "text", "picture"]
+
+MAX_PARTS = 8
+MAX_TEXT = 200  # characters; CLIP reads some 70 words
+MAX_NEAREST = 200
+MAX_UPLOAD = 10_000_000  # bytes
+_MAX_PIXELS = 16_000_000  # decoded; of a JPEG after it was shrunk while it was decoded
+_MAX_SCANS = 100  # of a progressive JPEG, each of which is decoded; cameras write ten
+_COST = {"text": 1.0, "game": 0.0, "picture": 0.0}
+_COST_OF_UPLOAD = 3.0
+_one_at_a_time = threading.Lock()  # decoded pictures are large
+
+# The parameters of an address, in this order.
+PARAMETERS: dict[str, tuple[Kind, bool]] = {
+    "picture": ("picture", False),
+    "game": ("game", False),
+    "text": ("text", False),
+    "not_game": ("game", True),
+    "not_text": ("text", True),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a result shall look like or, with minus, shall not: an appid, words, or a picture's embedding as text."""
+
+    kind: Kind
+    value: str
+    is_minus: bool
+
+    @property
+    def parameter(self) -> str:
+        return f"not_{self.kind}" if self.is_minus else self.kind
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A part as it stands on the page, with the addresses of the query without it, and with it the other way round."""
+
+    part: Part
+    card: Card | None
+    without_url: str
+    other_url: str | None
+
+
+@dataclass(frozen=True)
+class Label:
+    """`probability` among all terms of the vocabulary, None where it is not asked for."""
+
+    name: str
+    kind: str
+    url: str
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class MixPage:
+    """`labels` are those of the picture, where one is asked for."""
+
+    chips: tuple[Chip, ...]
+    matches: tuple[Match, ...]
+    labels: tuple[Label, ...]
+    parameters: tuple[tuple[str, str], ...]
+    more_url: str | None
+
+
+def url_of(parts: Sequence[Part], path: str = "/mix", n: int | None = None) -> str:
+    given = [(part.parameter, part.value) for name in PARAMETERS for part in parts if part.parameter == name]
+    return f"{path}?{urlencode([*given, *([('n', str(n))] if n else [])])}"
+
+
+def check(parts: Sequence[Part]) -> None:
+    """Raise `BadInput` for what is no query."""
+    if len(parts) > MAX_PARTS:
+        raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
+    if len(set(parts)) < len(parts):
+        raise BadInput("The same thing is asked for twice.")
+    if sum(part.kind == "picture" for part in parts) > 1:
+        raise BadInput("One picture at a time can be asked for.")
+    for part in parts:
+        if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
+            raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
+
+
+def encoder_of(gallery: Gallery) -> QueryEncoder:
+    """What embeds this catalogue's queries. Raises `CannotAnswer`."""
+    if gallery.encoder is None:
+        raise CannotAnswer("This catalogue was made without what embeds queries, so it knows its own banners only.")
+    return gallery.encoder
+
+
+def _matrix(gallery: Gallery) -> Quantised:
+    if gallery.catalogue.quantised is None:
+        raise CannotAnswer("This catalogue was made without what queries are compared with.")
+    return gallery.catalogue.quantised
+
+
+def _vector(gallery: Gallery, part: Part) -> Vector:
+    """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
+    if part.kind == "game":
+        return np.array(gallery.catalogue.embeddings[gallery.catalogue.row_of(int(part.value))])
+    if part.kind == "picture":
+        return vector_of(part.value, gallery.catalogue.embeddings.shape[1])
+    return encoder_of(gallery).words(part.value)
+
+
+def nearest(gallery: Gallery, parts: Sequence[Part], count: int) -> list[tuple[int, float | None]]:
+    """The rows nearest to all of `parts` together, best first, never one of the games among them, with their cosine
+    where only one thing is asked for.
+
+    Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
+    in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
+    """
+    check(parts)
+    if not parts:
+        return []
+    matrix = _matrix(gallery)
+    charge(sum(_COST[part.kind] for part in parts))
+    vectors = [_vector(gallery, part) for part in parts]
+    asked = [gallery.catalogue.row_of(int(part.value)) for part in parts if part.kind == "game"]
+    is_single = len(parts) == 1 and not parts[0].is_minus
+    if not is_single:
+        spread = [max(float((matrix @ vector).std()), 1e-6) for vector in vectors]
+        signs = [-1.0 if part.is_minus else 1.0 for part in parts]
+        together = sum(sign * vector / one for sign, vector, one in zip(signs, vectors, spread, strict=True))
+        length = float(np.linalg.norm(together))
+        if length < 1e-3:
+            raise BadInput("These cancel each other out.")
+        vectors = [np.asarray(together / length, np.float32)]
+    rows, cosines = nearest_to(vectors[0], gallery.catalogue.embeddings, matrix, count, np.array(asked, np.intp))
+    return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True))
+
+
+def picture_of(vector: Vector) -> str:
+    """An embedding as a part of an address."""
+    codes = np.rint(vector * (127 / np.abs(vector).max())).astype(np.int8)
+    return base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
+
+
+def vector_of(picture: str, dim: int) -> Vector:
+    """The embedding that `picture_of` wrote: float32 (dim,), L2-normalised. Raises `BadInput`."""
+    try:
+        data = base64.b64decode(picture + "=" * (-len(picture) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    codes = np.frombuffer(data, np.int8).astype(np.float32)
+    if len(codes) != dim or not codes.any():
+        raise BadInput("This address holds no picture of this catalogue; choose the picture again.")
+    return np.asarray(codes / np.linalg.norm(codes), np.float32)
+
+
+def embed_upload(gallery: Gallery, data: bytes) -> Vector:
+    """Embed a picture that somebody sent. Raises `UnusableImage`, `CannotAnswer`."""
+    encoder = encoder_of(gallery)
+    charge(_COST_OF_UPLOAD)
+    if not data:
+        raise UnusableImage("there is no picture in it")
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
+        raise UnusableImage(f"malformed: a JPEG of more than {_MAX_SCANS} scans")
+    side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
+    with _one_at_a_time:
+        return encoder.picture(decode(BytesIO(data), _MAX_PIXELS, shrink_to=side))
+
+
+def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
+    """Raises what `nearest` raises."""
+    found = nearest(gallery, parts, count)
+    # Cosines of words to banners are on a scale of their own: only the order is shown.
+    has_scale = not any(part.kind == "text" for part in parts)
+    matches = tuple(
+        match_of(gallery, rank, row, cosine if has_scale else None) for rank, (row, cosine) in enumerate(found, 1)
+    )
+    chips = []
+    for part in parts:
+        others = [other for other in parts if other != part]
+        turned = Part(part.kind, part.value, not part.is_minus)
+        shown = card(gallery, gallery.catalogue.row_of(int(part.value))) if part.kind == "game" else None
+        can_turn = part.kind != "picture" and turned not in parts
+        chips.append(Chip(part, shown, url_of(others), url_of([*others, turned]) if can_turn else None))
+    pictures = [part for part in parts if part.kind == "picture"]
+    shown_labels = labels_of(gallery, _vector(gallery, pictures[0])) if pictures else ()
+    more = min(MAX_NEAREST, len(gallery), 2 * count)
+    return MixPage(
+        tuple(chips),
+        matches,
+        shown_labels,
+        tuple((part.parameter, part.value) for part in parts),
+        url_of(parts, n=more) if parts and more > len(matches) == count else None,
+    )
+
+
+# -- labels ---------------------------------------------------------------------------------------------------------
+
+
+def label_url(name: str) -> str:
+    return f"/label?{urlencode({'name': name})}"
+
+
+def labels_of(gallery: Gallery, vector: Vector) -> tuple[Label, ...]:
+    """What a picture shows, the likeliest first; empty where the catalogue has no labels."""
+    known = gallery.catalogue.labels
+    if known is None:
+        return ()
+    likely = labels.probabilities(vector[None], known.embeddings, gallery.catalogue.manifest.text_scale)[0]
+    order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
+    return tuple(_label(known.vocabulary[term], float(likely[term])) for term in order)
+
+
+def labels_of_row(gallery: Gallery, row: int) -> tuple[Label, ...]:
+    """What a game's banner shows, as it was found when the catalogue was made."""
+    known = gallery.catalogue.labels
+    if known is None:
+        return ()
+    pairs = zip(known.terms[row].tolist(), known.probabilities[row].tolist(), strict=True)
+    return tuple(_label(known.vocabulary[term], probability) for term, probability in pairs)
+
+
+def _label(term: labels.Term, probability: float | None) -> Label:
+    return Label(term.name, term.kind, label_url(term.name), probability)
