@@ -48,12 +48,14 @@ def map_array(path: Path) -> npt.NDArray[Any]:
 
 
 def release(array: npt.NDArray[Any]) -> None:
-    """Give back the memory of a mapped array that was read as a whole; what is read again comes from the file's cache.
-    Of an array that is not mapped, nothing."""
+    """Give back the memory of a mapped array, or of a slice of its rows, that was read; what is read again comes from
+    the file's cache. Of an array that is not mapped, nothing."""
     base: Any = array
     while base is not None:
         if isinstance(base, mmap.mmap):
+            first = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
+            start = (array.__array_interface__["data"][0] - first) // mmap.PAGESIZE * mmap.PAGESIZE
             with suppress(AttributeError, OSError):  # not on every system
-                base.madvise(mmap.MADV_DONTNEED)
+                base.madvise(mmap.MADV_DONTNEED, start, min(len(base) - start, array.nbytes + mmap.PAGESIZE))
             return
         base = getattr(base, "base", None)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,16 @@ from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
 from banners.errors import SteamClipError, Unavailable, UnusableImage
 from banners.images import Fit
 from banners.labels import Term, embed_terms, label
-from banners.query_encoder import IMAGE_MODEL, TEXT_MODEL, TOKENIZER, Session, tokenise, tokenizer_of
+from banners.query_encoder import (
+    IMAGE_MODEL,
+    PRECISIONS,
+    TEXT_MODEL,
+    TOKENIZER,
+    Precision,
+    Session,
+    tokenise,
+    tokenizer_of,
+)
 from banners.records import Banner
 from banners.vectors import quantise
 
@@ -29,10 +38,6 @@ if TYPE_CHECKING:
 
 Matrix = npt.NDArray[np.float32]
 
-# From the smallest: weights and features in 8 bits; weights alone; neither.
-Precision = Literal["int8", "int8 weights", "float32"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
 LEAST_COSINE = 0.999  # of an unquantised export to the torch model
 LEAST_RECALL = 0.95  # of the ten nearest banners
 NEAREST = 10
@@ -40,6 +45,7 @@ SAMPLE = 100  # banners, and texts, that an export is tried on
 _OPSET = 17
 _WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
 _BLOCK = 64  # weights that share a scale
+_LARGE = 1024  # numbers in an array that is worth storing in half
 
 
 class ExportFailed(SteamClipError):
@@ -238,7 +244,7 @@ def _smallest(
     rows: npt.NDArray[np.intp] | None,
 ) -> Exported:
     """Leave at `path` the smallest form of the exported model that is good enough."""
-    found = embed(Session(path))
+    found = embed(Session(path, "float32"))
     cosine = float((found * reference).sum(axis=1).min())
     if not cosine >= LEAST_COSINE:
         raise ExportFailed(f"the exported model gives other embeddings, of a cosine of {cosine:.4f} to the right ones")
@@ -249,7 +255,7 @@ def _smallest(
         smaller = path.with_suffix(".smaller.onnx")
         _quantise(path, smaller, precision)
         if smaller.stat().st_size < _WORTH_QUANTISING * unquantised:
-            recall = recall_at(embed(Session(smaller)), reference, embeddings, rows)
+            recall = recall_at(embed(Session(smaller, precision)), reference, embeddings, rows)
             if recall >= LEAST_RECALL:
                 smaller.replace(path)
                 return Exported(path.name, precision, cosine, recall)
@@ -262,6 +268,9 @@ def _quantise(path: Path, smaller: Path, precision: Precision) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+    if precision == "float16":
+        _halve(path, smaller)
+        return
     root = logging.getLogger()
     level, root.level = root.level, logging.ERROR  # it recommends a step that changes nothing here
     try:
@@ -275,13 +284,44 @@ def _quantise(path: Path, smaller: Path, precision: Precision) -> None:
                 reduce_range=True,  # without it processors without VNNI instructions saturate
             )
         else:
+            # The table of a text side's tokens too: it is the largest of its weights.
+            quantize_dynamic(path, smaller, op_types_to_quantize=["Gather"], weight_type=QuantType.QInt8)
             quantizer = MatMulNBitsQuantizer(
-                onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4
+                onnx.load(smaller), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4
             )
             quantizer.process()
             quantizer.model.save_model_to_file(str(smaller))
     finally:
         root.level = level
+
+
+def _halve(path: Path, smaller: Path) -> None:
+    """Store the weights in float16, each turned back where it is used."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    halved = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= _LARGE:
+            name = f"{tensor.name}_float16"
+            halved[tensor.name] = name
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name))
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in halved:  # some rows of a table; only these are turned back
+            node.input[0] = halved[node.input[0]]
+            output, node.output[0] = node.output[0], f"{node.output[0]}_float16"
+            nodes += [node, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
+            continue
+        for place, name in enumerate(node.input):
+            if name in halved:
+                node.input[place] = f"{name}_for_{node.name}"
+                nodes.append(helper.make_node("Cast", [halved[name]], [node.input[place]], to=TensorProto.FLOAT))
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, smaller)
 
 
 def recall_at(found: Matrix, reference: Matrix, embeddings: Matrix, rows: npt.NDArray[np.intp] | None) -> float:

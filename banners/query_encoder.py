@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
+# From the smallest: weights and features in 8 bits; weights alone; weights in half precision; none of it.
+Precision = Literal["int8", "int8 weights", "float16", "float32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
 IMAGE_MODEL = "image_encoder.onnx"
 TEXT_MODEL = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
@@ -37,7 +41,7 @@ _one_at_a_time = threading.Lock()
 class Session:
     """One exported model: an array in, float32 (B, d) out. Loaded here. Raises `BadCatalogue`."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, precision: Precision, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -47,6 +51,10 @@ class Session:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         options.log_severity_level = 3
+        if precision != "float32":
+            # Optimising would turn what was made small into float32 again, or keep a second copy of it; of what is left
+            # to be optimised these models have next to nothing.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for other requests
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -77,6 +85,11 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
     return np.array([tokenizer.encode(text).ids], np.int64)
 
 
+def _precision(about: Mapping[str, Any]) -> Precision:
+    found: Precision = PRECISIONS[PRECISIONS.index(about["precision"])]
+    return found
+
+
 class _Opened:
     """A file that stays open as long as somebody may still load it."""
 
@@ -94,6 +107,7 @@ class QueryEncoder:
     files: "Mapping[str, _Opened]"
     preprocessing: Preprocessing
     dim: int
+    precisions: Mapping[str, Precision]
     has_text: bool
     length: int
     padding: int | None
@@ -115,6 +129,7 @@ class QueryEncoder:
                 {name: _Opened(folder / name) for name in names},
                 preprocessing,
                 manifest.d,
+                {name: _precision(about[side]) for name, side in zip(names, ("image", "text"), strict=False)},
                 has_text,
                 0 if text is None else int(text["length"]),
                 None if text is None or text["padding"] is None else int(text["padding"]),
@@ -154,11 +169,11 @@ class QueryEncoder:
 
     @cached_property
     def _images(self) -> Session:
-        return Session(self._path(IMAGE_MODEL), self.threads)
+        return Session(self._path(IMAGE_MODEL), self.precisions[IMAGE_MODEL], self.threads)
 
     @cached_property
     def _texts(self) -> Session:
-        return Session(self._path(TEXT_MODEL), self.threads)
+        return Session(self._path(TEXT_MODEL), self.precisions[TEXT_MODEL], self.threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from banners.arrays import release
+
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
@@ -33,6 +35,7 @@ class Quantised:
             block = floats[: len(codes)]
             np.copyto(block, codes)
             np.dot(block, vector, out=products[start : start + len(codes)])
+            release(codes)  # a matrix that is mapped takes no memory of each process that searches it
         return np.asarray(products * self.scales)
 
 
@@ -64,5 +67,6 @@ def nearest_to(
     rows = np.sort(np.argpartition(-rough, kept - 1)[:kept])
     rows = rows[np.isfinite(rough[rows])]
     exact = matrix[rows] @ vector
+    release(matrix)
     order = np.argsort(-exact, kind="stable")[:count]
     return rows[order], np.clip(exact[order], -1, 1)

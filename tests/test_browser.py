@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from .colour_clip import coloured
 from .conftest import skip_or_fail
 from .servers import Server, serving
 from .test_webapp import make_catalogue, picture
@@ -37,6 +39,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         picture(appid, (300, 450)).save(folder / "banners" / f"{appid}.jpg")
     (folder / "banners" / "50.jpg").write_bytes(b"no image")
     with serving(make_catalogue(folder / "c"), folder / "banners") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def queried(colour_site: Path) -> Iterator[Server]:
+    """A catalogue that answers words and pictures."""
+    with serving(colour_site / "c", colour_site / "banners") as running:
         yield running
 
 
@@ -222,6 +231,16 @@ def test_adult_banners_are_blurred_until_the_switch_is_used_with_the_keyboard(pa
     assert page.locator(".art-adult img").evaluate("image => getComputedStyle(image).filter") == "none"
 
 
+QUERY_PAGES = (
+    "/upload",
+    "/mix",
+    "/mix?game=11&text=blue&not_text=red",
+    "/labels",
+    "/label?name=red",
+    "/render/11",
+    "/search?q=green",
+    "/",
+)
 PAGES = (
     "/",
     "/render/10",
@@ -244,10 +263,18 @@ PAGES = (
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_complain_about(browser, server, scheme):
-    context = browser.new_context(base_url=server.url, color_scheme=scheme, bypass_csp=True)
-    opened, found = context.new_page(), []
-    for url in PAGES:
+def test_axe_finds_nothing_to_complain_about(browser, server, queried, scheme):
+    found: list[str] = []
+    for asked, pages in ((server, PAGES), (queried, QUERY_PAGES)):
+        context = browser.new_context(base_url=asked.url, color_scheme=scheme, bypass_csp=True)
+        found += complaints(context.new_page(), pages)
+        context.close()
+    assert found == []
+
+
+def complaints(opened: Page, pages: tuple[str, ...]) -> list[str]:
+    found: list[str] = []
+    for url in pages:
         opened.goto(url)
         results = Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]})
         assert len(results.response["passes"]) > 10, url
@@ -255,8 +282,7 @@ def test_axe_finds_nothing_to_complain_about(browser, server, scheme):
             f"{url}: {violation['id']}: {violation['help']}: {violation['nodes'][0]['html'][:120]}"
             for violation in results.response["violations"]
         ]
-    context.close()
-    assert found == []
+    return found
 
 
 def test_the_open_list_of_suggestions_is_accessible_too(browser, server):
@@ -322,3 +348,80 @@ def test_a_trail_that_somebody_spoilt_is_forgotten(page):
         page.evaluate("text => sessionStorage.setItem('trail', text)", spoilt)
         page.goto("/render/20")
         expect(page.locator(".trail a")).to_have_count(0)
+
+
+def dropped(page: Page, data: bytes, event: str) -> None:
+    """Let a picture be dropped or pasted on the page."""
+    page.evaluate(
+        """([data, event]) => {
+          const files = new DataTransfer();
+          files.items.add(new File([Uint8Array.from(data)], "x.png", { type: "image/png" }));
+          const options = { bubbles: true, cancelable: true };
+          document.body.dispatchEvent(event === "paste"
+            ? new ClipboardEvent("paste", { ...options, clipboardData: files })
+            : new DragEvent("drop", { ...options, dataTransfer: files }));
+        }""",
+        [list(data), event],
+    )
+
+
+@pytest.mark.parametrize("how", ["choose", "drop", "paste"])
+def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried, how):
+    file = io.BytesIO()
+    coloured("violet", 7).save(file, "PNG")
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/upload")
+    if how == "choose":
+        page.set_input_files("#picture", {"name": "x.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    else:
+        dropped(page, file.getvalue(), how)
+    page.wait_for_url("**/mix?picture=*")
+    first = page.locator(".cards .name a").first
+    assert first.get_attribute("href") in ("/render/51", "/render/52")
+    page.get_by_label("Add a game or words").fill("red")
+    page.get_by_role("button", name="Less like it").press("Enter")
+    page.wait_for_url("**not_text=red*")
+    expect(page.locator(".chip")).to_have_count(2)
+    page.get_by_role("link", name="Without red").press("Enter")
+    expect(page.locator(".chip")).to_have_count(1)
+    context.close()
+
+
+def test_a_picture_can_be_sent_without_javascript(browser, queried):
+    file = io.BytesIO()
+    coloured("green", 7).save(file, "PNG")
+    context = browser.new_context(base_url=queried.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/upload")
+    page.set_input_files("#picture", {"name": "x.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    page.get_by_role("button", name="Find look-alikes").click()
+    page.wait_for_url("**/mix?picture=*")
+    assert page.locator(".cards .name a").first.get_attribute("href") in ("/render/21", "/render/22")
+    context.close()
+
+
+def test_going_on_typing_forgets_what_was_picked(page):
+    page.goto("/")
+    box = page.get_by_role("combobox")
+    box.press_sequentially("portal")
+    expect(page.get_by_role("option")).to_have_count(2)
+    box.press("ArrowDown")
+    box.press_sequentially("zz")
+    expect(box).not_to_have_attribute("aria-activedescendant", re.compile(".+"))
+    box.press("Enter")
+    page.wait_for_url("**/search?q=portalzz")
+
+
+def test_arrows_walk_through_rows_and_columns_of_neighbours(page):
+    page.set_viewport_size({"width": 500, "height": 800})  # two columns
+    page.goto("/render/10")
+    names = page.locator(".cards-matches .name a")
+    page.keyboard.press("ArrowRight")
+    expect(names.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(names.nth(2)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(names.nth(3)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(names.nth(1)).to_be_focused()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from banners import catalogue, export
-from banners.encoders import open_encoder
+from banners.encoders import open_encoder, open_text_tower
 from banners.export import recall_at
 from banners.images import decode
 from banners.manifest import MANIFEST
@@ -104,10 +104,37 @@ def test_the_smallest_precision_that_finds_the_neighbours_is_taken(tmp_path, tin
     embeddings = encoder.embed(pixels)
     monkeypatch.setattr(export, "_WORTH_QUANTISING", 2.0)  # of so small a model nothing is saved
     taken = []
+    sessions = []
+    session = export.Session
+
+    def noted(path, precision):
+        sessions.append(precision)
+        return session(path, precision)
+
+    monkeypatch.setattr(export, "Session", noted)
     for least in (0.0, 1.01):
         monkeypatch.setattr(export, "LEAST_RECALL", least)
         taken.append(export.export_images(encoder, pixels, embeddings, range(40), tmp_path).precision)
     assert taken == ["int8", "float32"]
+    assert sessions == ["float32", "int8", "float32", "int8", "int8 weights", "float16"]
+
+
+def test_half_precision_gives_the_same_embeddings(tmp_path, speaking_clip, monkeypatch):
+    tower = open_text_tower(str(speaking_clip))
+    texts = ["a red forest", "blue", "something else"]
+    embeddings = np.eye(24, dtype=np.float32)
+    recalls = []
+    recall = export.recall_at
+
+    def only_half(found, reference, *rest):
+        recalls.append(float((found * reference).sum(axis=1).min()))
+        return recall(found, reference, *rest) if len(recalls) == 3 else 0.0
+
+    monkeypatch.setattr(export, "recall_at", only_half)
+    monkeypatch.setattr(export, "_WORTH_QUANTISING", 2.0)
+    monkeypatch.setattr(export, "LEAST_RECALL", 0.5)
+    assert export.export_texts(tower, texts, embeddings, tmp_path).precision == "float16"
+    assert recalls[2] > 0.99999
 
 
 def test_recall_counts_any_of_equal_neighbours_and_not_the_row_itself():

@@ -6,6 +6,7 @@ import html
 import io
 import re
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from banners.errors import BadInput
+from embed_banners import main
 from webapp import create_app, queries
 from webapp.limits import Limiter
 from webapp.queries import picture_of, vector_of
@@ -324,3 +326,46 @@ def test_a_bucket_fills_again_and_those_of_many_clients_are_forgotten():
     for number in range(12_000):
         limiter.wait(str(number), 1)
     assert len(limiter._buckets) == 10_000
+
+
+# -- real covers ----------------------------------------------------------------------------------------------------
+
+
+def smaller(image: Image.Image) -> bytes:
+    return encoded(image.resize((round(0.7 * image.width), round(0.7 * image.height))), "WEBP", quality=60)
+
+
+def turned(image: Image.Image) -> bytes:
+    """Rotated by 15 degrees, then cropped by 10 %, half of that on each side."""
+    rotated = image.rotate(15, Image.Resampling.BICUBIC)
+    width, height = rotated.size
+    left, top = round(0.05 * width), round(0.05 * height)
+    return encoded(rotated.crop((left, top, width - left, height - top)), "JPEG", quality=90)
+
+
+def grey(image: Image.Image) -> bytes:
+    return encoded(image.convert("L"), "JPEG", quality=90)
+
+
+@pytest.mark.soak
+def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path):
+    assert main([str(covers), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
+    client = app.test_client()
+    identical = app.extensions["exhibition"].shown.gallery
+    chosen = sorted(covers.glob("*.jpg"))[:: len(list(covers.glob("*.jpg"))) // 200][:200]
+    assert len(chosen) == 200
+    shares = {}
+    for alter in (smaller, turned, grey):
+        found = 0
+        for path in chosen:
+            with Image.open(path) as image:
+                data = alter(image.convert("RGB"))
+            answer = client.post("/api/v1/pictures?n=1", data=data, content_type="image/jpeg").get_json()
+            first = identical.catalogue.row_of(answer["results"][0]["game"]["appid"])
+            found += bool(identical.groups[first] == identical.groups[identical.catalogue.row_of(int(path.stem))])
+        shares[alter.__name__] = found / len(chosen)
+    sys.stderr.write(f"{shares}\n")
+    assert shares["smaller"] >= 0.98, shares
+    assert shares["turned"] >= 0.92, shares
+    assert shares["grey"] >= 0.90, shares

@@ -1,0 +1,204 @@
+"""Queries by words and pictures: how long they take, how much memory they need, how exact they are.
+
+A catalogue of so many games is made with the full-size CLIP ViT-B/32 with random weights, its exported encoder as
+embed_banners.py makes it, and embeddings grown from those of real banners; then one real gunicorn worker is asked.
+`memory` is the largest resident size of that worker, all that it shares with its master included. Prints one JSON line
+for each number of games. Example:
+
+    bench_queries.py --banners ../shared/data/covers --games 29982 200000
+"""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from banners import catalogue
+from banners.decoding import decode_bytes, read
+from banners.encoders import open_encoder
+from banners.export import export_queries
+from banners.labels import VOCABULARY, read_vocabulary
+from banners.neighbours import Neighbours
+from banners.records import Banner, Game, list_banners
+from banners.vectors import nearest_to, quantise
+from benchmarks.random_clip import save_random_clip
+
+PORT = 8766
+WORDS = (
+    "castle",
+    "dark",
+    "forest",
+    "space",
+    "knight",
+    "red",
+    "anime girl",
+    "tank",
+    "snow",
+    "robot",
+    "a cat",
+    "city night",
+)
+
+
+def embed(model: Path, banners: list[Banner]) -> np.ndarray:
+    """float32 (m, d)."""
+    encoder = open_encoder(str(model), device="cpu")
+    pixels = [decode_bytes(read(banner.path), encoder.preprocessing)[1] for banner in tqdm(banners, desc="decoding")]
+    batches = range(0, len(pixels), 32)
+    return np.concatenate([encoder.embed(np.stack(pixels[at : at + 32])) for at in tqdm(batches, desc="embedding")])
+
+
+def grow(embeddings: np.ndarray, count: int) -> np.ndarray:
+    """`count` rows distributed as the given ones: first these, then such as lie between two of them, with noise."""
+    random = np.random.default_rng(0)
+    grown = np.empty((count, embeddings.shape[1]), np.float32)
+    own = min(count, len(embeddings))
+    grown[:own] = embeddings[:own]
+    for start in range(own, count, 8192):
+        many = min(8192, count - start)
+        one, other = embeddings[random.integers(0, len(embeddings), (2, many))]
+        share = random.uniform(0, 1, (many, 1)).astype(np.float32)
+        noise = random.normal(0, embeddings.std(axis=0), (many, embeddings.shape[1]))
+        rows = share * one + (1 - share) * other + 0.5 * noise
+        grown[start : start + many] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return grown
+
+
+def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> None:
+    """Write the catalogue to `folder`."""
+    n = len(grown)
+    banners = [Banner(row + 1, covers[row % len(covers)].path) for row in range(n)]
+    with tempfile.TemporaryDirectory() as scratch:
+        made = export_queries(str(model), "squash", banners, grown, read_vocabulary(VOCABULARY), Path(scratch))
+        encoder = open_encoder(str(model), device="cpu")
+        catalogue.save(
+            folder,
+            games=[Game(row + 1, f"Game number {row + 1}") for row in range(n)],
+            neighbours={"plain": Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))},
+            about={
+                "encoder": {"id": "clip-b32 with random weights", "revision": "0"},
+                "preprocessing": encoder.preprocessing.to_json(),
+                "fit": "squash",
+            },
+            embeddings=grown,
+            queries=made,
+        )
+
+
+def largest(pid: int) -> float:
+    """The largest resident size that a process had, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def ask(connection: HTTPConnection, method: str, url: str, body: bytes | None = None) -> float:
+    """Seconds until the whole answer is there."""
+    started = time.perf_counter()
+    headers = {"Content-Type": "image/jpeg"} if body else {}
+    connection.request(method, url, body=body, headers=headers)
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != 200:
+        raise SystemExit(f"{url[:80]}: {response.status} {answer[:200]!r}")
+    return time.perf_counter() - started
+
+
+def measure(folder: Path, covers: list[Banner], count: int) -> dict[str, float]:
+    """Ask one worker `count` mixed queries."""
+    environment = os.environ | {
+        "CATALOGUE": str(folder),
+        "BANNERS": "",
+        "HOST": "127.0.0.1",
+        "PORT": str(PORT),
+        "WEB_CONCURRENCY": "1",
+        "QUERIES_PER_MINUTE": "0",
+    }
+    server = subprocess.Popen([sys.executable, "-m", "gunicorn", "--log-level", "error"], cwd=ROOT, env=environment)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/healthz", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        worker = int(children[0])
+        connection = HTTPConnection("127.0.0.1", PORT, timeout=60)
+        random = np.random.default_rng(1)
+        took: dict[str, list[float]] = {"text": [], "upload": [], "mix": []}
+        for number in tqdm(range(count), desc="asking"):
+            words = " ".join(random.choice(WORDS, 2)) + f" {number}"
+            kind = ("text", "upload", "mix")[number % 3]
+            if kind == "upload":
+                with Image.open(covers[int(random.integers(len(covers)))].path) as image:
+                    file = io.BytesIO()
+                    image.convert("RGB").save(file, "JPEG", quality=85)
+                took[kind].append(ask(connection, "POST", "/api/v1/pictures", file.getvalue()))
+                continue
+            asked = {"text": words} if kind == "text" else {"game": number + 1, "text": words, "not_game": number + 2}
+            took[kind].append(ask(connection, "GET", f"/api/v1/similar?{urllib.parse.urlencode(asked)}"))
+        connection.close()
+        figures = {f"first_{kind}_ms": round(1000 * times[0]) for kind, times in took.items()}
+        for kind, times in took.items():
+            figures[f"{kind}_p50_ms"] = round(1000 * float(np.percentile(times[1:], 50)))
+            figures[f"{kind}_p95_ms"] = round(1000 * float(np.percentile(times[1:], 95)))
+        figures["memory_mb"] = round(largest(worker))
+        return figures
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def recall(grown: np.ndarray, queries: int = 200) -> float:
+    """Of the ten nearest rows by the whole matrix in float32, to rows with some noise."""
+    random = np.random.default_rng(2)
+    quantised = quantise(grown)
+    found = []
+    for row in random.integers(0, len(grown), queries):
+        vector = grown[row] + random.normal(0, 0.01, grown.shape[1]).astype(np.float32)
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        exact = np.sort(grown @ vector)[-10]
+        rows, _ = nearest_to(vector, grown, quantised, 10)
+        found.append(float((grown[rows] @ vector >= exact - 1e-6).mean()))
+    return float(np.mean(found))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--banners", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--games", type=int, nargs="+", default=[29_982])
+    parser.add_argument("--queries", type=int, default=500)
+    options = parser.parse_args()
+    covers = list_banners(options.banners)[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Path(scratch) / "clip"
+        save_random_clip(model)
+        embeddings = embed(model, covers)
+        for games in options.games:
+            grown = grow(embeddings, games)
+            folder = Path(scratch) / f"c{games}"
+            make(folder, model, covers, grown)
+            about = json.loads((folder / "manifest.json").read_text())["queries"]
+            precision = {f"{side}_precision": about[side]["precision"] for side in ("image", "text")}
+            recalls = {f"{side}_recall_at_10": about[side]["recall_at_10"] for side in ("image", "text")}
+            figures = measure(folder, covers, options.queries)
+            print(json.dumps({"games": games, **precision, **recalls, **figures, "search_recall_at_10": recall(grown)}))
+
+
+if __name__ == "__main__":
+    main()
