@@ -407,6 +407,10 @@ def verify(folder: Path) -> Catalogue:
             queries = catalogue.embeddings[block]
             if not (np.abs(np.linalg.norm(queries, axis=1) - 1) < 1e-4).all():  # also false for NaN
                 raise BadCatalogue(f"{folder}: embeddings.npy has rows that are not L2-normalised")
+            if catalogue.quantised is not None:
+                codes, scales = catalogue.quantised.codes[block], catalogue.quantised.scales[block, None]
+                if not (np.abs(codes * scales - queries) <= 0.51 * scales).all():
+                    raise BadCatalogue(f"{folder}: quantised.npy is not that of embeddings.npy")
             plain = catalogue.view("plain")
             if plain.similarities is not None:
                 # The first and the last neighbour: enough to notice another matrix or another order.

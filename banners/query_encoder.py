@@ -140,6 +140,13 @@ class QueryEncoder:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadCatalogue(f"{folder}: what the manifest says of queries is malformed: {error!r}") from None
 
+    def load(self) -> None:
+        """Load both sides now instead of when they are first asked for. Raises `BadCatalogue`."""
+        with _one_at_a_time:
+            _ = self._images
+            if self.has_text:
+                _ = (self._texts, self._tokenizer)
+
     def picture(self, image: Image.Image) -> Vector:
         """Embed an RGB image: float32 (d,), L2-normalised."""
         pixels = self.preprocessing.pixels(image)[None]

@@ -1,5 +1,6 @@
 """Encoders as the web has them: what ONNX Runtime gives is what torch gives."""
 
+import hashlib
 import json
 import shutil
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from banners import catalogue, export
 from banners.encoders import open_encoder, open_text_tower
+from banners.errors import BadCatalogue
 from banners.export import recall_at
 from banners.images import decode
 from banners.manifest import MANIFEST
@@ -159,3 +161,14 @@ def test_real_covers_are_found_by_the_exported_encoder(covers, tmp_path):
         with Image.open(path) as image:
             vector = encoder.picture(image.convert("RGB").resize((210, 315)))
         assert int(np.argmax(made.embeddings @ vector)) == row
+
+
+def test_verify_notices_a_quantised_matrix_of_another_catalogue(banners_folder, tmp_path, tiny_clip):
+    assert embed(banners_folder, tmp_path / "c", tiny_clip()) == 0
+    path = tmp_path / "c" / "quantised.npy"
+    np.save(path, np.load(path)[::-1])
+    manifest = json.loads((tmp_path / "c" / MANIFEST).read_text())
+    manifest["files"][path.name]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "c" / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(BadCatalogue, match=r"quantised\.npy is not that of"):
+        catalogue.verify(tmp_path / "c")

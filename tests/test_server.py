@@ -193,3 +193,13 @@ def test_a_host_that_is_no_name_is_a_400(tmp_path):
             assert answer.status == 400, path
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             connection.close()
+
+
+def test_the_query_encoder_can_be_loaded_at_start(colour_site):
+    with serving(colour_site / "c", WEB_CONCURRENCY="1", QUERIES_AT_START="1") as server:
+        worker = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()[0]
+        deadline = time.monotonic() + 20
+        while "onnxruntime" not in Path(f"/proc/{worker}/maps").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert server.get("/api/v1/similar?text=red")[0] == 200
