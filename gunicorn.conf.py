@@ -56,6 +56,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
-    encoder = worker.wsgi.extensions["exhibition"].shown.gallery.encoder
-    if encoder is not None and os.environ.get("QUERIES_AT_START") == "1":
-        encoder.load()
+    if os.environ.get("QUERIES_AT_START") == "1":
+        encoder = worker.wsgi.extensions["exhibition"].shown.gallery.encoder
+        if encoder is not None:
+            encoder.load()

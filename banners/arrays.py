@@ -43,8 +43,12 @@ def map_array(path: Path) -> npt.NDArray[Any]:
     order: Literal["F", "C"] = "F" if is_fortran else "C"
     if 0 in shape:  # nothing to map
         return np.empty(shape, dtype, order)
+    mapped = np.memmap(path, dtype, "r", start, shape, order)
+    # Else the kernel may map two megabytes for one row that is read.
+    with suppress(AttributeError, OSError):  # not on every system
+        mapped._mmap.madvise(mmap.MADV_NOHUGEPAGE)  # type: ignore[attr-defined]
     # A plain array over the same mapping: indexing an np.memmap costs ten times as much.
-    return np.asarray(np.memmap(path, dtype, "r", start, shape, order))
+    return np.asarray(mapped)
 
 
 def release(array: npt.NDArray[Any]) -> None:

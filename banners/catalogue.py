@@ -108,10 +108,15 @@ class Catalogue:
     def release(self) -> None:
         """Give back the memory of the arrays that were read as a whole; see `banners.arrays.release`."""
         self.index.release()
-        for found in self.views.values():
-            release(found.rows)
-            if found.similarities is not None:
-                release(found.similarities)
+        for view in self.views:
+            self.release_view(view)
+
+    def release_view(self, view: View) -> None:
+        """The same for a view whose rows were read here and there: a server would come to hold them all."""
+        found = self.views[view]
+        release(found.rows)
+        if found.similarities is not None:
+            release(found.similarities)
 
     def row_of(self, appid: int) -> int:
         """The row of `appid`. Raises `UnknownGame`."""

@@ -323,6 +323,7 @@ def nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int |
     found = gallery.catalogue.view(mode.view)
     rows = found.rows[row, :count].tolist()
     known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
+    gallery.catalogue.release_view(mode.view)
     return tuple(
         _match(gallery, rank, row, other, similarity, mode, n)
         for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), start=1)
