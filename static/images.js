@@ -37,10 +37,9 @@ for (const image of document.querySelectorAll(".art img")) {
 const looked = document.querySelector(".query > .art:not(.art-adult) img");
 
 function glow() {
-  const light = document.createElement("img");
+  const light = document.createElement("span");
   light.className = `glow ${looked.parentElement.className.match(/view-\w+/)}`;
-  light.alt = "";
-  light.src = looked.src;
+  light.style.backgroundImage = `url("${looked.src}")`;
   looked.closest(".query").prepend(light);
 }
 
