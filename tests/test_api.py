@@ -214,5 +214,6 @@ def test_an_illustration_of_ones_own_has_a_whole_address(tmp_path):
 
 def test_the_guide_names_every_endpoint(app):
     page = app.test_client().get("/api/v1/").get_data(as_text=True)
-    for path in app.test_client().get("/api/v1/openapi.json").get_json()["paths"]:
-        assert f"GET {path}<" in page
+    for path, methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].items():
+        for method in methods:
+            assert f"{method.upper()} {path}<" in page
