@@ -57,15 +57,15 @@ def decode(
 
     CMYK, greyscale, palette and 16-bit images are converted, transparency is composited on black (the store's
     pages are dark), and the EXIF orientation is applied. The declared size is checked before any pixel is decoded.
-    A JPEG is shrunk while it is decoded, to no less than `shrink_to` pixels a side where that is given; then
-    `max_pixels` are those of what it becomes.
+    A JPEG that is not progressive is shrunk while it is decoded, to no less than `shrink_to` pixels a side where that
+    is given; then `max_pixels` are those of what it becomes.
 
     Raises `UnusableImage` for anything empty, truncated, malformed, of another format, above `max_pixels`, longer than
     `MAX_ASPECT` times its width, or animated unless `allow_animated`, which decodes the first frame.
     """
     try:
         with Image.open(source, formats=FORMATS) as image:
-            if shrink_to is not None:
+            if shrink_to is not None and not image.info.get("progressive"):  # those are held whole in any case
                 image.draft("RGB", (shrink_to, shrink_to))
             if image.width * image.height > max_pixels:
                 raise UnusableImage(

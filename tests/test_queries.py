@@ -236,6 +236,7 @@ HOSTILE = {
     "zip after a header": b"\x89PNG\r\n\x1a\nPK\x03\x04" + b"x" * 100,
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
     "scans": scans(200),
+    "large and progressive": encoded(Image.new("RGB", (4000, 4000)), "JPEG", progressive=True),
 }
 
 
@@ -252,6 +253,12 @@ def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what
     data = encoded(coloured("green"), "JPEG") + b"<script>alert(1)</script>PK\x03\x04"
     response = client.post("/upload", **form(data, "../../etc/passwd", "text/html"))
     assert response.status_code == 303
+
+
+def test_a_photograph_of_a_phone_is_shrunk_while_it_is_decoded(client):
+    data = encoded(coloured("blue").resize((8000, 6000)), "JPEG", quality=50)
+    answer = client.post("/api/v1/pictures?n=2", data=data, content_type="image/jpeg").get_json()
+    assert {result["game"]["appid"] for result in answer["results"]} == {31, 32}
 
 
 def test_random_damage_is_never_more_than_a_415(client):

@@ -42,14 +42,9 @@ def register(app: Flask, per_minute: int) -> None:
     app.extensions["limiter"] = Limiter(per_minute)
 
 
-def may_ask(cost: float) -> float:
-    """0 where this request's client may have something of that cost now, else how many seconds later."""
-    limiter: Limiter = current_app.extensions["limiter"]
-    return limiter.wait(request.remote_addr or "", cost)
-
-
 def charge(cost: float) -> None:
     """Raise a 429 with Retry-After where this request's client asks for too much."""
-    seconds = may_ask(cost)
+    limiter: Limiter = current_app.extensions["limiter"]
+    seconds = limiter.wait(request.remote_addr or "", cost)
     if seconds:
         raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=int(seconds) + 1)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, g, jsonify, redirect, render_templ
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import NotInCatalogue
+from banners.errors import BadInput, NotInCatalogue
 from banners.images import is_image_file
 from banners.records import parse_appid
 from banners.views import view_of
@@ -123,6 +123,8 @@ def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
         return queries.mix_page(gallery(), parts, LOOKS).matches
     except TooManyRequests:
         g.entity_tag = None  # a moment later there would be more
+        return ()
+    except BadInput:  # words that the encoder makes nothing of
         return ()
 
 
