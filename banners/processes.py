@@ -53,3 +53,14 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)
         libc.mallopt(-1, 2**31 - 1)
+
+
+def give_freed_memory_back() -> None:
+    """Give freed memory back at once, for a server (glibc's mallopt with M_MMAP_THRESHOLD and M_ARENA_MAX).
+
+    Else each thread keeps what the largest picture took that it decoded.
+    """
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 2**20)
+        libc.mallopt(-8, 2)

@@ -3,8 +3,10 @@
 import sys
 
 from banners.errors import SteamClipError
+from banners.processes import give_freed_memory_back
 from webapp.app import create_app
 
+give_freed_memory_back()
 try:
     app = create_app()
 except SteamClipError as error:
