@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from banners import catalogue, cluster, duplicates, embedding, encoders, export, neighbours, uniqueness
-from banners.errors import BadInput, SteamClipError, Unavailable
+from banners.errors import BadInput, SteamClipError
 from banners.images import FITS
 from banners.labels import VOCABULARY, Term, read_vocabulary
 from banners.processes import available_cores, keep_freed_memory
@@ -264,7 +264,7 @@ def _export_queries(
         queries = export.export_queries(
             options.encoder, options.fit, banners, embedded.embeddings["plain"], vocabulary, scratch
         )
-    except (export.ExportFailed, Unavailable) as error:
+    except SteamClipError as error:  # the vectors are there, and worth a catalogue
         say(PROGRAM, f"warning: no queries by words or pictures: {error}")
         return None
     for reason in queries.without:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from banners.decoding import decode_bytes, read
 from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
-from banners.errors import SteamClipError, Unavailable, UnusableImage
+from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
 from banners.images import Fit
 from banners.labels import Term, embed_terms, label
 from banners.query_encoder import (
@@ -102,7 +102,10 @@ def export_queries(
     files = {IMAGE_MODEL: folder / IMAGE_MODEL}
     arrays: dict[str, npt.NDArray[Any]] = {"quantised": quantised.codes, "quantised_scales": quantised.scales}
     about: dict[str, Any] = {"image": images.to_json()}
-    tower = open_text_tower(name)
+    try:
+        tower = open_text_tower(name)
+    except BadInput as error:
+        return Queries(files, arrays, {}, about, (f"no search by words and no labels: {error}",))
     if tower is None:
         return Queries(files, arrays, {}, about, ("no search by words and no labels: the encoder knows no texts",))
     prompts = [prompt for term in vocabulary for prompt in term.prompts]

@@ -172,3 +172,34 @@ def test_verify_notices_a_quantised_matrix_of_another_catalogue(banners_folder, 
     (tmp_path / "c" / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BadCatalogue, match=r"quantised\.npy is not that of"):
         catalogue.verify(tmp_path / "c")
+
+
+def test_a_text_side_that_cannot_be_loaded_costs_words_only(banners_folder, tmp_path, speaking_clip, capsys):
+    (speaking_clip / "tokenizer.json").write_text("{}")
+    assert embed(banners_folder, tmp_path / "c", speaking_clip) == 0
+    assert "no search by words and no labels" in capsys.readouterr().err
+    assert not QueryEncoder.of(tmp_path / "c", catalogue.verify(tmp_path / "c").manifest).has_text
+
+
+def test_siglip_reads_texts_that_are_filled_up(banners_folder, tmp_path):
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    one = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = one | {"vocab_size": 600, "max_position_embeddings": 12, "projection_size": 32}
+    config = transformers.SiglipConfig(text_config=text, vision_config=one | {"image_size": 32, "patch_size": 8})
+    model = transformers.SiglipModel(config).eval()
+    folder = save_clip_tokenizer(tmp_path / "siglip", ["red", "forest"])
+    model.save_pretrained(folder)
+    sizes = {"size": {"height": 32, "width": 32}, "resample": 3}
+    transformers.SiglipImageProcessorPil(**sizes).save_pretrained(folder)
+    assert embed(banners_folder, tmp_path / "c", folder) == 0
+    made = catalogue.verify(tmp_path / "c")
+    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
+    assert encoder.has_text
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokens = tokenizer("red forest", padding="max_length", max_length=12, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        theirs = model.get_text_features(input_ids=tokens.input_ids).pooler_output[0]
+    assert encoder.words("red forest") @ (theirs / theirs.norm()).numpy() > 0.999
