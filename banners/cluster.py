@@ -169,10 +169,14 @@ def _end(session: str | None) -> None:
     import ray
 
     ray.shutdown()
-    for _ in range(50):
-        if session is None or not Path(session).exists():
+    if session is None:
+        return
+    absent = 0
+    for _ in range(100):  # the last of its processes may still write there, or make it anew
+        absent = 0 if Path(session).exists() else absent + 1
+        if absent == 10:
             break
-        shutil.rmtree(session, ignore_errors=True)  # while the last of its processes may still write there
+        shutil.rmtree(session, ignore_errors=True)
         time.sleep(0.1)
 
 
