@@ -195,8 +195,8 @@ def save(
 
     `games` are sorted by appid, every array has their order. `about` goes into the manifest as it is: encoder, source
     of the images, library versions. `queries` is what `banners.export` made. Raises `BadInput` where `folder` cannot
-    be written, `BadCatalogue` if
-    what was given does not make a valid catalogue; either way the old one stays as it was.
+    be written, `BadCatalogue` if what was given does not make a valid catalogue; either way the old one stays as it
+    was.
     """
     check_target(folder)
     folder = folder.resolve()

@@ -57,7 +57,6 @@ class Exported:
     """One exported side. `cosine` is the least of the unquantised export with the torch model, `recall` the share of
     the ten nearest banners that it finds."""
 
-    file: str
     precision: Precision
     cosine: float
     recall: float
@@ -261,9 +260,9 @@ def _smallest(
             recall = recall_at(embed(Session(smaller, precision)), reference, embeddings, rows)
             if recall >= LEAST_RECALL:
                 smaller.replace(path)
-                return Exported(path.name, precision, cosine, recall)
+                return Exported(precision, cosine, recall)
         smaller.unlink()
-    return Exported(path.name, "float32", cosine, recall_at(found, reference, embeddings, rows))
+    return Exported("float32", cosine, recall_at(found, reference, embeddings, rows))
 
 
 def _quantise(path: Path, smaller: Path, precision: Precision) -> None:

@@ -52,10 +52,10 @@ def _json_twin() -> str | None:
         return f"/api/v1/games?{urlencode(kept)}"
     if name == "mix" and request.args:
         return "/api/v1/similar?" + request.query_string.decode("ascii", "ignore")
-    if name in ("label_list", "label"):
-        return (
-            "/api/v1/labels" if name == "label_list" else f"/api/v1/label?{urlencode({'name': given.get('name', '')})}"
-        )
+    if name == "label_list":
+        return "/api/v1/labels"
+    if name == "label":
+        return f"/api/v1/label?{urlencode({'name': given.get('name', '')})}"
     if name in ("unique", "hubs", "duplicates", "popular"):
         kept |= {"adult": "1"} if _shows_adult() else {}
         return f"/api/v1/{name}" + (f"?{urlencode(kept)}" if kept else "")
