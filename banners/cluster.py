@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from banners.records import Banner, is_url
 from banners.views import View
 
 Columns = dict[str, npt.NDArray[Any]]
+
+_SECONDS_TO_DIE = 10
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as without a cluster; with its 15 they starve beside others
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # what fails is told in one line
     _check_answers(address or os.environ.get("RAY_ADDRESS", ""))
     try:
@@ -124,25 +127,19 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
     except ImportError as error:
         raise Unavailable(f"{error}; install requirements-cluster.txt") from None
     package = Path(__file__).resolve().parent
-    is_ours = not address and not os.environ.get("RAY_ADDRESS")
-    session = None
-    try:
-        if is_ours:  # where Ray itself would write, since its sockets need a short path; but nothing of it is left
-            session = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-        ray.init(
-            address=address or None,
-            _temp_dir=session,
-            include_dashboard=False if not address else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            runtime_env={"py_modules": [str(package)]},  # the workers' own copy, wherever they are
-        )
-    except BaseException as error:  # it has no common base class for what can fail here
-        _end(session)
-        if not isinstance(error, Exception):
-            raise
-        raise BadInput(f"cannot connect to the Ray cluster: {' '.join(str(error).split())[:200]}") from None
-    try:
+    is_local = not address and not os.environ.get("RAY_ADDRESS")
+    with _session(is_local) as folder:
+        try:
+            ray.init(
+                address=address or None,
+                _temp_dir=folder,
+                include_dashboard=False if not address else None,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"py_modules": [str(package)]},  # the workers' own copy, wherever they are
+            )
+        except Exception as error:  # it has no common base class for what can fail here
+            raise BadInput(f"cannot connect to the Ray cluster: {' '.join(str(error).split())[:200]}") from None
         context = DataContext.get_current()
         context.enable_progress_bars = False
         has = ray.cluster_resources()
@@ -161,23 +158,42 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
                 name=str(Path(choice.name).absolute()) if Path(choice.name).is_dir() else choice.name,
             ),
         )
-    finally:
-        _end(session)
 
 
-def _end(session: str | None) -> None:
+@contextmanager
+def _session(is_local: bool) -> Iterator[str | None]:
+    """Shut Ray down at the end. Gives a folder to a cluster of this machine's own, of which then nothing is left,
+    neither process nor file."""
+    import psutil  # Ray brings it along
     import ray
 
-    ray.shutdown()
-    if session is None:
-        return
-    absent = 0
-    for _ in range(100):  # the last of its processes may still write there, or make it anew
-        absent = 0 if Path(session).exists() else absent + 1
-        if absent == 10:
-            break
-        shutil.rmtree(session, ignore_errors=True)
-        time.sleep(0.1)
+    program = psutil.Process()
+    others = program.children(recursive=True)
+    # Where Ray itself would write, since its sockets need a short path.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp") if is_local else None
+    try:
+        yield folder
+    finally:
+        ours = [child for child in program.children(recursive=True) if child not in others]
+        ray.shutdown()
+        if folder:
+            # Its agents outlive the shutdown, and one that is only starting would make the folder anew.
+            for process in ours:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            deadline = time.monotonic() + _SECONDS_TO_DIE
+            while any(map(_is_alive, ours)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: Any) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)  # where its new parent buries nobody
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager
