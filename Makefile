@@ -51,7 +51,7 @@ test: .venv/dev
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist worksteal
 
 # Load, kills and faults, minutes long.
 soak: .venv/dev
