@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ Matrix = npt.NDArray[np.float32]
 LEAST_COSINE = 0.999  # of an unquantised export to the torch model
 LEAST_RECALL = 0.95  # of the ten nearest banners
 NEAREST = 10
+_BATCH = 32  # texts
 SAMPLE = 100  # banners, and texts, that an export is tried on
 _OPSET = 17
 _WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
@@ -113,7 +115,9 @@ def export_queries(
         texts = export_texts(tower, chosen, embeddings, folder)
     except ExportFailed as error:
         return Queries(files, arrays, {}, about, (f"no search by words and no labels: {error}",))
-    labels = label(embeddings, vocabulary, embed_terms(vocabulary, _embed_text(tower)), tower.scale)
+    labels = label(
+        embeddings, vocabulary, embed_terms(vocabulary, lambda texts: _embed_texts(tower, texts)), tower.scale
+    )
     return Queries(
         {**files, TEXT_MODEL: folder / TEXT_MODEL, TOKENIZER: folder / TOKENIZER},
         {
@@ -132,17 +136,19 @@ def export_queries(
     )
 
 
-def _embed_text(tower: TextTower) -> Callable[[str], Matrix]:
+def _embed_texts(tower: TextTower, texts: Sequence[str]) -> Matrix:
+    """float32 (m, d), L2-normalised. Texts of as many tokens share a batch: nothing is filled up."""
     import torch
 
     tokenizer = tokenizer_of(tower.tokenizer, tower.length, tower.padding)
-
-    def embed(text: str) -> Matrix:
+    tokens = [tokenise(tokenizer, text) for text in texts]
+    order = sorted(range(len(texts)), key=lambda place: tokens[place].shape[1])
+    embedded = []
+    for _, places in groupby(order, key=lambda place: tokens[place].shape[1]):
+        alike = torch.from_numpy(np.concatenate([tokens[place] for place in places]))
         with torch.inference_mode():
-            features = tower.forward(torch.from_numpy(tokenise(tokenizer, text)))[0]
-            return np.asarray((features / features.norm()).numpy())
-
-    return embed
+            embedded += [_unit(tower.forward(batch)).numpy() for batch in torch.split(alike, _BATCH)]
+    return np.concatenate(embedded)[np.argsort(order)]
 
 
 def export_images(
@@ -172,8 +178,6 @@ def export_images(
 
 def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, folder: Path) -> Exported:
     """Export the texts' side to `folder`, with its tokenizer; tried on `texts`. Raises as `export_images` does."""
-    import torch
-
     (folder / TOKENIZER).write_text(tower.tokenizer, encoding="utf-8")
     tokenizer = tokenizer_of(tower.tokenizer, tower.length, tower.padding)
     tokens = [tokenise(tokenizer, text) for text in texts]
@@ -181,15 +185,12 @@ def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, fol
     def forward(tensor: "Tensor") -> "Tensor":
         return _unit(tower.forward(tensor))
 
-    with torch.inference_mode():
-        reference = np.concatenate([forward(torch.from_numpy(one)).numpy() for one in tokens])
-
     def embed(session: Session) -> Matrix:
         return np.concatenate([session(one) for one in tokens])
 
     path = folder / TEXT_MODEL
     _export(forward, tower.module, tokens[0], path, "tokens", has_length=tower.padding is None)
-    return _smallest(path, embed, reference, embeddings, None)
+    return _smallest(path, embed, _embed_texts(tower, texts), embeddings, None)
 
 
 def _unit(features: "Tensor") -> "Tensor":

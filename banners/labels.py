@@ -79,12 +79,14 @@ def read_vocabulary(path: Path) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def embed_terms(vocabulary: Sequence[Term], embed: Callable[[str], Matrix]) -> Matrix:
+def embed_terms(vocabulary: Sequence[Term], embed: Callable[[Sequence[str]], Matrix]) -> Matrix:
     """float32 (L, d), L2-normalised: of each term the mean of its sentences' embeddings, as CLIP's authors do it.
 
-    `embed` gives a sentence's: float32 (d,), L2-normalised.
+    `embed` gives those of sentences: float32 (m, d), L2-normalised.
     """
-    means = np.stack([np.mean([embed(prompt) for prompt in term.prompts], axis=0) for term in vocabulary])
+    embedded = embed([prompt for term in vocabulary for prompt in term.prompts])
+    ends = np.cumsum([len(term.prompts) for term in vocabulary])
+    means = np.stack([rows.mean(axis=0) for rows in np.split(embedded, ends[:-1])])
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
 

@@ -39,7 +39,8 @@ def test_a_malformed_vocabulary_is_refused(tmp_path, text, complaint):
 def test_a_term_is_the_mean_of_its_sentences():
     axes = {"a": [1, 0], "b": [0, 1], "c": [0, 1]}
     embedded = embed_terms(
-        [Term("x", "k", ("a", "b")), Term("y", "k", ("c",))], lambda text: np.array(axes[text], np.float32)
+        [Term("x", "k", ("a", "b")), Term("y", "k", ("c",))],
+        lambda texts: np.array([axes[text] for text in texts], np.float32),
     )
     np.testing.assert_allclose(embedded, [[0.5**0.5, 0.5**0.5], [0, 1]], atol=1e-6)
 
