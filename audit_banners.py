@@ -116,9 +116,7 @@ def _audit(options: argparse.Namespace) -> int:
     folder = read_banners_folder(options.banners)
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
-    for output in (options.report, options.exclude_to):
-        if output and output.resolve().parent == options.banners.resolve():
-            raise BadInput(f"{output} lies in the banners folder, where nothing is changed; name another place")
+    _check_outputs(options)
     with ProcessPoolExecutor(options.workers, initializer=begin_worker) as pool:
         images: list[audit.Examination] = []
         with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
@@ -142,6 +140,17 @@ def _audit(options: argparse.Namespace) -> int:
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
     tell(PROGRAM, f"{options.banners}: {len(images)} banners; {summary}")
     return 1 if found else 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise `BadInput` now for what could not be written after every banner was examined."""
+    folders = [output.parent for output in (options.report, options.exclude_to) if output]
+    for folder in [*folders, *([options.logs] if options.logs else [])]:
+        if folder.resolve() == options.banners.resolve():
+            raise BadInput(f"{folder} is the banners folder, where nothing is changed; name another place")
+    for folder in folders:
+        if not folder.is_dir():
+            raise BadInput(f"{folder} is not a folder")
 
 
 def _batches(banners: Sequence[Banner]) -> Iterator[Sequence[Banner]]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from tqdm import tqdm
-
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that answers a mistake with one line instead of the whole usage."""
@@ -39,7 +37,13 @@ def printable(text: str) -> str:
 
 def say(program: str, text: str) -> None:
     """Print one line to stderr, above a progress bar if there is one."""
-    tqdm.write(f"{program}: {printable(text)}", file=sys.stderr)
+    line = f"{program}: {printable(text)}"
+    if sys.modules.get(
+        "tqdm"
+    ):  # else there is no bar; a server that only checks a catalogue need not have it installed
+        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    else:
+        sys.stderr.write(line + "\n")
 
 
 def tell(program: str, text: str) -> None:

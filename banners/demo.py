@@ -18,7 +18,7 @@ from banners.records import Game
 
 FIRST_APPID = 9_000_010
 SOURCE = "demo"  # the `source` column of games.csv
-MOST = 20_000  # more would need more words
+MOST = 15_000  # more would need more words
 
 _FIRST = """Amber Ancient Arcane Ashen Astral Azure Bitter Blazing Broken Bronze Clockwork Cobalt Copper Crimson Crooked
     Crystal Dire Distant Drifting Eastern Ebon Echoing Elder Emerald Endless Fallen Feral Final Forgotten Frozen Gentle

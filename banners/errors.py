@@ -16,7 +16,7 @@ class UnusableImage(SteamClipError):
 
 
 class Unavailable(SteamClipError):
-    """Weights or a library that cannot be had here; the message names the ways out."""
+    """A server, weights or a library that cannot be had here; the message names the ways out."""
 
     @classmethod
     def library(cls, error: ImportError) -> Self:

@@ -48,17 +48,18 @@ def nearest(
 
     `queries` are other views of the same n rows; by default the rows themselves. Row i never has itself among its
     neighbours, by number, so that a row identical to it does. k is lowered to n - 1 where there are fewer. Equal
-    similarities (within 1e-6) are in the order of the rows. The matrix is never copied, and what is needed beside it
-    and the result is bounded whatever n. On "cuda" torch computes, in float32. `on_progress` is called with numbers of
-    finished rows.
+    similarities (within 1e-6) are in the order of the rows. Beside the matrix and the result this needs a sixteenth of
+    the matrix, about as much as the result again, and a few blocks of fixed size. On "cuda" torch computes, in
+    float32, on a copy of the matrix; where the GPU has too little memory for that the CPU does, with the same result.
+    `on_progress` is called with numbers of finished rows.
     """
     n = len(embeddings)
     k = min(k, n - 1)
     if k < 1:
         return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))
     found = _Found(np.empty((n, k), np.int32), np.empty((n, k), np.float32))
-    if device == "cuda":
-        _by_torch(embeddings, queries, found, on_progress)
+    if device == "cuda" and _by_torch(embeddings, queries, found, on_progress):
+        pass
     elif n <= _SMALL or 8 * k > n:
         everybody = np.arange(n)
         _row_by_row(embeddings, embeddings if queries is None else queries, everybody, found, on_progress)
@@ -270,21 +271,33 @@ def _by_torch(
     found: _Found,
     on_progress: Callable[[int], None],
     device: str = "cuda",
-) -> None:
-    """All similarities in blocks, in float32: half precision makes false ties, TF32 would too and is off by default."""
+) -> bool:
+    """All similarities in blocks, in float32: half precision makes false ties, TF32 would too and is off by default.
+
+    False where the GPU has too little memory even for small blocks.
+    """
     import torch
 
     n, k = found.rows.shape
-    every = torch.from_numpy(np.require(embeddings, requirements="W")).to(device)
-    asked = every if queries is None else torch.from_numpy(np.require(queries, requirements="W")).to(device)
+    try:
+        every = torch.from_numpy(np.require(embeddings, requirements="W")).to(device)
+        asked = every if queries is None else torch.from_numpy(np.require(queries, requirements="W")).to(device)
+    except torch.OutOfMemoryError:
+        return False
     crowded: list[npt.NDArray[np.intp]] = []
     candidates = min(n, k + 1 + _EXTRA)
-    step = max(1, _GPU_CELLS // n)
-    for start in range(0, n, step):
-        similarities = asked[start : start + step] @ every.T  # (step, n)
-        here = torch.arange(len(similarities), device=device)
-        similarities[here, start + here] = -torch.inf
-        values, names = similarities.topk(candidates, dim=1)
+    start, step = 0, max(1, _GPU_CELLS // n)
+    while start < n:
+        try:
+            similarities = asked[start : start + step] @ every.T  # (step, n)
+            here = torch.arange(len(similarities), device=device)
+            similarities[here, start + here] = -torch.inf
+            values, names = similarities.topk(candidates, dim=1)
+        except torch.OutOfMemoryError:
+            if step == 1:
+                return False
+            step //= 2
+            continue
         cosines = values.cpu().numpy()
         best, nearest_cosines = _best(names.to(torch.int32).cpu().numpy(), cosines, k)
         found.rows[start : start + step] = best
@@ -295,5 +308,7 @@ def _by_torch(
                 goes_on = np.flatnonzero(cosines[:, k - 1] - cosines[:, -1] <= 2 * _TIE)
             crowded.append(start + goes_on)
         on_progress(len(similarities))
+        start += step
     again = np.concatenate([np.empty(0, np.intp), *crowded])
     _row_by_row(embeddings, embeddings if queries is None else queries, again, found)
+    return True

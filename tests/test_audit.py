@@ -208,7 +208,7 @@ def test_a_folder_without_banners_and_an_unwritable_report_are_mistakes_too(tmp_
     assert main([str(tmp_path / "none")]) == 2
     assert main([str(tmp_path)]) == 2
     save(tmp_path, 10)
-    assert main([str(tmp_path), "--report", str(tmp_path / "no" / "r.csv")]) == 2
+    assert main([str(tmp_path), "--report", "/proc/r.csv"]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 
@@ -239,8 +239,21 @@ def test_a_pipe_in_the_place_of_a_banner_is_named_and_not_waited_for(folder):
 def test_an_output_in_the_banners_folder_is_refused(folder, capsys, option):
     before = (folder / "games.csv").read_bytes()
     assert main([str(folder), option, str(folder / "games.csv")]) == 2
-    assert "lies in the banners folder" in capsys.readouterr().err
+    assert "is the banners folder" in capsys.readouterr().err
     assert (folder / "games.csv").read_bytes() == before
+
+
+def test_logs_in_the_banners_folder_are_refused(folder, capsys):
+    before = sorted(folder.rglob("*"))
+    assert main([str(folder), "--logs", str(folder / "x" / "..")]) == 2
+    assert "is the banners folder" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_work(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(audit, "examine", None)
+    assert main([str(folder), "--report", str(tmp_path / "none" / "r.csv")]) == 2
+    assert "none is not a folder" in capsys.readouterr().err
 
 
 def test_real_covers_are_sound(covers):

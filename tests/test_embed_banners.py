@@ -114,6 +114,18 @@ def test_an_unreachable_hub_is_one_line_within_seconds(banners_folder, tmp_path)
     assert "use --encoder packaged" in finished.stderr
 
 
+def test_another_encoder_stands_in_only_where_it_is_asked_for_and_weights_cannot_be_had(
+    banners_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--no-queries", "--fallback", "packaged"]
+    assert main(arguments) == 0
+    assert "; using the encoder packaged instead" in capsys.readouterr().err
+    assert "efficientnet" in json.loads((tmp_path / "c/manifest.json").read_text())["encoder"]["id"]
+    assert main([*arguments, "--encoder", "no such"]) == 2
+    assert "no encoder 'no such'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "options",
     [["--fit", "stretch"], ["--views", "plain,upside"], ["--neighbours", "0"], ["--batch-size", "-1"], []],

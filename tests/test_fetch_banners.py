@@ -205,10 +205,28 @@ def test_an_unreachable_steam_is_one_line(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "b").exists()
 
 
+def test_where_steam_cannot_be_reached_a_demo_set_may_be_drawn_instead_but_never_among_others(
+    tmp_path, steam, monkeypatch, capsys
+):
+    steam(3)
+    out = tmp_path / "b"
+    assert main(["--popular", "2", "--or-demo", "--out", str(out)]) == 0
+    assert {game.known["source"] for game in read_games(out / "games.csv").values()} == {"steam"}
+    for name in ("STEAMSPY_URL", "STEAM_API_URL", "STEAM_CDN_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    before = sorted(out.iterdir())
+    assert main(["--popular", "2", "--or-demo", "--out", str(out)]) == 2
+    assert sorted(out.iterdir()) == before
+    assert main(["--popular", "2", "--or-demo", "--out", str(tmp_path / "new")]) == 0
+    assert "cannot get the list of games" in capsys.readouterr().err
+    assert {game.known["source"] for game in read_games(tmp_path / "new" / "games.csv").values()} == {"demo"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         [],
+        ["--demo", "3", "--or-demo"],
         ["--popular", "0"],
         ["--popular", "x"],
         ["--all", "--popular", "3"],
@@ -235,10 +253,13 @@ def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) ->
         if kill < kills:
             time.sleep(random.uniform(0.4, longest))
             process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert (folder / "games.csv").exists() == (folder / ".unfinished").exists()
         process.communicate(timeout=300)
         again = {appid for appid in server.bodies if server.bodies[appid] > sent[appid]} & on_disk
         assert again == set()
     assert process.returncode == 0
+    assert not (folder / ".unfinished").exists()
     assert banners_in(folder) == server.available
     # A kill may lose what was on its way: no more than the connections each time.
     assert sum(server.bodies.values()) <= len(server.available) + 8 * kills

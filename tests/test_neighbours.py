@@ -1,5 +1,6 @@
 import time
 from functools import cache, partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,6 +149,45 @@ def test_a_gpu_finds_what_a_cpu_finds(monkeypatch, device):
         assert (ours.rows == theirs.rows).mean() > 0.99
     same = np.flatnonzero((rows == rows[7]).all(axis=1))  # more than topk gives
     assert nearest(rows, 50, device="cuda").rows[7].tolist() == [row for row in same.tolist() if row != 7][:50]
+
+
+class _Crowded:
+    """A tensor on a GPU that has room for so many cells of a product and no more."""
+
+    def __init__(self, tensor, room):
+        self.tensor, self.room = tensor, room
+
+    @property
+    def T(self):
+        return self.tensor.T
+
+    def __getitem__(self, rows):
+        return _Crowded(self.tensor[rows], self.room)
+
+    def __matmul__(self, other):
+        import torch
+
+        if len(self.tensor) * other.shape[1] > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return self.tensor @ other
+
+
+@pytest.mark.parametrize(("room", "by_gpu"), [(10**9, True), (10_000, True), (100, False)])
+def test_a_gpu_with_little_memory_takes_smaller_blocks_or_leaves_it_to_the_cpu(monkeypatch, room, by_gpu):
+    import torch
+
+    from_numpy = torch.from_numpy
+    monkeypatch.setattr(
+        torch, "from_numpy", lambda array: SimpleNamespace(to=lambda _: _Crowded(from_numpy(array), room))
+    )
+    used = []
+    by_torch = partial(neighbours._by_torch, device="cpu")
+    monkeypatch.setattr(neighbours, "_by_torch", lambda *given: used.append(by_torch(*given)) or used[-1])
+    rows = clustered()[:1000]
+    found, expected = nearest(rows, 20, device="cuda"), nearest(rows, 20)
+    assert used == [by_gpu]
+    assert (found.rows == expected.rows).mean() > 0.99
+    np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-5)
 
 
 def test_all_neighbours_of_all_are_found_in_seconds():
