@@ -38,6 +38,7 @@ graceful_timeout = 20
 forwarded_allow_ips = ""  # whom to believe about the client is PROXY_HOPS' business
 limit_request_line = 8190
 limit_request_fields = 60
+_loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
 
@@ -56,7 +57,11 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
-    if os.environ.get("QUERIES_AT_START") == "1":
-        encoder = worker.wsgi.extensions["exhibition"].shown.gallery.encoder
-        if encoder is not None:
+    encoder = worker.wsgi.extensions["exhibition"].shown.gallery.encoder
+    if _loads_queries and encoder is not None:
+        from banners.errors import SteamClipError
+
+        try:
             encoder.load()
+        except SteamClipError as error:  # names and neighbours are served all the same
+            worker.log.error("no queries: %s", error)

@@ -89,7 +89,9 @@ class Catalogue:
         try:
             entries = json.loads((self.folder / "labels.json").read_text(encoding="utf-8"))
             vocabulary = tuple(Term(str(entry["name"]), str(entry["kind"]), ()) for entry in entries)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            if not all(term.name.isprintable() and term.kind.isprintable() for term in vocabulary):
+                raise ValueError("a term holds what cannot be shown")
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadCatalogue(f"{self.folder}: labels.json is malformed: {str(error)[:200]}") from None
         count = len(vocabulary)
         shape = (len(self), min(SHOWN, count))

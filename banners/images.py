@@ -19,6 +19,7 @@ Fit = Literal["squash", "crop", "pad"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
+_MAX_SIDE = 4096  # of an encoder's input
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
@@ -138,6 +139,18 @@ class Preprocessing:
     resample: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` wrote. Raises `ValueError`, `TypeError` or `KeyError` for what no encoder can want."""
+        height, width, shortest_edge = (data[name] for name in ("height", "width", "shortest_edge"))
+        for side in (height, width, shortest_edge):
+            if not isinstance(side, int) or not 1 <= side <= _MAX_SIDE:
+                raise ValueError(f"{str(side)[:20]} is no side of an encoder's input")
+        if data["fit"] not in FITS:
+            raise ValueError(f"{str(data['fit'])[:20]!r} is no fit")
+        resample = Image.Resampling(data["resample"]).value
+        return cls(height, width, shortest_edge, data["fit"], resample, _triple(data["mean"]), _triple(data["std"]))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], fit: Fit) -> Self:

@@ -1,6 +1,7 @@
 """What banners show, in words: each is compared with the terms of a vocabulary, without any training (zero-shot)."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_vocabulary(path: Path) -> tuple[Term, ...]:
             terms.append(Term(name.strip(), kind, tuple(prompt.format(name.strip()) for prompt in table["prompts"])))
     if not 2 <= len(terms) <= MAX_TERMS:
         raise BadInput(f"{path} has {len(terms)} terms; there must be 2 to {MAX_TERMS}")
-    twice = {term.name for term in terms if sum(other.name == term.name for other in terms) > 1}
+    twice = [name for name, count in Counter(term.name.casefold() for term in terms).items() if count > 1]
     if twice:
         raise BadInput(f"{path} has terms twice: {', '.join(sorted(twice)[:5])}")
     return tuple(terms)

@@ -35,6 +35,8 @@ IMAGE_MODEL = "image_encoder.onnx"
 TEXT_MODEL = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
 
+_MAX_LENGTH = 10_000  # tokens of a text
+
 _one_at_a_time = threading.Lock()
 
 
@@ -63,7 +65,11 @@ class Session:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, array: npt.NDArray[Any]) -> Matrix:
-        return np.asarray(self._session.run(None, {self._input: array})[0], np.float32)
+        """Raises `BadCatalogue` where the model takes no such array."""
+        try:
+            return np.asarray(self._session.run(None, {self._input: array})[0], np.float32)
+        except Exception as error:  # as above
+            raise BadCatalogue(f"a query's encoder fails: {' '.join(str(error).split())[:200]}") from None
 
 
 def tokenizer_of(text: str, length: int, padding: int | None) -> "Tokenizer":
@@ -88,6 +94,12 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 def _precision(about: Mapping[str, Any]) -> Precision:
     found: Precision = PRECISIONS[PRECISIONS.index(about["precision"])]
     return found
+
+
+def _whole(value: object, least: int, most: int) -> int:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{str(value)[:20]} is not a whole number from {least} to {most}")
+    return value
 
 
 class _Opened:
@@ -117,10 +129,11 @@ class QueryEncoder:
     def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
         """That of the catalogue in `folder`; None where it has none. Raises `BadCatalogue`."""
         about = manifest.raw.get("queries")
-        if about is None or IMAGE_MODEL not in manifest.files or manifest.d is None:
+        needed = {IMAGE_MODEL, "embeddings.npy", "quantised.npy", "quantised_scales.npy"}
+        if about is None or not needed <= manifest.files.keys() or manifest.d is None:
             return None
         try:
-            preprocessing = Preprocessing(**manifest.raw["preprocessing"])
+            preprocessing = Preprocessing.from_json(manifest.raw["preprocessing"])
             text = about.get("text")
             has_text = text is not None and {TEXT_MODEL, TOKENIZER} <= manifest.files.keys()
             names = (IMAGE_MODEL, TEXT_MODEL, TOKENIZER) if has_text else (IMAGE_MODEL,)
@@ -131,8 +144,8 @@ class QueryEncoder:
                 manifest.d,
                 {name: _precision(about[side]) for name, side in zip(names, ("image", "text"), strict=False)},
                 has_text,
-                0 if text is None else int(text["length"]),
-                None if text is None or text["padding"] is None else int(text["padding"]),
+                0 if text is None else _whole(text["length"], 1, _MAX_LENGTH),
+                None if text is None or text["padding"] is None else _whole(text["padding"], 0, 2**31),
                 threads,
             )
         except OSError as error:

@@ -53,12 +53,13 @@ def quantise(matrix: Matrix) -> Quantised:
 
 
 def nearest_to(
-    vector: Vector, matrix: Matrix, quantised: Quantised, count: int, without: npt.NDArray[np.intp] | None = None
+    vector: Vector, matrix: Matrix, rough: Vector, count: int, without: npt.NDArray[np.intp] | None = None
 ) -> tuple[npt.NDArray[np.intp], Vector]:
     """The `count` rows of `matrix` (float32 (n, d), L2-normalised) that are nearest to `vector` (float32 (d,),
     L2-normalised), best first, and their cosines, but for the rows `without`. Equal ones are in the order of the rows.
+
+    `rough` is `Quantised @ vector`: float32 (n,). It is changed.
     """
-    rough = quantised @ vector
     if without is not None:
         rough[without] = -np.inf
     count = min(count, len(rough) - (0 if without is None else len(np.unique(without))))

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const cards = [...document.querySelectorAll(".cards-matches .card")];
+  const cards = [...document.querySelectorAll("[data-walk] .card")];
 
   // The card in the next row that stands under or above this one.
   function beside(at, step) {

@@ -2,9 +2,12 @@
 
 The encoder is a small CLIP whose weights are constructed: it knows colours, in words and in pictures."""
 
+import hashlib
 import html
 import io
+import json
 import re
+import shutil
 import struct
 import sys
 import threading
@@ -15,11 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.errors import BadInput
+from banners.errors import BadCatalogue, BadInput
 from embed_banners import main
-from webapp import create_app, queries
-from webapp.limits import Limiter
+from webapp import create_app
+from webapp.limits import Limiter, client_of
 from webapp.queries import picture_of, vector_of
+from webapp.uploads import MAX_BYTES
 
 from .colour_clip import COLOURS, coloured
 
@@ -223,7 +227,31 @@ def scans(count: int) -> bytes:
 
 GIF = encoded(coloured("red"), "GIF")
 ANIMATED = encoded(coloured("red"), "WEBP", save_all=True, append_images=[coloured("blue")])
+
+
+def with_segments(segment: bytes, count: int) -> bytes:
+    whole = encoded(coloured("red"), "JPEG")
+    return whole[:2] + segment * count + whole[2:]
+
+
+def app1(data: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
+
+
+def with_chunks(kind: bytes, data: bytes, count: int) -> bytes:
+    whole = encoded(coloured("red"))
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return whole[:33] + chunk * count + whole[33:]
+
+
 HOSTILE = {
+    "segments of metadata": with_segments(app1(b"Exif\0\0" + b"x" * 100), 87_000),
+    "empty segments": with_segments(b"\xff\xef\0\2", 2_400_000),
+    "bytes that fill": with_segments(b"\xff", 9_800_000),
+    "bytes between segments": with_segments(b"\0", 9_800_000),
+    "compressed profiles": with_chunks(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * 10**6, 9), 9600),
+    "empty chunks": with_chunks(b"zzZz", b"", 800_000),
+    "empty chunks of pixels": with_chunks(b"IDAT", b"", 800_000),
     "empty": b"",
     "text": b"hello",
     "gif": GIF,
@@ -242,11 +270,22 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
+    started = time.process_time()
     response = client.post("/upload", **form(HOSTILE[name]))
     assert response.status_code == 415
     assert "Send a JPEG, PNG or WebP" in response.get_data(as_text=True)
     response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
     assert (response.status_code, response.mimetype) == (415, "application/problem+json")
+    assert time.process_time() - started < 2
+
+
+def test_pictures_with_the_metadata_that_cameras_write_are_taken(client):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 60_000
+    profile = b"\0" * 2_000_000  # as many segments of a JPEG
+    for kind in ("JPEG", "WEBP", "PNG"):
+        data = encoded(coloured("green"), kind, exif=exif, icc_profile=profile if kind == "JPEG" else b"\0" * 200)
+        assert client.post("/upload", **form(data)).status_code == 303
 
 
 def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what_they_are(client):
@@ -273,7 +312,7 @@ def test_random_damage_is_never_more_than_a_415(client):
 
 
 def test_too_many_bytes_are_a_413_and_wrong_forms_a_415(client):
-    large = b"x" * (queries.MAX_UPLOAD + 20_000)
+    large = b"x" * (MAX_BYTES + 20_000)
     assert client.post("/upload", **form(large)).status_code == 413
     assert client.post("/api/v1/pictures", data=large, content_type="image/png").status_code == 413
     assert client.post("/upload", data={"other": "x"}).status_code == 415
@@ -314,11 +353,12 @@ def test_fifty_uploads_at_once_are_all_answered(app):
 
 def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
     client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "6"}).test_client()
+    assert client.get("/mix?game=11").status_code == 200  # a quarter of what words cost
     assert [client.get(f"/api/v1/similar?text={n}").status_code for n in range(3)] == [200, 200, 429]
     response = client.get("/api/v1/similar?text=9")
     assert 0 < int(response.headers["Retry-After"]) <= 11
     assert response.mimetype == "application/problem+json"
-    assert client.get("/mix?game=11").status_code == 200  # that costs nothing
+    assert client.get("/render/11").status_code == client.get("/mix").status_code == 200  # these cost nothing
     assert "Banners that look like" not in text(client, "/search?q=game")
     other = {"REMOTE_ADDR": "10.0.0.9"}
     assert client.get("/api/v1/similar?text=9", environ_base=other).status_code == 200
@@ -333,6 +373,94 @@ def test_a_bucket_fills_again_and_those_of_many_clients_are_forgotten():
     for number in range(12_000):
         limiter.wait(str(number), 1)
     assert len(limiter._buckets) == 10_000
+
+
+def test_what_costs_nothing_changes_nothing_and_the_dearest_can_always_be_asked_for():
+    limiter = Limiter(per_minute=1)
+    assert [limiter.wait("a", cost) for cost in (0.0, 3.0, 0.0)] == [0, 0, 0]
+    assert limiter.wait("a", 1.0) > 0
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4:55", "1.2.3.4"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("2001:DB8::1", "2001:db8::/64"),
+        ("2001:0db8:0:0:ffff::1", "2001:db8::/64"),
+        ("[2001:db8::1]:99", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_known_by_its_address_however_that_is_written(address, client):
+    assert client_of(address) == client
+
+
+def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    client = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "3"}).test_client()
+    assert {client.get(f"/api/v1/similar?text={n}").status_code for n in range(6)} == {501}
+
+
+# -- damaged catalogues ---------------------------------------------------------------------------------------------
+
+
+def damaged(colour_site, folder, name: str, data: bytes):
+    """A copy of the catalogue with another file, about which the manifest does not lie."""
+    shutil.copytree(colour_site / "c", folder)
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["text_encoder.onnx", "tokenizer.json"])
+def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site, tmp_path, name):
+    folder = damaged(colour_site, tmp_path / "c", name, b"{")
+    client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
+    assert "Banners that look like" not in text(client, "/search?q=game")
+    for url in ("/mix?text=red", "/api/v1/similar?text=red"):
+        assert client.get(url).status_code == 503
+    assert client.get("/mix?game=11").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("queries", "text", "length"), -1),
+        (("queries", "text", "length"), 10**23),
+        (("queries", "text", "padding"), 10**12),
+        (("preprocessing", "height"), 0),
+        (("preprocessing", "height"), "32"),
+        (("preprocessing", "width"), 100_000),
+        (("preprocessing", "resample"), 99),
+        (("preprocessing", "fit"), "zzz"),
+        (("preprocessing", "mean"), []),
+    ],
+)
+def test_a_manifest_that_no_query_can_be_embedded_by_is_refused(colour_site, tmp_path, where, value):
+    shutil.copytree(colour_site / "c", tmp_path / "c")
+    manifest = json.loads((tmp_path / "c/manifest.json").read_text())
+    inner = manifest
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    (tmp_path / "c/manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadCatalogue):
+        create_app({"CATALOGUE": tmp_path / "c"})
+
+
+@pytest.mark.parametrize(
+    "data", [b"[" * 200_000, b'[{"name": "a\\u202eb", "kind": "x"}]', b"[3]", b"{", b'[{"name": "a"}]']
+)
+def test_labels_that_cannot_be_read_are_refused(colour_site, tmp_path, data):
+    folder = damaged(colour_site, tmp_path / "c", "labels.json", data)
+    with pytest.raises(BadCatalogue, match="malformed"):
+        create_app({"CATALOGUE": folder})
 
 
 # -- real covers ----------------------------------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from banners.errors import BadInput, NotInCatalogue
 from banners.names import MAX_QUERY
 from banners.views import VIEWS, View
 from webapp import arguments, pages, queries, walls
+from webapp import labels as page_labels
 from webapp.exhibition import gallery
 from webapp.gallery import Gallery
 from webapp.modes import Mode
 from webapp.openapi import Registry, choice, flag, fraction, several, text, whole
+from webapp.uploads import MAX_BYTES
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 registry = Registry()
@@ -23,7 +25,7 @@ ABOUT = (
     "Games of the Steam store by the look of their banners. Everything is read with GET, from anywhere, but for a"
     " picture, which is asked about with POST and not kept; errors are problem details. Images and pages are given as"
     " they are on the pages: an address that begins with a slash is on this server. Banners that may be explicit are"
-    " left out of lists unless adult=1."
+    " marked is_adult; the walls, /label and /random leave them out unless adult=1."
 )
 PER_PAGE = 48
 
@@ -288,7 +290,7 @@ def read_game(appid: int) -> Detail:
         more_unusual_than=None if rank is None else pages.more_unusual_than(opened, int(rank[row])),
         neighbour_of=int(opened.times_near[row]),
         identical=_games(opened, same),
-        labels=_labels(queries.labels_of_row(opened, row)),
+        labels=_labels(page_labels.labels_of_row(opened, row)),
     )
 
 
@@ -347,10 +349,10 @@ def find_by_picture(n: int) -> Picture:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field `picture` of a form or as the body itself; it is not kept."""
     opened = gallery()
-    vector = queries.embed_upload(opened, arguments.uploaded("picture", queries.MAX_UPLOAD))
-    picture = queries.picture_of(vector)
-    part = queries.Part("picture", picture, is_minus=False)
-    return Picture(picture, _labels(queries.labels_of(opened, vector)), _found(queries.nearest(opened, [part], n)))
+    vector = queries.embed_upload(opened, arguments.uploaded("picture", MAX_BYTES))
+    part = queries.Part("picture", queries.picture_of(vector), is_minus=False)
+    shown_labels = page_labels.labels_of_vector(opened, vector)
+    return Picture(part.value, _labels(shown_labels), _found(queries.nearest(opened, [part], n)))
 
 
 @registry.get(api, "/labels", Labels, tag="queries", troubles=(501,))
@@ -458,7 +460,7 @@ def _games(opened: Gallery, rows: Iterable[int]) -> tuple[Game, ...]:
     return tuple(map(_game, pages.cards(opened, rows)))
 
 
-def _labels(labels: Iterable[queries.Label]) -> tuple[Label, ...]:
+def _labels(labels: Iterable[page_labels.Label]) -> tuple[Label, ...]:
     return tuple(
         Label(one.name, one.kind, None if one.probability is None else round(one.probability, 6)) for one in labels
     )

@@ -12,7 +12,7 @@ from flask import Flask, Request, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, caching, errors, exhibition, legacy_api, limits, metrics, operations, routes
+from webapp import api, caching, errors, exhibition, legacy_api, limits, metrics, operations, pages, routes
 from webapp.modes import AppidConverter, ModeConverter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +37,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.filters["capitalised"] = pages.capitalised
     banners = app.config["BANNERS"]
     exhibition.register(
         app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, _whole(app, "QUERY_THREADS", 1, 64)

@@ -47,7 +47,7 @@ def uploaded(name: str, most: int) -> bytes:
     except OSError:  # what gunicorn makes of a malformed body
         raise BadInput("What was sent is malformed.") from None
     if len(data) > most:
-        raise RequestEntityTooLarge(f"A picture may have {most // 1_000_000} MB.")
+        raise RequestEntityTooLarge(f"A picture may be at most {most // 1_000_000} MB.")
     return data
 
 

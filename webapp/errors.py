@@ -1,10 +1,10 @@
 """Errors as answers: one handler for each kind, in HTML or, under the JSON addresses, as problem details."""
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
+from banners.errors import BadCatalogue, BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
 from webapp import legacy_api, pages
 from webapp.exhibition import gallery
 
@@ -13,7 +13,7 @@ _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find",
 
 def is_json(path: str) -> bool:
     """Whether an address is answered in JSON, errors too."""
-    return path in _JSON_PATHS or path.startswith("/api/")
+    return path.rstrip("/") in _JSON_PATHS or path.startswith("/api/")
 
 
 def register(app: Flask) -> None:
@@ -21,11 +21,14 @@ def register(app: Flask) -> None:
     app.register_error_handler(NotInCatalogue, _not_in_catalogue)
     app.register_error_handler(BadInput, _bad_input)
     app.register_error_handler(CannotAnswer, _cannot_answer)
+    app.register_error_handler(BadCatalogue, _bad_catalogue)
     app.register_error_handler(UnusableImage, _unusable_image)
     app.register_error_handler(HTTPException, _http_error)
 
 
 def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...] = (), query: str = "") -> Response:
+    # It may repeat what was asked for.
+    detail = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in detail)
     if is_json(request.path):
         response = jsonify(type="about:blank", title=title, status=status, detail=detail)
         response.mimetype = "application/problem+json"
@@ -48,8 +51,14 @@ def _cannot_answer(error: CannotAnswer) -> Response:
     return _answer(501, "This catalogue cannot do that", str(error))
 
 
+def _bad_catalogue(error: BadCatalogue) -> Response:
+    """A part that is read when it is first asked for; the rest is served all the same."""
+    current_app.logger.error("%s", error)
+    return _answer(503, "Not at the moment", "A part of this catalogue cannot be read.")
+
+
 def _unusable_image(error: UnusableImage) -> Response:
-    return _answer(415, "That picture cannot be used", f"{str(error).capitalize()}. Send a JPEG, PNG or WebP.")
+    return _answer(415, "That picture cannot be used", f"{pages.capitalised(str(error))}. Send a JPEG, PNG or WebP.")
 
 
 def _bad_input(error: BadInput) -> Response:

@@ -8,12 +8,12 @@ one catalogue from its beginning to its end.
 import threading
 import time
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
 from flask import Flask, current_app, g
 
-from banners.errors import SteamClipError
 from banners.manifest import MANIFEST
 from webapp import pages
 from webapp.gallery import Gallery
@@ -35,7 +35,8 @@ class Shown:
         """Raises `BadCatalogue` and `BadInput`."""
         gallery = Gallery.open(catalogue, banners, threads)
         local = {appid: path.suffix for appid, path in gallery.local_images.items()}
-        return cls(gallery, pages.site(gallery), f"{gallery.catalogue.manifest.raw} {local}")
+        version = blake2b(f"{gallery.catalogue.manifest.raw} {local}".encode("utf-8", "replace"), digest_size=16)
+        return cls(gallery, pages.site(gallery), version.hexdigest())
 
 
 class Exhibition:
@@ -77,7 +78,7 @@ class Exhibition:
             shown.gallery.warm()
             self.shown, self._stamp = shown, stamp
             app.logger.warning("the catalogue was replaced: %d games", len(shown.gallery))
-        except SteamClipError as error:
+        except Exception as error:  # whatever is wrong with it, the other one is still there
             app.logger.error("the catalogue was replaced by one that cannot be served: %s", error)
             self._next_look = time.monotonic() + LOOK_AGAIN  # it may still be on its way, file by file
         finally:

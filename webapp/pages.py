@@ -9,6 +9,7 @@ from banners.errors import BadInput
 from banners.names import MAX_QUERY
 from banners.views import View
 from webapp.gallery import Gallery
+from webapp.labels import Label, labels_of_row
 from webapp.modes import Mode
 
 DEFAULT_NEIGHBOURS = 10
@@ -98,7 +99,8 @@ class GamePage:
     more_unusual_than: int | None
     random_similarity: float | None
     share_image: str | None
-    row: int
+    canonical_path: str
+    labels: tuple[Label, ...]
 
     @property
     def has_similarities(self) -> bool:
@@ -199,6 +201,11 @@ def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
     return tuple(card(gallery, int(row)) for row in rows)
 
 
+def capitalised(text: str) -> str:
+    """With a capital at its beginning; what follows stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def site(gallery: Gallery) -> Site:
     manifest, (width, height) = gallery.catalogue.manifest, gallery.image_size
     return Site(
@@ -247,7 +254,8 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
         share_image=_share_image(gallery, row),
-        row=row,
+        canonical_path=Mode(mode.view).url(appid),
+        labels=labels_of_row(gallery, row),
     )
 
 
@@ -260,8 +268,9 @@ def _share_image(gallery: Gallery, row: int) -> str | None:
 
 
 def more_unusual_than(gallery: Gallery, rank: int) -> int:
-    """The percentage of games that have a less unusual banner than that of this rank."""
-    return round(100 * (1 - rank / max(1, len(gallery) - 1)))
+    """The percentage of the other games that have a less unusual banner than that of this rank, in whole ones."""
+    others = max(1, len(gallery) - 1)
+    return 100 * (others - rank) // others
 
 
 def _match(

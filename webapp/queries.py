@@ -5,24 +5,22 @@ A picture is not kept: its embedding travels in the address, in 8 bits a number.
 
 import base64
 import binascii
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal
 from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
 
-from banners import labels
-from banners.errors import BadInput, CannotAnswer, UnusableImage
-from banners.images import decode
+from banners.errors import BadInput, CannotAnswer
 from banners.query_encoder import QueryEncoder
-from banners.vectors import Quantised, nearest_to
+from banners.vectors import nearest_to
 from webapp.gallery import Gallery
+from webapp.labels import Label, labels_of_vector
 from webapp.limits import charge
 from webapp.pages import Card, Match, card, match_of
+from webapp.uploads import decode_upload
 
 Vector = npt.NDArray[np.float32]
 Kind = Literal["game", "text", "picture"]
@@ -30,12 +28,8 @@ Kind = Literal["game", "text", "picture"]
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_NEAREST = 200
-MAX_UPLOAD = 10_000_000  # bytes
-_MAX_PIXELS = 9_000_000  # decoded, a screenshot in 4K; of most JPEGs after they were shrunk while they were decoded
-_MAX_SCANS = 100  # of a progressive JPEG, each of which is decoded; cameras write ten
-_COST = {"text": 1.0, "game": 0.0, "picture": 0.0}
+_COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
-_one_at_a_time = threading.Lock()  # decoded pictures are large
 
 # The parameters of an address, in this order.
 PARAMETERS: dict[str, tuple[Kind, bool]] = {
@@ -68,16 +62,6 @@ class Chip:
     card: Card | None
     without_url: str
     other_url: str | None
-
-
-@dataclass(frozen=True)
-class Label:
-    """`probability` among all terms of the vocabulary, None where it is not asked for."""
-
-    name: str
-    kind: str
-    url: str
-    probability: float | None
 
 
 @dataclass(frozen=True)
@@ -116,12 +100,6 @@ def encoder_of(gallery: Gallery) -> QueryEncoder:
     return gallery.encoder
 
 
-def _matrix(gallery: Gallery) -> Quantised:
-    if gallery.catalogue.quantised is None:
-        raise CannotAnswer("This catalogue was made without what queries are compared with.")
-    return gallery.catalogue.quantised
-
-
 def _vector(gallery: Gallery, part: Part) -> Vector:
     """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
     if part.kind == "game":
@@ -141,20 +119,26 @@ def nearest(gallery: Gallery, parts: Sequence[Part], count: int) -> list[tuple[i
     check(parts)
     if not parts:
         return []
-    matrix = _matrix(gallery)
+    encoder, matrix = encoder_of(gallery), gallery.catalogue.quantised
+    if matrix is None:
+        raise CannotAnswer("This catalogue was made without what queries are compared with.")
+    if not encoder.has_text and any(part.kind == "text" for part in parts):
+        raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
     charge(sum(_COST[part.kind] for part in parts))
     vectors = [_vector(gallery, part) for part in parts]
-    asked = [gallery.catalogue.row_of(int(part.value)) for part in parts if part.kind == "game"]
+    asked = np.array([gallery.catalogue.row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
+    rough = [matrix @ vector for vector in vectors]
+    vector, scores = vectors[0], rough[0]
     is_single = len(parts) == 1 and not parts[0].is_minus
     if not is_single:
-        spread = [max(float((matrix @ vector).std()), 1e-6) for vector in vectors]
         signs = [-1.0 if part.is_minus else 1.0 for part in parts]
-        together = sum(sign * vector / one for sign, vector, one in zip(signs, vectors, spread, strict=True))
-        length = float(np.linalg.norm(together))
+        weights = np.array([sign / max(float(one.std()), 1e-6) for sign, one in zip(signs, rough, strict=True)])
+        length = float(np.linalg.norm(weights @ np.stack(vectors)))
         if length < 1e-3:
             raise BadInput("These cancel each other out.")
-        vectors = [np.asarray(together / length, np.float32)]
-    rows, cosines = nearest_to(vectors[0], gallery.catalogue.embeddings, matrix, count, np.array(asked, np.intp))
+        weights = (weights / length).astype(np.float32)
+        vector, scores = weights @ np.stack(vectors), weights @ np.stack(rough)
+    rows, cosines = nearest_to(vector, gallery.catalogue.embeddings, scores, count, asked)
     return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True))
 
 
@@ -180,13 +164,8 @@ def embed_upload(gallery: Gallery, data: bytes) -> Vector:
     """Embed a picture that somebody sent. Raises `UnusableImage`, `CannotAnswer`."""
     encoder = encoder_of(gallery)
     charge(_COST_OF_UPLOAD)
-    if not data:
-        raise UnusableImage("there is no picture in it")
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise UnusableImage(f"malformed: a JPEG of more than {_MAX_SCANS} scans")
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
-    with _one_at_a_time:
-        return encoder.picture(decode(BytesIO(data), _MAX_PIXELS, shrink_to=side))
+    return encoder.picture(decode_upload(data, side))
 
 
 def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
@@ -205,7 +184,7 @@ def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
         can_turn = part.kind != "picture" and turned not in parts
         chips.append(Chip(part, shown, url_of(others), url_of([*others, turned]) if can_turn else None))
     pictures = [part for part in parts if part.kind == "picture"]
-    shown_labels = labels_of(gallery, _vector(gallery, pictures[0])) if pictures else ()
+    shown_labels = labels_of_vector(gallery, _vector(gallery, pictures[0])) if pictures else ()
     more = min(MAX_NEAREST, len(gallery), 2 * count)
     return MixPage(
         tuple(chips),
@@ -214,33 +193,3 @@ def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
         tuple((part.parameter, part.value) for part in parts),
         url_of(parts, n=more) if parts and more > len(matches) == count else None,
     )
-
-
-# -- labels ---------------------------------------------------------------------------------------------------------
-
-
-def label_url(name: str) -> str:
-    return f"/label?{urlencode({'name': name})}"
-
-
-def labels_of(gallery: Gallery, vector: Vector) -> tuple[Label, ...]:
-    """What a picture shows, the likeliest first; empty where the catalogue has no labels."""
-    known = gallery.catalogue.labels
-    if known is None:
-        return ()
-    likely = labels.probabilities(vector[None], known.embeddings, gallery.catalogue.manifest.text_scale)[0]
-    order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
-    return tuple(_label(known.vocabulary[term], float(likely[term])) for term in order)
-
-
-def labels_of_row(gallery: Gallery, row: int) -> tuple[Label, ...]:
-    """What a game's banner shows, as it was found when the catalogue was made."""
-    known = gallery.catalogue.labels
-    if known is None:
-        return ()
-    pairs = zip(known.terms[row].tolist(), known.probabilities[row].tolist(), strict=True)
-    return tuple(_label(known.vocabulary[term], probability) for term, probability in pairs)
-
-
-def _label(term: labels.Term, probability: float | None) -> Label:
-    return Label(term.name, term.kind, label_url(term.name), probability)

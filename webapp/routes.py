@@ -5,11 +5,11 @@ import re
 from dataclasses import asdict
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, g, jsonify, redirect, render_template, request, send_file
+from flask import Blueprint, Response, abort, current_app, g, jsonify, redirect, render_template, request, send_file
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadInput, NotInCatalogue
+from banners.errors import BadCatalogue, BadInput, NotInCatalogue
 from banners.images import is_image_file
 from banners.records import parse_appid
 from banners.views import view_of
@@ -18,11 +18,12 @@ from webapp import pages as page_objects
 from webapp.exhibition import gallery, shown
 from webapp.modes import Mode
 from webapp.share import share_card
+from webapp.uploads import MAX_BYTES
 
 pages = Blueprint("pages", __name__)
 
 ADULT_COOKIE = "adult"
-MIXED = 20  # results of a query by example
+MIXED = 24  # results of a query by example
 LOOKS = 12  # of words, below the names
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
 
@@ -50,13 +51,13 @@ def _json_twin() -> str | None:
         return f"/api/v1/games/{path['appid']}/neighbours" + (f"?{urlencode(wanted)}" if wanted else "")
     if name == "search" and kept.get("q"):
         return f"/api/v1/games?{urlencode(kept)}"
-    if name == "mix" and request.args:
-        return "/api/v1/similar?" + request.query_string.decode("ascii", "ignore")
+    if name == "mix":
+        parts, count = arguments.parts(), arguments.whole("n", MIXED, 1, queries.MAX_NEAREST)
+        return queries.url_of(parts, "/api/v1/similar", count) if parts else None
     if name == "label_list":
         return "/api/v1/labels"
-    if name == "label":
-        return f"/api/v1/label?{urlencode({'name': given.get('name', '')})}"
-    if name in ("unique", "hubs", "duplicates", "popular"):
+    if name in ("unique", "hubs", "duplicates", "popular", "label"):
+        kept |= {"name": given.get("name", "")} if name == "label" else {}
         kept |= {"adult": "1"} if _shows_adult() else {}
         return f"/api/v1/{name}" + (f"?{urlencode(kept)}" if kept else "")
     return "/api/v1/catalogue" if name in ("home", "about") else None
@@ -88,8 +89,7 @@ def random_game(mode: Mode) -> BaseResponse:
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
 def game(mode: Mode, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
-    page = page_objects.game_page(gallery(), appid, _view_of(mode), n)
-    return render_template("game.html", page=page, labels=queries.labels_of_row(gallery(), page.row))
+    return render_template("game.html", page=page_objects.game_page(gallery(), appid, _view_of(mode), n))
 
 
 @pages.get("/share/<appid:appid>.jpg")
@@ -126,11 +126,15 @@ def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
         return ()
     except BadInput:  # words that the encoder makes nothing of
         return ()
+    except BadCatalogue as error:  # the names are there
+        current_app.logger.error("no queries by words: %s", error)
+        return ()
 
 
 @pages.get("/mix")
 def mix() -> str | BaseResponse:
     """What looks like several games, words or a picture at once, and not like others."""
+    queries.encoder_of(gallery())
     parts = arguments.parts()
     added = arguments.text("add")
     if added:  # typed into the page's form: a game by name or number, else words
@@ -162,7 +166,7 @@ def upload_form() -> str:
 @pages.post("/upload")
 def upload() -> BaseResponse:
     """From a picture to the banners that look like it. Nothing of it is kept."""
-    picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", queries.MAX_UPLOAD)))
+    picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", MAX_BYTES)))
     return redirect(queries.url_of([queries.Part("picture", picture, is_minus=False)]), 303)
 
 

@@ -9,7 +9,6 @@ from PIL import Image, ImageOps
 
 from banners.errors import NotInCatalogue, UnusableImage
 from banners.images import decode, is_image_file
-from banners.views import View
 from webapp.gallery import Gallery
 
 SIZE = (1200, 630)  # as the Open Graph protocol's readers want it
@@ -22,14 +21,14 @@ _one_at_a_time = threading.Lock()  # in memory, whoever asks for how many
 Stamped = tuple[Path, int, int]
 
 
-def share_card(gallery: Gallery, appid: int, view: View = "plain") -> bytes:
+def share_card(gallery: Gallery, appid: int) -> bytes:
     """A JPEG of `SIZE`: the query on the left, six neighbours in two rows beside it.
 
     Only images of this server are used; it never fetches any. Raises `UnknownGame`, and `NotInCatalogue` where the game
     has no such image.
     """
     row = gallery.catalogue.row_of(appid)
-    near = gallery.catalogue.view(view).rows[row].tolist()
+    near = gallery.catalogue.view("plain").rows[row].tolist()
     appids = gallery.catalogue.appids
     chosen = [int(appids[other]) for other in near if not gallery.is_adult[other]]
     paths = [gallery.local_images[one] for one in chosen if one in gallery.local_images][:_NEIGHBOURS]

@@ -6,8 +6,8 @@ from banners import hubs
 from banners.errors import CannotAnswer, NotInCatalogue
 from banners.labels import Labels
 from webapp.gallery import Gallery
+from webapp.labels import Label, label_of
 from webapp.pages import DEFAULT_NEIGHBOURS, PER_PAGE, Card, Match, Pager, card, cards, nearest, pager
-from webapp.queries import Label, label_url
 
 GROUPS_PER_PAGE = 24
 GAMES_PER_PAGE = 12
@@ -77,8 +77,11 @@ class PopularGame:
 
 @dataclass(frozen=True)
 class PopularPage:
+    """`neighbours` is how many each game is shown with, but for adult ones."""
+
     games: tuple[PopularGame, ...]
     total: int
+    neighbours: int
     years: Years | None
     pager: Pager
 
@@ -133,7 +136,8 @@ def popular_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int
         kept = tuple(match for match in matches if adult or not match.card.is_adult)
         shown.append(PopularGame(card(gallery, row), kept))
     links = pager("/popular", page, len(order), _years_query(years), GAMES_PER_PAGE)
-    return PopularPage(tuple(shown), len(order), _years(gallery, years), links)
+    neighbours = min(DEFAULT_NEIGHBOURS, gallery.catalogue.k)
+    return PopularPage(tuple(shown), len(order), neighbours, _years(gallery, years), links)
 
 
 def years_of(first: int, last: int) -> tuple[int, int] | None:
@@ -174,7 +178,7 @@ def labels_page(gallery: Gallery) -> LabelsPage:
     """Raises `CannotAnswer`."""
     kinds: dict[str, list[Label]] = {}
     for term in _labels(gallery).vocabulary:
-        kinds.setdefault(term.kind, []).append(Label(term.name, term.kind, label_url(term.name), None))
+        kinds.setdefault(term.kind, []).append(label_of(term))
     return LabelsPage(tuple((kind, tuple(terms)) for kind, terms in kinds.items()))
 
 
@@ -186,8 +190,7 @@ def label_page(gallery: Gallery, name: str, adult: bool) -> LabelPage:
     if number is None:
         raise NotInCatalogue(f"No banner here was compared with {name[:60]!r}.")
     rows = [row for row in known.banners[number].tolist() if adult or not gallery.is_adult[row]]
-    term = known.vocabulary[number]
-    return LabelPage(Label(term.name, term.kind, label_url(term.name), None), cards(gallery, rows))
+    return LabelPage(label_of(known.vocabulary[number]), cards(gallery, rows))
 
 
 def _labels(gallery: Gallery) -> Labels:

@@ -1,0 +1,44 @@
+"""What banners show, as pages say it."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import numpy as np
+import numpy.typing as npt
+
+from banners import labels
+from webapp.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class Label:
+    """`probability` among all terms of the vocabulary, None where it is not asked for."""
+
+    name: str
+    kind: str
+    url: str
+    probability: float | None
+
+
+def label_of(term: labels.Term, probability: float | None = None) -> Label:
+    return Label(term.name, term.kind, f"/label?{urlencode({'name': term.name})}", probability)
+
+
+def labels_of_vector(gallery: Gallery, vector: npt.NDArray[np.float32]) -> tuple[Label, ...]:
+    """What a picture of the embedding `vector` (float32 (d,), L2-normalised) shows, the likeliest first; empty where
+    the catalogue has no labels."""
+    known = gallery.catalogue.labels
+    if known is None:
+        return ()
+    likely = labels.probabilities(vector[None], known.embeddings, gallery.catalogue.manifest.text_scale)[0]
+    order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
+    return tuple(label_of(known.vocabulary[term], float(likely[term])) for term in order)
+
+
+def labels_of_row(gallery: Gallery, row: int) -> tuple[Label, ...]:
+    """What a game's banner shows, as it was found when the catalogue was made; empty where it has no labels."""
+    known = gallery.catalogue.labels
+    if known is None:
+        return ()
+    pairs = zip(known.terms[row].tolist(), known.probabilities[row].tolist(), strict=True)
+    return tuple(label_of(known.vocabulary[term], probability) for term, probability in pairs)
