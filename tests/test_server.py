@@ -3,6 +3,7 @@
 import http.client
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -88,6 +89,38 @@ def test_hostile_request_lines_get_no_500(tmp_path):
                 status = connection.makefile("rb").readline().split()[1]
             assert status[:1] in (b"2", b"4"), (target[:20], status)
         assert server.get("/healthz") == (200, "ok\n")
+
+
+def test_malformed_bodies_are_a_400(tmp_path, colour_site):
+    import socket
+
+    with serving(colour_site / "c") as server:
+        port = int(server.url.rsplit(":", 1)[1])
+        for path in (b"/upload", b"/api/v1/pictures"):
+            for body in (
+                b"zz\r\nabc\r\n",
+                b"-5\r\nabc\r\n",
+                b"5\r\nabcdeXX\r\n0\r\n\r\n",
+                b"5\r\nabcde\r\n0\r\nbad trailer\r\n\r\n",
+                b"5\r\nabc",
+            ):
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                    connection.sendall(
+                        b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+                    )
+                    connection.shutdown(socket.SHUT_WR)
+                    answer = connection.makefile("rb").read()
+                assert answer.split()[1] == b"400", (path, body, answer[:60])
+
+
+def test_a_text_side_that_cannot_be_loaded_does_not_keep_the_server_from_starting(tmp_path, colour_site, monkeypatch):
+    shutil.copytree(colour_site / "c", tmp_path / "c")
+    encoder = tmp_path / "c/text_encoder.onnx"
+    encoder.write_bytes(b"x" * encoder.stat().st_size)
+    monkeypatch.setenv("QUERIES_AT_START", "1")
+    with serving(tmp_path / "c") as server:
+        assert server.get("/render/11")[0] == 200
+        assert server.get("/api/v1/similar?text=red")[0] == 503
 
 
 def test_an_impossible_number_of_proxies_is_refused(tmp_path):

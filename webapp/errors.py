@@ -1,6 +1,7 @@
 """Errors as answers: one handler for each kind, in HTML or, under the JSON addresses, as problem details."""
 
 from flask import Flask, Response, current_app, jsonify, render_template, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -23,6 +24,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(CannotAnswer, _cannot_answer)
     app.register_error_handler(BadCatalogue, _bad_catalogue)
     app.register_error_handler(UnusableImage, _unusable_image)
+    app.register_error_handler(ParseException, _malformed)
     app.register_error_handler(HTTPException, _http_error)
 
 
@@ -59,6 +61,13 @@ def _bad_catalogue(error: BadCatalogue) -> Response:
 
 def _unusable_image(error: UnusableImage) -> Response:
     return _answer(415, "That picture cannot be used", f"{pages.capitalised(str(error))}. Send a JPEG, PNG or WebP.")
+
+
+def _malformed(_: ParseException) -> Response:
+    """A body that gunicorn finds malformed only when it is read."""
+    response = _answer(400, "That cannot be answered", "What was sent is malformed.")
+    response.headers["Connection"] = "close"  # who knows where the next request begins
+    return response
 
 
 def _bad_input(error: BadInput) -> Response:
