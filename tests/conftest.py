@@ -1,7 +1,9 @@
 """Shared fixtures: tiny banners, tiny models with random weights, and the real sample data where it is at hand."""
 
+import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,3 +147,13 @@ def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from .colour_clip import make_colour_site
 
     return make_colour_site(tmp_path_factory.mktemp("colours"))
+
+
+def with_file(catalogue: Path, folder: Path, name: str, data: bytes) -> Path:
+    """A copy of the catalogue with other contents of a file, about which its manifest does not lie."""
+    shutil.copytree(catalogue, folder)
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder

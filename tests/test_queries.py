@@ -2,7 +2,6 @@
 
 The encoder is a small CLIP whose weights are constructed: it knows colours, in words and in pictures."""
 
-import hashlib
 import html
 import io
 import json
@@ -26,6 +25,7 @@ from webapp.queries import picture_of, vector_of
 from webapp.uploads import MAX_BYTES
 
 from .colour_clip import COLOURS, coloured
+from .conftest import with_file
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -408,19 +408,9 @@ def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
 # -- damaged catalogues ---------------------------------------------------------------------------------------------
 
 
-def damaged(colour_site, folder, name: str, data: bytes):
-    """A copy of the catalogue with another file, about which the manifest does not lie."""
-    shutil.copytree(colour_site / "c", folder)
-    (folder / name).write_bytes(data)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][name] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
-
-
 @pytest.mark.parametrize("name", ["text_encoder.onnx", "tokenizer.json"])
 def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site, tmp_path, name):
-    folder = damaged(colour_site, tmp_path / "c", name, b"{")
+    folder = with_file(colour_site / "c", tmp_path / "c", name, b"{")
     client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
     assert "Banners that look like" not in text(client, "/search?q=game")
     for url in ("/mix?text=red", "/api/v1/similar?text=red"):
@@ -458,7 +448,7 @@ def test_a_manifest_that_no_query_can_be_embedded_by_is_refused(colour_site, tmp
     "data", [b"[" * 200_000, b'[{"name": "a\\u202eb", "kind": "x"}]', b"[3]", b"{", b'[{"name": "a"}]']
 )
 def test_labels_that_cannot_be_read_are_refused(colour_site, tmp_path, data):
-    folder = damaged(colour_site, tmp_path / "c", "labels.json", data)
+    folder = with_file(colour_site / "c", tmp_path / "c", "labels.json", data)
     with pytest.raises(BadCatalogue, match="malformed"):
         create_app({"CATALOGUE": folder})
 

@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import shutil
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 from banners.errors import BadInput
 from manage_catalogue import main as manage
 
+from .conftest import with_file
 from .servers import serving, start
 from .test_webapp import make_catalogue
 
@@ -113,12 +113,9 @@ def test_malformed_bodies_are_a_400(tmp_path, colour_site):
                 assert answer.split()[1] == b"400", (path, body, answer[:60])
 
 
-def test_a_text_side_that_cannot_be_loaded_does_not_keep_the_server_from_starting(tmp_path, colour_site, monkeypatch):
-    shutil.copytree(colour_site / "c", tmp_path / "c")
-    encoder = tmp_path / "c/text_encoder.onnx"
-    encoder.write_bytes(b"x" * encoder.stat().st_size)
-    monkeypatch.setenv("QUERIES_AT_START", "1")
-    with serving(tmp_path / "c") as server:
+def test_a_text_side_that_cannot_be_loaded_does_not_keep_the_server_from_starting(tmp_path, colour_site):
+    folder = with_file(colour_site / "c", tmp_path / "c", "text_encoder.onnx", b"nothing")
+    with serving(folder, QUERIES_AT_START="1") as server:
         assert server.get("/render/11")[0] == 200
         assert server.get("/api/v1/similar?text=red")[0] == 503
 
