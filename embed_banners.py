@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         say(PROGRAM, "error: not enough memory; a smaller --batch-size or fewer --workers need less")
         return 2
     except OSError as error:
-        say(PROGRAM, f"error: cannot read or write {error.filename or ''}: {error.strerror or error}")
+        say(PROGRAM, f"error: cannot write or read {error.filename or 'a file'}: {error.strerror or error}")
         return 2
     except BrokenProcessPool:
         say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")

@@ -1,12 +1,13 @@
-// Suggestions under the search box: the WAI-ARIA editable combobox with list autocomplete and manual selection.
+// Suggestions under the search box, and where a game is added to a query: the WAI-ARIA editable combobox with list autocomplete and manual selection.
 "use strict";
 
 const PAUSE = 90; // milliseconds of rest before a keystroke is worth a request
 
-for (const form of document.querySelectorAll("[data-suggest]")) attach(form);
+for (const field of document.querySelectorAll("[data-suggest]")) attach(field);
 
-function attach(form) {
-  const input = form.querySelector("input[name=q]");
+function attach(field) {
+  const input = field.querySelector("input");
+  const adds = input.name === "add"; // to a query, instead of leading to a game's page
   const list = document.createElement("div");
   const status = document.createElement("p");
   const note = document.createElement("p"); // a list without an option is none
@@ -26,7 +27,7 @@ function attach(form) {
   note.setAttribute("aria-hidden", "true"); // the status says it
   note.textContent = "No game has a name like this";
   note.hidden = true;
-  form.append(list, note, status);
+  field.append(list, note, status);
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-autocomplete", "list");
   input.setAttribute("aria-expanded", "false");
@@ -80,14 +81,14 @@ function attach(form) {
   }
 
   function show(found, query) {
-    suggestions = found.suggestions;
+    suggestions = adds ? found.suggestions.map((one) => ({ ...one, url: added(one.appid) })) : found.suggestions;
     active = -1;
     const counts = new Map();
     for (const { name } of suggestions) counts.set(name, (counts.get(name) ?? 0) + 1);
     list.replaceChildren(
       ...suggestions.map((suggestion, index) => option(suggestion, index, query, counts.get(suggestion.name) > 1)),
     );
-    if (found.hidden) {
+    if (found.hidden && !adds) {
       const url = `/search?q=${encodeURIComponent(query)}`;
       const all = item(url, suggestions.length);
       all.classList.add("suggestions-note");
@@ -96,6 +97,7 @@ function attach(form) {
       suggestions = [...suggestions, { url }];
     } else if (!suggestions.length) {
       close();
+      if (adds) return; // it may be meant as words
       note.hidden = false;
       status.textContent = note.textContent;
       return;
@@ -108,6 +110,14 @@ function attach(form) {
     const listed = found.suggestions.length;
     status.textContent =
       `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`;
+  }
+
+  // The address of the query with one more game.
+  function added(appid) {
+    const query = new URLSearchParams(new FormData(input.form));
+    query.delete("add");
+    query.append("game", appid);
+    return `/mix?${query}`;
   }
 
   // An option is a link: it can be opened in a new tab as any other.

@@ -383,8 +383,59 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried
     page.get_by_role("button", name="Less like it").press("Enter")
     page.wait_for_url("**not_text=red*")
     expect(page.locator(".chip")).to_have_count(2)
-    page.get_by_role("link", name="Without red").press("Enter")
+    page.get_by_role("link", name="Leave out: red").press("Enter")
     expect(page.locator(".chip")).to_have_count(1)
+    expect(page.locator(".chip canvas")).to_have_count(1)  # the tab still knows what it looked like
+    page.goto("/upload")
+    data = list(b"%PDF-1.4")
+    page.evaluate(
+        """(data) => {
+          const files = new DataTransfer();
+          files.items.add(new File([Uint8Array.from(data)], "x.pdf", { type: "application/pdf" }));
+          document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: files }));
+        }""",
+        data,
+    )
+    expect(page.get_by_role("alert")).to_have_text(re.compile("That is no picture"))
+    context.close()
+
+
+def test_a_suggested_game_is_added_to_the_query(browser, queried):
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/mix?not_text=red")
+    box = page.get_by_role("combobox", name="Add a game or words")
+    box.press_sequentially("green h")
+    expect(page.get_by_role("option", name="Green Hills")).to_have_count(1)
+    box.press("ArrowDown")
+    box.press("Enter")
+    page.wait_for_url("**/mix?not_text=red&game=11")
+    expect(page.locator(".chip")).to_have_count(2)
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_nothing_is_wider_than_a_phone(browser, queried, width):
+    context = browser.new_context(
+        base_url=queried.url, viewport={"width": width, "height": 800}, is_mobile=True, has_touch=True
+    )
+    page = context.new_page()
+    for url in (
+        "/",
+        "/render/11",
+        "/search?q=red",
+        "/mix?game=11&not_text=red",
+        "/upload",
+        "/unique",
+        "/hubs",
+        "/labels",
+        "/label?name=red",
+        "/about",
+        "/api/v1/",
+        "/render/999",
+    ):
+        page.goto(url)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, url
     context.close()
 
 

@@ -80,7 +80,8 @@ def test_the_search_box_finds_names_first_and_then_looks_clearly_apart(client):
     assert shown(page)[0] == 11
     assert set(shown(page, "Banners that look like")[:2]) == {21, 22}
     page = text(client, "/search?q=turquoise+picture")
-    assert "Nothing for" in page
+    assert "No game has a name like this" in page
+    assert page.count("<h1") == 1
     assert set(shown(page, "Banners that look like")[:2]) == {61, 62}
 
 
@@ -122,16 +123,63 @@ def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(cli
     assert client.get("/mix?game=21&add=green+hills&as=minus").location == "/mix?game=21&not_game=11"
     assert client.get("/mix?add=31&as=plus").location == "/mix?game=31"
     assert client.get("/mix?add=dark+green&as=plus").location == "/mix?text=dark+green"
-    assert client.get("/mix?add=999&as=plus").status_code == 404
+    assert client.get("/mix?add=999&as=plus").location == "/mix?text=999"
+    assert client.get("/mix?add=hills&as=plus").location == "/mix?game=11"  # the only one of this name
+    assert client.get("/mix?add=game&as=plus").location == "/mix?text=game"  # of which there are many
+    page = text(client, "/mix?game=21&add=21&as=plus", 400)
+    assert "That is part of your mix already." in page
+    assert shown(page)[0] == 22
+
+
+def test_a_catalogue_without_words_takes_the_game_whose_name_comes_closest(tmp_path, banners_folder):
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
+    client, game = app.test_client(), app.extensions["exhibition"].shown.gallery.catalogue.games[0]
+    assert client.get("/mix", query_string={"add": game.name[:-1]}).location == f"/mix?game={game.appid}"
+    page = text(client, f"/mix?game={game.appid}&add=qqqqqqq", 400)
+    assert "No game here has a name like “qqqqqqq”." in page
+    assert page.count('class="chip"') == 1
 
 
 def test_chips_lead_to_the_query_without_them_and_the_other_way_round(client):
     page = html.unescape(text(client, "/mix?game=11&text=blue"))
-    assert 'href="/mix?text=blue"' in page
-    assert 'href="/mix?text=blue&not_game=11"' in page
-    assert 'href="/mix?game=11"' in page
-    assert 'href="/mix?game=11&not_text=blue"' in page
-    assert "/api/v1/similar?game=11&text=blue" in page
+    assert 'href="/mix?text=blue#query"' in page
+    assert 'href="/mix?text=blue&not_game=11#query"' in page
+    assert 'href="/mix?game=11#query"' in page
+    assert 'href="/mix?game=11&not_text=blue#query"' in page
+    assert "/api/v1/similar?game=11&text=blue&n=24" in page
+
+
+def test_every_result_can_be_added_to_the_query_for_and_against_it(client):
+    for url, mix in (
+        ("/render/11", "/mix?game=11"),
+        ("/mix?text=red", "/mix?text=red"),
+        ("/search?q=red", "/mix?text=red"),
+    ):
+        page = html.unescape(text(client, url))
+        assert f'href="{mix}&game=12"' in page
+        assert f'href="{mix}&not_game=12"' in page
+    full = "/mix?" + "&".join(f"text={word}" for word in "abcdefgh")
+    assert "&not_game=" not in html.unescape(text(client, full))
+
+
+def test_a_picture_joins_a_query_and_takes_the_place_of_another(client):
+    data = encoded(coloured("violet", 99, (200, 120)))
+    assert 'action="/upload?game=11&not_text=red"' in html.unescape(text(client, "/upload?game=11&not_text=red"))
+    location = client.post("/upload?game=11&not_text=red", **form(data)).location
+    assert re.fullmatch(r"/mix\?picture=[\w-]+&game=11&not_text=red", location)
+    again = client.post(location.replace("/mix", "/upload"), **form(encoded(coloured("green", 3)))).location
+    assert again.count("picture=") == 1
+    assert again != location
+
+
+def test_the_twin_of_a_mix_shows_the_same(client):
+    for url in ("/mix?game=11&n=", "/mix?game=11&n=3", "/mix?text=red&foo=1"):
+        page = html.unescape(text(client, url))
+        twin = re.search(r'type="application/json" href="([^"]+)"', page)[1]
+        results = client.get(twin).get_json()["results"]
+        assert [result["game"]["appid"] for result in results] == shown(page)
+    assert "application/json" not in text(client, "/mix?foo=1")
 
 
 def test_games_are_labelled_and_terms_list_the_banners_that_fit(client):
@@ -197,8 +245,8 @@ def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
         shown_page = text(client, page)
         for offer in ("/upload", "/mix", '"/label', "Banners that look like"):
             assert offer not in shown_page, (page, offer)
-    for url in ("/upload", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
-        assert "This catalogue cannot do that" in text(client, url, 501)
+    for url in ("/upload", "/mix", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
+        assert "Not possible here" in text(client, url, 501)
     for url in ("/api/v1/similar?text=red", "/api/v1/labels", "/api/v1/label?name=red"):
         response = client.get(url)
         assert (response.status_code, response.mimetype) == (501, "application/problem+json")

@@ -9,7 +9,7 @@ from banners.errors import BadInput
 from banners.names import MAX_QUERY
 from banners.views import View
 from webapp.gallery import Gallery
-from webapp.labels import Label, labels_of_row
+from webapp.labels import Label, label_of, labels_of_row
 from webapp.modes import Mode
 
 DEFAULT_NEIGHBOURS = 10
@@ -18,6 +18,7 @@ SUGGESTIONS = 10
 WALL = 24
 UNIQUE_AT_HOME = 12
 LOOK_ALIKES = 4  # of the example at home
+TERMS = 6  # of what banners show, at home
 NEAR = 6
 PLAIN = Mode()
 PER_PAGE = 48
@@ -84,7 +85,8 @@ class ViewLink:
 
 @dataclass(frozen=True)
 class GamePage:
-    """`share_image` is what other sites show beside a link to it; on this server where it begins with a slash."""
+    """`share_image` is what other sites show beside a link to it; on this server where it begins with a slash.
+    `mix_url` is the address of a query that others can be added to, "" where the catalogue answers none."""
 
     query: Card
     view: View
@@ -100,6 +102,7 @@ class GamePage:
     random_similarity: float | None
     share_image: str | None
     canonical_path: str
+    mix_url: str
     labels: tuple[Label, ...]
 
     @property
@@ -132,13 +135,15 @@ class SearchPage:
 
 @dataclass(frozen=True)
 class HomePage:
-    """`example` is one game of the wall, and the banners that come closest to its own."""
+    """`example` is one game of the wall, and the banners that come closest to its own; `terms` are some of what banners
+    show."""
 
     example: Card | None
     look_alikes: tuple[Match, ...]
     title: str
     wall: tuple[Card, ...]
     unique: tuple[Card, ...]
+    terms: tuple[Label, ...]
 
 
 @dataclass(frozen=True)
@@ -255,6 +260,7 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
         random_similarity=gallery.catalogue.manifest.random_similarity,
         share_image=_share_image(gallery, row),
         canonical_path=Mode(mode.view).url(appid),
+        mix_url=f"/mix?game={appid}" if gallery.encoder is not None else "",
         labels=labels_of_row(gallery, row),
     )
 
@@ -350,8 +356,15 @@ def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:
     example = random.choice(rows[:WALL]) if rows and gallery.catalogue.k else None
     near = () if example is None else nearest(gallery, example, 2 * LOOK_ALIKES)
     shown = tuple(match for match in near if adult or not match.card.is_adult)[:LOOK_ALIKES]
+    known = gallery.catalogue.labels
+    terms = random.sample(known.vocabulary, min(TERMS, len(known.vocabulary))) if known else []
     return HomePage(
-        None if example is None or not shown else card(gallery, example), shown, title, cards(gallery, rows), unique
+        None if example is None or not shown else card(gallery, example),
+        shown,
+        title,
+        cards(gallery, rows),
+        unique,
+        tuple(map(label_of, terms)),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banners.errors import BadInput, CannotAnswer
+from banners.names import MAX_QUERY
 from banners.query_encoder import QueryEncoder
 from banners.vectors import nearest_to
 from webapp.gallery import Gallery
@@ -66,13 +67,36 @@ class Chip:
 
 @dataclass(frozen=True)
 class MixPage:
-    """`labels` are those of the picture, where one is asked for."""
+    """`labels` are those of the picture, where one is asked for. `mix_url` is the address that a result can be added
+    to, "" where the query is full; `complaint` what was wrong with what was added last."""
 
     chips: tuple[Chip, ...]
     matches: tuple[Match, ...]
     labels: tuple[Label, ...]
     parameters: tuple[tuple[str, str], ...]
     more_url: str | None
+    mix_url: str
+    complaint: str
+
+    @property
+    def likes(self) -> list[Chip]:
+        return [chip for chip in self.chips if not chip.part.is_minus]
+
+    @property
+    def unlikes(self) -> list[Chip]:
+        return [chip for chip in self.chips if chip.part.is_minus]
+
+    @property
+    def has_similarities(self) -> bool:
+        return any(match.similarity is not None for match in self.matches)
+
+
+@dataclass(frozen=True)
+class UploadPage:
+    """`parameters` are those of the query that the picture joins, `complaint` what was wrong with the last one."""
+
+    parameters: tuple[tuple[str, str], ...]
+    complaint: str
 
 
 def url_of(parts: Sequence[Part], path: str = "/mix", n: int | None = None) -> str:
@@ -168,7 +192,25 @@ def embed_upload(gallery: Gallery, data: bytes) -> Vector:
     return encoder.picture(decode_upload(data, side))
 
 
-def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
+def parameters_of(parts: Sequence[Part]) -> tuple[tuple[str, str], ...]:
+    return tuple((part.parameter, part.value) for part in parts)
+
+
+def meant(gallery: Gallery, text: str, is_minus: bool) -> Part | None:
+    """What somebody means who adds `text` to a query: the game of this name or number, or the only one with these words
+    in its name, else words; where the catalogue knows none, the game whose name comes closest. None where none does."""
+    index = gallery.catalogue.index
+    titled = index.titled(text)
+    if titled:
+        return Part("game", str(gallery.catalogue.appids[titled[0]]), is_minus)
+    found = index.search(text[:MAX_QUERY], 1)
+    is_sure = found.total == 1 and not found.approximate
+    if found.rows and (is_sure or not encoder_of(gallery).has_text):
+        return Part("game", str(gallery.catalogue.appids[found.rows[0]]), is_minus)
+    return Part("text", text, is_minus) if encoder_of(gallery).has_text else None
+
+
+def mix_page(gallery: Gallery, parts: Sequence[Part], count: int, complaint: str = "") -> MixPage:
     """Raises what `nearest` raises."""
     found = nearest(gallery, parts, count)
     # Cosines of words to banners are on a scale of their own: only the order is shown.
@@ -190,6 +232,8 @@ def mix_page(gallery: Gallery, parts: Sequence[Part], count: int) -> MixPage:
         tuple(chips),
         matches,
         shown_labels,
-        tuple((part.parameter, part.value) for part in parts),
+        parameters_of(parts),
         url_of(parts, n=more) if parts and more > len(matches) == count else None,
+        url_of(parts) if parts and len(parts) < MAX_PARTS else "",
+        complaint,
     )

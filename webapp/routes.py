@@ -6,12 +6,11 @@ from dataclasses import asdict
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, current_app, g, jsonify, redirect, render_template, request, send_file
-from werkzeug.exceptions import TooManyRequests
+from werkzeug.exceptions import RequestEntityTooLarge, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadCatalogue, BadInput, NotInCatalogue
+from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnusableImage
 from banners.images import is_image_file
-from banners.records import parse_appid
 from banners.views import view_of
 from webapp import arguments, queries, walls
 from webapp import pages as page_objects
@@ -132,42 +131,49 @@ def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
 
 
 @pages.get("/mix")
-def mix() -> str | BaseResponse:
+def mix() -> str | tuple[str, int] | BaseResponse:
     """What looks like several games, words or a picture at once, and not like others."""
     queries.encoder_of(gallery())
     parts = arguments.parts()
     added = arguments.text("add")
     if added:  # typed into the page's form: a game by name or number, else words
-        parts = [*parts, _meant(added, arguments.choice("as", ("plus", "minus")) == "minus")]
-        queries.check(parts)
-        return redirect(queries.url_of(parts), 303)
+        part = queries.meant(gallery(), added, arguments.choice("as", ("plus", "minus")) == "minus")
+        complaint = f"No game here has a name like “{added}”." if part is None else ""
+        complaint = "That is part of your mix already." if part in parts else complaint
+        if part is None or complaint:
+            return render_template("mix.html", page=queries.mix_page(gallery(), parts, MIXED, complaint)), 400
+        queries.check([*parts, part])
+        return redirect(queries.url_of([*parts, part]), 303)
     count = arguments.whole("n", MIXED, 1, queries.MAX_NEAREST)
     return render_template("mix.html", page=queries.mix_page(gallery(), parts, count))
 
 
-def _meant(text: str, is_minus: bool) -> queries.Part:
-    titled = gallery().catalogue.index.titled(text)
-    if titled:
-        return queries.Part("game", str(gallery().catalogue.appids[titled[0]]), is_minus)
-    if text.isascii() and text.isdigit():
-        appid = parse_appid(text)
-        gallery().catalogue.row_of(appid)
-        return queries.Part("game", text, is_minus)
-    return queries.Part("text", text, is_minus)
-
-
 @pages.get("/upload")
 def upload_form() -> str:
-    """Choose a picture."""
+    """Choose a picture, for itself or to join a query."""
     queries.encoder_of(gallery())
-    return render_template("upload.html")
+    return render_template("upload.html", page=queries.UploadPage(_joined(), ""))
 
 
 @pages.post("/upload")
-def upload() -> BaseResponse:
+def upload() -> tuple[str, int] | BaseResponse:
     """From a picture to the banners that look like it. Nothing of it is kept."""
-    picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", MAX_BYTES)))
-    return redirect(queries.url_of([queries.Part("picture", picture, is_minus=False)]), 303)
+    try:
+        picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", MAX_BYTES)))
+    except UnusableImage as error:
+        return _again(f"{page_objects.capitalised(str(error))}. Send a JPEG, PNG or WebP."), 415
+    except RequestEntityTooLarge as error:
+        return _again(error.description or ""), 413
+    others = [part for part in arguments.parts() if part.kind != "picture"]
+    return redirect(queries.url_of([queries.Part("picture", picture, is_minus=False), *others]), 303)
+
+
+def _joined() -> tuple[tuple[str, str], ...]:
+    return queries.parameters_of([part for part in arguments.parts() if part.kind != "picture"])
+
+
+def _again(complaint: str) -> str:
+    return render_template("upload.html", page=queries.UploadPage(_joined(), complaint))
 
 
 @pages.get("/labels")
