@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from banners.errors import one_line
 from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, to_rgb
 from banners.records import Banner, BannersFolder
 
@@ -121,7 +122,7 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
     except UnidentifiedImageError:
         return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file"), _NOTHING
     except DECODER_ERRORS as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         return Examination(appid, file, content, reason, is_truncated=_is_truncated(data)), _NOTHING
 
 

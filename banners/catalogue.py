@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from banners import names
 from banners.arrays import map_array, release
-from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
+from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame, one_line
 from banners.games import read_games, write_games
 from banners.labels import LISTED, SHOWN, Labels, Term
 from banners.locks import locked
@@ -463,7 +463,7 @@ def _load_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> 
     try:
         array = map_array(path)
     except (OSError, ValueError) as error:
-        raise BadCatalogue(f"{path} is not a readable array: {' '.join(str(error).split())[:200]}") from None
+        raise BadCatalogue(f"{path} is not a readable array: {one_line(error)}") from None
     if array.dtype != dtype or array.shape != shape:
         raise BadCatalogue(f"{path} is {array.dtype} {array.shape}, the manifest asks for {np.dtype(dtype)} {shape}")
     return array

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from banners.decoding import Decoded, decode_bytes, read
 from banners.embedding import Encoded
 from banners.encoders import Device, Encoder, Precision, open_encoder
-from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
+from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.images import Fit, Preprocessing
 from banners.processes import keep_freed_memory
 from banners.records import Banner, is_url
@@ -139,7 +139,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
                 runtime_env={"py_modules": [str(package)]},  # the workers' own copy, wherever they are
             )
         except Exception as error:  # it has no common base class for what can fail here
-            raise BadInput(f"cannot connect to the Ray cluster: {' '.join(str(error).split())[:200]}") from None
+            raise BadInput(f"cannot connect to the Ray cluster: {one_line(error)}") from None
         context = DataContext.get_current()
         context.enable_progress_bars = False
         has = ray.cluster_resources()
@@ -229,7 +229,7 @@ def _describe(choice: Choice) -> tuple[Encoder, dict[str, Any]] | SteamClipError
     except SteamClipError as error:  # given back: what a task raises arrives wrapped and with its traceback
         return error
     except Exception as error:
-        return BadInput(f"a worker cannot open {choice.name}: {' '.join(str(error).split())[:300]}")
+        return BadInput(f"a worker cannot open {choice.name}: {one_line(error)}")
     return replace(encoder, forward=_not_here, module=None), encoder.identity(0)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.errors import UnusableImage
+from banners.errors import UnusableImage, one_line
 from banners.images import Preprocessing, decode
 from banners.processes import begin_worker, end_with
 from banners.records import Banner, is_url
@@ -63,7 +63,7 @@ def read(path: Path) -> bytes:
     except Exception as error:
         if not is_url(path):
             raise
-        raise UnusableImage(f"unreadable: {' '.join(str(error).split())[:200]}") from None
+        raise UnusableImage(f"unreadable: {one_line(error)}") from None
     if len(data) > MAX_BYTES:
         raise UnusableImage(f"oversized: above {MAX_BYTES // 1_000_000} MB")
     return data

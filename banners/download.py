@@ -113,7 +113,7 @@ class Journal:
         self._file: IO[str] | None = None
         self.settled: dict[int, Settled] = {}
         if self._path.exists() and not self._path.is_file():
-            raise BadInput(f"{self._path} is no regular file")
+            raise BadInput(f"{self._path} is not a regular file")
         with suppress(FileNotFoundError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):

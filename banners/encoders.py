@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from banners.errors import BadInput, Unavailable
+from banners.errors import BadInput, Unavailable, one_line
 from banners.images import Fit, Preprocessing
 from banners.views import REVERSED, View
 
@@ -151,7 +151,7 @@ class Encoder:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             raise BadInput(
-                f"{self.device} has not the memory for {images} images at once; use a smaller --batch-size"
+                f"{self.device} does not have enough memory for {images} images at once; use a smaller --batch-size"
             ) from None
 
 
@@ -233,7 +233,7 @@ def _compiled(encoder: Encoder) -> Encoder:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of whichever part of the compiler it was
-            raise BadInput(f"--compile: torch cannot compile here: {' '.join(str(error).split())[:200]}") from None
+            raise BadInput(f"--compile: torch cannot compile here: {one_line(error)}") from None
 
     return replace(encoder, forward=forward, is_compiled=True)
 

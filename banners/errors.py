@@ -3,6 +3,11 @@
 from typing import Self
 
 
+def one_line(error: BaseException) -> str:
+    """What a library's error says, in one line of at most 300 characters; never nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 class SteamClipError(Exception):
     """Base of everything the core raises on purpose."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from banners.decoding import decode_bytes, read
 from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
-from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
+from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.images import Fit
 from banners.labels import Term, embed_terms, label
 from banners.query_encoder import (
@@ -236,7 +236,7 @@ def _export(
                 dynamic_axes={name: {1: "length"}} if has_length else None,
             )
         except Exception as error:  # whatever of the model has no counterpart there
-            raise ExportFailed(f"cannot be exported: {' '.join(str(error).split())[:200]}") from None
+            raise ExportFailed(f"cannot be exported: {one_line(error)}") from None
 
 
 def _smallest(

@@ -184,7 +184,7 @@ class Client:
         want to be asked for long.
         """
         if not url.startswith(("http://", "https://")):
-            raise BadInput(f"{shown(url)} is no address of the web")
+            raise BadInput(f"{shown(url)} is not an http or https URL")
         try:
             return self._retrying.copy()(self._once, url, dict(headers or {}), check)
         except _Passing as error:
@@ -224,7 +224,7 @@ class Client:
 
     def _exchange(self, url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
         """One request and its answer, redirects followed, each read to the end so that its connection can be used
-        again. Raises `ValueError` for a redirect to what is no address of the web."""
+        again. Raises `ValueError` for a redirect to what is not an http or https URL."""
         # The pool's own headers are replaced, not completed, by those of a request.
         complete = {**self._pool.headers, **headers}
         with _Exchange(self._timeout) as exchange, self._listed(exchange):

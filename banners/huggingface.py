@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from banners.encoders import DEFAULT_ENCODER, Encoder, TextTower, import_torch
-from banners.errors import BadInput, Unavailable
+from banners.errors import BadInput, Unavailable, one_line
 from banners.images import Fit, Preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Hub revisions are pinned, or a catalogue could not be made again. This one is the conversion of the original
-# weights to safetensors; the main branch has them as a pickle only.
+# The default is pinned: this revision is the conversion of the original weights to safetensors, the main branch has
+# them as a pickle only. Of the others the manifest names the revision that was used; id@revision gets it again.
 _PINNED_REVISIONS = {DEFAULT_ENCODER: "c237dc49a33fc61debc9276459120b7eac67e7ef"}
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
@@ -95,7 +95,7 @@ def open_text_tower(name: str) -> TextTower | None:
             scale=_logit_scale(folder),
         )
     except Exception as error:  # as for the images' side
-        raise BadInput(f"cannot load the text side of {name}: {' '.join(str(error).split())[:300]}") from None
+        raise BadInput(f"cannot load the text side of {name}: {one_line(error)}") from None
 
 
 def _has_tokenizer(folder: Path) -> bool:
@@ -136,7 +136,7 @@ def _download(name: str) -> Path:
         if not unreachable:  # a download would retry for half a minute to find out that nobody answers
             get_session().head(constants.ENDPOINT, timeout=10)
     except Exception as error:
-        unreachable = " ".join(str(error).split())[:200] or type(error).__name__
+        unreachable = one_line(error)
     try:
         return Path(
             snapshot_download(
@@ -150,7 +150,7 @@ def _download(name: str) -> Path:
             )
         )
     except Exception as error:
-        reason = unreachable or " ".join(str(error).split())[:200]
+        reason = unreachable or one_line(error)
         raise Unavailable(f"cannot get {hub_id} from the model hub ({reason}); {_WAYS_OUT}") from None
 
 
@@ -255,7 +255,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
     except BadInput:
         raise
     except Exception as error:  # a malformed configuration raises whatever it trips over first
-        raise BadInput(f"cannot load {name}: {' '.join(str(error).split())[:300]}") from None
+        raise BadInput(f"cannot load {name}: {one_line(error)}") from None
     missing = sorted(key for key in report["missing_keys"] if not (family.unused and key.startswith(family.unused)))
     if missing:
         # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
@@ -274,7 +274,7 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
         except Exception as error:  # each architecture has its own words for what it cannot take
             raise BadInput(
                 f"{name}: cannot embed images of {shape[2]}x{shape[3]} pixels, which its preprocessor makes:"
-                f" {' '.join(str(error).split())[:200]}"
+                f" {one_line(error)}"
             ) from None
     if tried.ndim != 2 or len(tried) != 1:
         raise BadInput(f"{name}: its output is not one vector an image, but of shape {tuple(tried.shape)}")

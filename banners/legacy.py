@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from banners.arrays import map_array
 from banners.duplicates import group_pairs
-from banners.errors import BadInput
+from banners.errors import BadInput, one_line
 from banners.neighbours import Neighbours
 from banners.records import Game, valid_unicode
 from banners.views import View
@@ -91,7 +91,7 @@ def _load(path: Path) -> npt.NDArray[Any]:
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is not a readable array: {' '.join(str(error).split())[:200]}") from None
+        raise BadInput(f"{path} is not a readable array: {one_line(error)}") from None
     if array.dtype.kind not in "iu":
         raise BadInput(f"{path} is {array.dtype}, not whole numbers")
     return array

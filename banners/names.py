@@ -24,7 +24,12 @@ from banners.records import Game, parse_appid
 MAX_QUERY = 200  # characters; the longest name on the store has 137
 MAX_WORDS = 16  # of a query are looked up; the work for a query is bounded
 
-_ROMAN = {"ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10"}
+_ROMAN = {
+    roman: str(number)
+    for number, roman in enumerate(
+        "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split(), start=2
+    )
+}
 _MARKS = re.compile(r"[™®©℠]")
 _APOSTROPHES = re.compile(r"['’‘`´]")
 # A word is a run of letters, a run of digits, or a single ideograph: "gta5" is "gta 5", and two ideographs of a name

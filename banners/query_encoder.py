@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from banners.errors import BadCatalogue, BadInput, CannotAnswer
+from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
 from banners.manifest import Manifest
 
@@ -61,7 +61,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no base
-            raise BadCatalogue(f"cannot load {path}: {' '.join(str(error).split())[:200]}") from None
+            raise BadCatalogue(f"cannot load {path}: {one_line(error)}") from None
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, array: npt.NDArray[Any]) -> Matrix:
@@ -69,7 +69,7 @@ class Session:
         try:
             return np.asarray(self._session.run(None, {self._input: array})[0], np.float32)
         except Exception as error:  # as above
-            raise BadCatalogue(f"a query's encoder fails: {' '.join(str(error).split())[:200]}") from None
+            raise BadCatalogue(f"a query's encoder fails: {one_line(error)}") from None
 
 
 def tokenizer_of(text: str, length: int, padding: int | None) -> "Tokenizer":
@@ -178,7 +178,7 @@ class QueryEncoder:
         if embedded.shape != (1, self.dim):
             raise BadCatalogue(f"{self.folder}: the query encoder gives no embedding of length {self.dim}")
         if not np.isfinite(embedded).all():
-            raise BadInput("The encoder makes nothing of this.")
+            raise BadInput("The encoder gave no usable result for this.")
         vector: Vector = embedded[0]
         return vector
 

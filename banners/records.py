@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self, cast
 
-from banners.errors import BadInput, Unavailable
+from banners.errors import BadInput, Unavailable, one_line
 
 MAX_APPID = 2**32 - 1
 _MAX_LIST = 64_000_000  # characters of a list of appids; Steam has a million apps
@@ -40,7 +40,7 @@ class Game:
 
     @property
     def is_adult(self) -> bool:
-        """Whether the store's content descriptors or, failing these, the name say that the banner may be explicit."""
+        """Whether the store's content descriptors or the name say that the banner may be explicit."""
         descriptors = re.findall(r"[0-9]+", str(self.known.get("descriptors", "")))
         return bool(_ADULT_DESCRIPTORS & set(descriptors) or _ADULT_WORDS.search(self.name))
 
@@ -93,14 +93,14 @@ def folder_at(text: str) -> Path:
     try:
         from upath import UPath
     except ImportError as error:
-        raise Unavailable(f"{text[:80]}: {_line(error)}; install requirements-cluster.txt") from None
+        raise Unavailable(f"{text[:80]}: {one_line(error)}; install requirements-cluster.txt") from None
     try:
         folder = UPath(text)
         folder.fs  # noqa: B018 - made when first asked for, and only then is its library looked for
     except ImportError as error:
-        raise Unavailable(f"{text[:80]}: {_line(error)}") from None
+        raise Unavailable(f"{text[:80]}: {one_line(error)}") from None
     except Exception as error:  # each kind of storage has errors of its own
-        raise BadInput(f"{text[:80]}: {_line(error)}") from None
+        raise BadInput(f"{text[:80]}: {one_line(error)}") from None
     return cast(Path, folder)
 
 
@@ -119,15 +119,11 @@ def _reading(path: Path, what: str = "") -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     except OSError as error:
-        raise BadInput(f"cannot read {what}{path}: {error.strerror or _line(error)}") from None
+        raise BadInput(f"cannot read {what}{path}: {error.strerror or one_line(error)}") from None
     except Exception as error:
         if is_url(path):
-            raise BadInput(f"cannot read {what}{path}: {_line(error)}") from None
+            raise BadInput(f"cannot read {what}{path}: {one_line(error)}") from None
         raise
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def read_appids(path: Path) -> set[int]:
@@ -136,7 +132,7 @@ def read_appids(path: Path) -> set[int]:
     with _reading(path), path.open(encoding="utf-8-sig") as file:
         lines = file.read(_MAX_LIST + 1)
     if len(lines) > _MAX_LIST:
-        raise BadInput(f"{path} is no list of appids: it is above {_MAX_LIST // 1_000_000} MB")
+        raise BadInput(f"{path} is too large for a list of appids (above {_MAX_LIST // 1_000_000} MB)")
     for number, line in enumerate(lines.splitlines(), 1):
         text = line.partition("#")[0].strip()
         if text:
@@ -176,7 +172,7 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
         if path.name.startswith(".") or path.name == "games.csv" or kind == "folder":
             continue
         if kind == "other":
-            misnamed.append((path.name, "it is no regular file"))
+            misnamed.append((path.name, "it is not a regular file"))
             continue
         if path.suffix.lower() not in SUFFIXES:
             if path.suffix.lower() in _OTHER_IMAGES or path.stem.isdigit():
@@ -223,7 +219,7 @@ def read_games(path: Path) -> dict[int, Game]:
     games: dict[int, Game] = {}
     with _reading(path):
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise BadInput(f"{path} is no regular file")
+            raise BadInput(f"{path} is not a regular file")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             try:

@@ -60,7 +60,8 @@ def alone_at(out: Path) -> Iterator[Path]:
 class Rows:
     """The embedded rows of one encoder. `identity` is all that its numbers depend on, `dim` their length.
 
-    All methods raise `OSError` where the folder cannot be read or written.
+    All methods raise `OSError` where the folder cannot be read or written, `BadInput` where something else than a file
+    stands in the place of one.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any], dim: int) -> None:
@@ -93,7 +94,7 @@ class Rows:
         """All whole records on disk, memory-mapped, read-only."""
         path = self._path(view)
         if path.exists() and not path.is_file():
-            raise BadInput(f"{path} is no regular file; remove it")
+            raise BadInput(f"{path} is not a regular file; remove it")
         count = path.stat().st_size // self._dtype.itemsize if path.exists() else 0
         if not count:
             return np.empty(0, self._dtype)

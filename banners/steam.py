@@ -63,7 +63,7 @@ class Addresses:
         given = {field: os.environ[name].rstrip("/") for field, name in names.items() if os.environ.get(name)}
         for name, url in given.items():
             if not re.fullmatch(r"https?://[!-~]+", url, re.ASCII):
-                raise BadInput(f"{names[name]} is {url[:60]!r}, which is no address of the web")
+                raise BadInput(f"{names[name]} is {url[:60]!r}, which is not an http or https URL")
         return cls(**given)
 
 

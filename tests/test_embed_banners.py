@@ -201,7 +201,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for(banners_folder,
     path.unlink()
     os.mkfifo(path)
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 2
-    assert f"{path} is no regular file" in capsys.readouterr().err
+    assert f"{path} is not a regular file" in capsys.readouterr().err
 
 
 def test_the_folder_one_stands_in_is_not_replaced(banners_folder, tmp_path, tiny_clip, monkeypatch, capsys):

@@ -147,7 +147,7 @@ def test_a_url_that_cannot_be_read_is_a_mistake_in_one_line(url):
 
 
 def test_what_has_no_end_is_no_list_of_appids():
-    with pytest.raises(BadInput, match="is no list of appids"):
+    with pytest.raises(BadInput, match="too large for a list of appids"):
         read_appids(Path("/dev/zero"))
 
 

@@ -1,4 +1,4 @@
-"""Query parameters, as strangers send them. Whatever cannot be meant raises `BadInput`, which is a 400."""
+"""Query parameters, as strangers send them. What is not valid raises `BadInput`, which is a 400."""
 
 import re
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The JSON routes of the earlier web app and of the earlier name API, in the same form, so that what was written for
 them works here.
 
-Mended: what is not known is a 404 and what cannot be meant a 400, both as problem details; names are found whatever
+Mended: what is not known is a 404 and what is not valid a 400, both as problem details; names are found whatever
 their case; `mirror=0` means no; `/find/` and `/dl/` find what people type. A row's number is its place by appid.
 """
 

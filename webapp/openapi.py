@@ -31,7 +31,7 @@ _PROBLEM = {
     },
 }
 _TROUBLES = {
-    400: "A parameter cannot be meant.",
+    400: "A parameter is not valid.",
     404: "Nothing of that kind is in this catalogue.",
     413: "What was sent is too large.",
     415: "What was sent is no picture that can be used.",
