@@ -69,7 +69,7 @@ clean:
 	$(BIN)/pip install --quiet -r requirements-embed.txt
 	touch $@
 
-.venv/dev: requirements.txt requirements-embed.txt requirements-dev.txt .venv/embed
+.venv/dev: requirements.txt requirements-embed.txt requirements-cluster.txt requirements-dev.txt .venv/embed
 	@echo "make: installing what the tests need into .venv" >&2
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@

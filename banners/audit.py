@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from banners.errors import one_line
+from banners.decoding import read
+from banners.errors import UnusableImage, one_line
 from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, to_rgb
 from banners.records import Banner, BannersFolder
 
@@ -85,9 +86,9 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
     """One banner but for what is measured on its reduced grey levels, and these: float32 (32, 32)."""
     appid, file = banner.appid, banner.path.name
     try:
-        data = banner.path.read_bytes()
-    except OSError as error:
-        return Examination(appid, file, b"", error.strerror or str(error)), _NOTHING
+        data = read(banner.path)
+    except UnusableImage as error:
+        return Examination(appid, file, b"", str(error)), _NOTHING
     content = hashlib.sha256(data).digest()
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:

@@ -164,7 +164,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
 def _session(is_local: bool) -> Iterator[str | None]:
     """Shut Ray down at the end. Gives a folder to a cluster of this machine's own, of which then nothing is left,
     neither process nor file."""
-    import psutil  # Ray brings it along
+    import psutil
     import ray
 
     program = psutil.Process()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from audit_banners import main
-from banners import audit, catalogue
+from banners import audit, catalogue, decoding
 from banners.audit import Examination, Expectations, Finding, near_pairs
 from banners.records import Banner, BannersFolder, Game, read_banners_folder
 from embed_banners import main as embed
@@ -223,6 +223,12 @@ def test_an_image_of_one_grey_level_but_two_colours_is_not_blank(folder):
 def test_what_embedding_refuses_for_its_shape_the_audit_finds(folder):
     save(folder, 40, picture(40, (2, 400)), "png")
     assert kinds(found_in(folder))["unreadable"] == [40]
+
+
+def test_a_file_that_embedding_refuses_for_its_size_is_found(folder, monkeypatch):
+    save(folder, 40)
+    monkeypatch.setattr(decoding, "MAX_BYTES", (folder / "40.jpg").stat().st_size - 1)
+    assert 40 in kinds(found_in(folder))["unreadable"]
 
 
 def test_broken_metadata_of_a_whole_image_are_no_finding(folder):

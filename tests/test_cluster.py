@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from banners import catalogue
@@ -30,12 +31,13 @@ def many_banners(tmp_path_factory) -> Path:
     return folder
 
 
-def workers() -> list[int]:
+def workers(program: int) -> list[int]:
+    """The processes that hold a model, of the cluster that `program` started."""
     found = []
-    for path in Path("/proc").iterdir():
-        with suppress(OSError):
-            if path.name.isdigit() and b"MapWorker(MapBatches(_Worker))" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
+    for child in psutil.Process(program).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "MapWorker(MapBatches(_Worker))" in " ".join(child.cmdline()):
+                found.append(child.pid)
     return found
 
 
@@ -50,10 +52,12 @@ def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middl
         text=True,
     )
     rows = tmp_path / "c.rows"
+    deadline = time.monotonic() + 200
     while not any(path.stat().st_size for path in rows.rglob("plain.records")):  # the first are on disk, not all
         assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    killed = workers()
+    killed = workers(process.pid)
     assert killed
     os.kill(killed[0], signal.SIGKILL)
     out, err = process.communicate(timeout=200)

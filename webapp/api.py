@@ -1,18 +1,35 @@
-"""The JSON API: what the pages show, in objects of its own, so that a page can change without breaking it."""
+"""The JSON API: what the pages show, for programs. An endpoint makes one call and returns an object of `answers`."""
 
 import random as chance
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from flask import Blueprint, Response, jsonify, render_template
 
 from banners.errors import BadInput, NotInCatalogue
 from banners.names import MAX_QUERY
 from banners.views import VIEWS, View
-from webapp import arguments, pages, queries, walls
+from webapp import answers, arguments, pages, queries, walls
 from webapp import labels as page_labels
+from webapp.answers import (
+    Catalogue,
+    Detail,
+    Game,
+    Games,
+    Group,
+    Groups,
+    Hub,
+    Hubs,
+    Label,
+    Labelled,
+    Labels,
+    Neighbours,
+    Picture,
+    Popular,
+    PopularGames,
+    Similar,
+    Unusual,
+    UnusualGames,
+)
 from webapp.exhibition import gallery
-from webapp.gallery import Gallery
 from webapp.modes import Mode
 from webapp.openapi import Registry, choice, flag, fraction, several, text, whole
 from webapp.uploads import MAX_BYTES
@@ -28,205 +45,6 @@ ABOUT = (
     " marked is_adult; the walls, /label and /random leave them out unless adult=1."
 )
 PER_PAGE = 48
-
-
-@dataclass(frozen=True)
-class Game:
-    """A game. `image` is null where there is none, `year` where it is not known."""
-
-    appid: int
-    name: str
-    year: int | None
-    image: str | None
-    page: str
-    store_url: str
-    steamdb_url: str
-    is_adult: bool
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A game near another. `similarity` is the cosine of their embeddings, null where the catalogue does not know it;
-    it is weak where nine games in ten have a nearer first neighbour."""
-
-    rank: int
-    game: Game
-    similarity: float | None
-    is_weak: bool
-    is_identical: bool
-
-
-@dataclass(frozen=True)
-class Label:
-    """A term that a banner is labelled with. `probability` is among all terms of the vocabulary, null where it is not
-    about one banner."""
-
-    name: str
-    kind: str
-    probability: float | None
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The vocabulary."""
-
-    labels: tuple[Label, ...]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """The games whose banners fit a term best."""
-
-    label: Label
-    games: tuple[Game, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A game that a query found. `similarity` is the cosine where one thing was asked for, null where several were."""
-
-    rank: int
-    game: Game
-    similarity: float | None
-
-
-@dataclass(frozen=True)
-class Similar:
-    """What a query found."""
-
-    results: tuple[Result, ...]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What a picture is in this catalogue. `picture` stands for it in further queries; `labels` are what it shows."""
-
-    picture: str
-    labels: tuple[Label, ...]
-    results: tuple[Result, ...]
-
-
-@dataclass(frozen=True)
-class Detail:
-    """A game with what is known of its place among the others. `more_unusual_than` is a percentage, `neighbour_of` the
-    number of games that have it among their first ten, `identical` are those with the same banner."""
-
-    game: Game
-    views: tuple[str, ...]
-    more_unusual_than: int | None
-    neighbour_of: int
-    identical: tuple[Game, ...]
-    labels: tuple[Label, ...]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The nearest games, best first; `available` is how many the catalogue knows."""
-
-    query: Game
-    view: str
-    available: int
-    neighbours: tuple[Neighbour, ...]
-
-
-@dataclass(frozen=True)
-class Paging:
-    """`next` and `previous` are addresses, null at the ends."""
-
-    page: int
-    pages: int
-    total: int
-    next: str | None
-    previous: str | None
-
-
-@dataclass(frozen=True)
-class Games:
-    """A page of games. `is_approximate`: no name has all the words of the query, these resemble it."""
-
-    paging: Paging
-    is_approximate: bool
-    games: tuple[Game, ...]
-
-
-@dataclass(frozen=True)
-class Unusual:
-    """A game and the one that comes nearest to it."""
-
-    rank: int
-    game: Game
-    nearest: Neighbour
-
-
-@dataclass(frozen=True)
-class UnusualGames:
-    """A page of the most unusual banners."""
-
-    paging: Paging
-    games: tuple[Unusual, ...]
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A game and how many others have it among their first ten neighbours."""
-
-    rank: int
-    game: Game
-    neighbour_of: int
-
-
-@dataclass(frozen=True)
-class Hubs:
-    """A page of the banners that are everybody's neighbour."""
-
-    paging: Paging
-    games: tuple[Hub, ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Games with one banner."""
-
-    games: tuple[Game, ...]
-
-
-@dataclass(frozen=True)
-class Groups:
-    """A page of the groups of games with identical banners."""
-
-    paging: Paging
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class Popular:
-    """A game of the benchmark list with its first ten neighbours."""
-
-    game: Game
-    neighbours: tuple[Neighbour, ...]
-
-
-@dataclass(frozen=True)
-class PopularGames:
-    """A page of the benchmark list."""
-
-    paging: Paging
-    games: tuple[Popular, ...]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What is served, and how it was made."""
-
-    games: int
-    neighbours: int
-    views: tuple[str, ...]
-    has_similarities: bool
-    encoder: str
-    revision: str
-    fit: str
-    source: str
-    created: str
 
 
 _ADULT = flag("adult", "Whether banners that may be explicit are listed.")
@@ -274,7 +92,7 @@ def find_games(q: str, page: int) -> Games:
     else:
         rows, total, approximate = list(range(len(opened))[start : start + PER_PAGE]), len(opened), False
     pager = pages.pager("/api/v1/games", page, total, {"q": q} if q else {}, PER_PAGE)
-    return Games(_paging(pager, total), approximate, _games(opened, rows))
+    return Games(answers.paging_of(pager, total), approximate, answers.games_of(opened, rows))
 
 
 @registry.get(api, "/games/<appid:appid>", Detail, tag="games")
@@ -285,12 +103,12 @@ def read_game(appid: int) -> Detail:
     rank = opened.unique_rank
     same = [other for other in opened.members_of(row) if other != row]
     return Detail(
-        game=_game(pages.card(opened, row)),
+        game=answers.game_of(pages.card(opened, row)),
         views=tuple(opened.catalogue.views),
         more_unusual_than=None if rank is None else pages.more_unusual_than(opened, int(rank[row])),
         neighbour_of=int(opened.times_near[row]),
-        identical=_games(opened, same),
-        labels=_labels(page_labels.labels_of_row(opened, row)),
+        identical=answers.games_of(opened, same),
+        labels=answers.labels_of(page_labels.labels_of_row(opened, row)),
     )
 
 
@@ -305,7 +123,7 @@ def read_game(appid: int) -> Detail:
 def read_neighbours(appid: int, n: int, view: View) -> Neighbours:
     """The games whose banners look most like that of one game, never itself."""
     shown = pages.game_page(gallery(), appid, Mode(view), n)
-    return Neighbours(_game(shown.query), view, shown.available, _neighbours(shown.matches))
+    return Neighbours(answers.game_of(shown.query), view, shown.available, answers.neighbours_of(shown.matches))
 
 
 @registry.get(
@@ -326,7 +144,7 @@ def find_similar(picture: str, n: int) -> Similar:
     parts = arguments.parts()
     if not parts:
         raise BadInput("Name at least one game, text or picture.")
-    return Similar(_found(queries.nearest(gallery(), parts, n)))
+    return Similar(answers.results_of(gallery(), queries.nearest(gallery(), parts, n)))
 
 
 @registry.post(
@@ -352,7 +170,9 @@ def find_by_picture(n: int) -> Picture:
     vector = queries.embed_upload(opened, arguments.uploaded("picture", MAX_BYTES))
     part = queries.Part("picture", queries.picture_of(vector), is_minus=False)
     shown_labels = page_labels.labels_of_vector(opened, vector)
-    return Picture(part.value, _labels(shown_labels), _found(queries.nearest(opened, [part], n)))
+    return Picture(
+        part.value, answers.labels_of(shown_labels), answers.results_of(opened, queries.nearest(opened, [part], n))
+    )
 
 
 @registry.get(api, "/labels", Labels, tag="queries", troubles=(501,))
@@ -374,7 +194,7 @@ def list_labels() -> Labels:
 def read_label(name: str, adult: bool) -> Labelled:
     """The games whose banners fit a term best."""
     shown = walls.label_page(gallery(), name, adult)
-    return Labelled(Label(shown.label.name, shown.label.kind, None), tuple(map(_game, shown.cards)))
+    return Labelled(Label(shown.label.name, shown.label.kind, None), tuple(map(answers.game_of, shown.cards)))
 
 
 @registry.get(
@@ -390,32 +210,34 @@ def read_label(name: str, adult: bool) -> Labelled:
 def unusual_games(below: float, page: int, from_: int, to: int, adult: bool) -> UnusualGames:
     """The most unusual banners, each with its nearest neighbour."""
     shown = walls.unique_page(gallery(), page, adult, below, walls.years_of(from_, to))
-    games = tuple(Unusual(one.rank, _game(one.card), _neighbours([one.nearest])[0]) for one in shown.cards)
-    return UnusualGames(_paging(_here(shown.pager, adult), shown.total), games)
+    games = tuple(
+        Unusual(one.rank, answers.game_of(one.card), answers.neighbours_of([one.nearest])[0]) for one in shown.cards
+    )
+    return UnusualGames(answers.paging_of(answers.within_the_api(shown.pager, adult), shown.total), games)
 
 
 @registry.get(api, "/hubs", Hubs, _PAGE, *_YEARS, _ADULT, tag="walls")
 def hub_games(page: int, from_: int, to: int, adult: bool) -> Hubs:
     """The banners that are among the first ten neighbours of the most others."""
     shown = walls.hubs_page(gallery(), page, adult, walls.years_of(from_, to))
-    games = tuple(Hub(one.rank, _game(one.card), one.times) for one in shown.cards)
-    return Hubs(_paging(_here(shown.pager, adult), shown.total), games)
+    games = tuple(Hub(one.rank, answers.game_of(one.card), one.times) for one in shown.cards)
+    return Hubs(answers.paging_of(answers.within_the_api(shown.pager, adult), shown.total), games)
 
 
 @registry.get(api, "/duplicates", Groups, _PAGE, _ADULT, tag="walls")
 def identical_games(page: int, adult: bool) -> Groups:
     """Groups of games whose banners are identical."""
     shown = walls.duplicates_page(gallery(), page, adult)
-    groups = tuple(Group(tuple(map(_game, group))) for group in shown.groups)
-    return Groups(_paging(_here(shown.pager, adult), shown.total), groups)
+    groups = tuple(Group(tuple(map(answers.game_of, group))) for group in shown.groups)
+    return Groups(answers.paging_of(answers.within_the_api(shown.pager, adult), shown.total), groups)
 
 
 @registry.get(api, "/popular", PopularGames, _PAGE, *_YEARS, _ADULT, tag="walls")
 def popular_games(page: int, from_: int, to: int, adult: bool) -> PopularGames:
     """The benchmark list, each game with its first ten neighbours."""
     shown = walls.popular_page(gallery(), page, adult, walls.years_of(from_, to))
-    games = tuple(Popular(_game(one.card), _neighbours(one.matches)) for one in shown.games)
-    return PopularGames(_paging(_here(shown.pager, adult), shown.total), games)
+    games = tuple(Popular(answers.game_of(one.card), answers.neighbours_of(one.matches)) for one in shown.games)
+    return PopularGames(answers.paging_of(answers.within_the_api(shown.pager, adult), shown.total), games)
 
 
 @registry.get(api, "/random", Game, _ADULT, tag="walls")
@@ -425,7 +247,7 @@ def random_game(adult: bool) -> Game:
     rows = opened.named.rows(adult)
     if not len(rows):
         raise NotInCatalogue("This catalogue has no game that may be shown without being asked for.")
-    return _game(pages.card(opened, int(chance.choice(rows))))
+    return answers.game_of(pages.card(opened, int(chance.choice(rows))))
 
 
 @api.get("/openapi.json")
@@ -438,63 +260,3 @@ def openapi() -> Response:
 def guide() -> str:
     """The same for reading."""
     return render_template("api.html", groups=registry.by_tag(), about=ABOUT)
-
-
-# -- from page objects ----------------------------------------------------------------------------------------------
-
-
-def _game(card: pages.Card) -> Game:
-    return Game(
-        card.appid,
-        card.name,
-        int(card.year) if card.year.isdecimal() and len(card.year) <= 4 else None,
-        card.image,
-        Mode().url(card.appid),
-        card.store_url,
-        card.steamdb_url,
-        card.is_adult,
-    )
-
-
-def _games(opened: Gallery, rows: Iterable[int]) -> tuple[Game, ...]:
-    return tuple(map(_game, pages.cards(opened, rows)))
-
-
-def _labels(labels: Iterable[page_labels.Label]) -> tuple[Label, ...]:
-    return tuple(
-        Label(one.name, one.kind, None if one.probability is None else round(one.probability, 6)) for one in labels
-    )
-
-
-def _found(rows: Iterable[tuple[int, float | None]]) -> tuple[Result, ...]:
-    opened = gallery()
-    return tuple(
-        Result(rank, _game(pages.card(opened, row)), None if cosine is None else round(cosine, 6))
-        for rank, (row, cosine) in enumerate(rows, 1)
-    )
-
-
-def _neighbours(matches: Iterable[pages.Match]) -> tuple[Neighbour, ...]:
-    return tuple(
-        Neighbour(
-            match.rank,
-            _game(match.card),
-            None if match.similarity is None else round(match.similarity, 6),
-            match.is_weak,
-            match.is_identical,
-        )
-        for match in matches
-    )
-
-
-def _paging(pager: pages.Pager, total: int) -> Paging:
-    return Paging(pager.page, pager.pages, total, pager.next_url, pager.previous_url)
-
-
-def _here(pager: pages.Pager, adult: bool) -> pages.Pager:
-    """A page's pager with the addresses of the API."""
-
-    def address(url: str | None) -> str | None:
-        return f"/api/v1{url}{'&adult=1' if adult else ''}" if url else None
-
-    return pages.Pager(pager.page, pager.pages, address(pager.previous_url), address(pager.next_url))
