@@ -38,10 +38,9 @@ def printable(text: str) -> str:
 def say(program: str, text: str) -> None:
     """Print one line to stderr, above a progress bar if there is one."""
     line = f"{program}: {printable(text)}"
-    if sys.modules.get(
-        "tqdm"
-    ):  # else there is no bar; a server that only checks a catalogue need not have it installed
-        sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+    tqdm = sys.modules.get("tqdm")  # nobody drew a bar without it; where a catalogue is only served it is not installed
+    if tqdm:
+        tqdm.tqdm.write(line, file=sys.stderr)
     else:
         sys.stderr.write(line + "\n")
 

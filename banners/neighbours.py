@@ -59,8 +59,8 @@ def nearest(
         return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))
     found = _Found(np.empty((n, k), np.int32), np.empty((n, k), np.float32))
     if device == "cuda" and _by_torch(embeddings, queries, found, on_progress):
-        pass
-    elif n <= _SMALL or 8 * k > n:
+        return Neighbours(found.rows, found.similarities)
+    if n <= _SMALL or 8 * k > n:
         everybody = np.arange(n)
         _row_by_row(embeddings, embeddings if queries is None else queries, everybody, found, on_progress)
     else:

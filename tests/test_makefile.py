@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
-
-pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+from .conftest import ROOT, skip_or_fail
 
 
 @pytest.fixture
 def run(tmp_path):
     """A function that runs `make` in a folder where the programs are stubs, which write down that they ran."""
+    if not shutil.which("make"):
+        skip_or_fail("needs make")
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / ".venv/bin").mkdir(parents=True)
     for name in ("requirements.txt", "requirements-embed.txt"):

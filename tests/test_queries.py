@@ -169,6 +169,8 @@ def test_a_picture_joins_a_query_and_takes_the_place_of_another(client):
     location = client.post("/upload?game=11&not_text=red", **form(data)).location
     assert re.fullmatch(r"/mix\?picture=[\w-]+&game=11&not_text=red", location)
     again = client.post(location.replace("/mix", "/upload"), **form(encoded(coloured("green", 3)))).location
+    assert client.post("/upload?" + "&".join(f"text={word}" for word in "abcdefgh"), **form(data)).status_code == 400
+    assert client.post("/upload?game=x", **form(data)).status_code == 400
     assert again.count("picture=") == 1
     assert again != location
 

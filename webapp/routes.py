@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from urllib.parse import urlencode
 
@@ -152,28 +153,25 @@ def mix() -> str | tuple[str, int] | BaseResponse:
 def upload_form() -> str:
     """Choose a picture, for itself or to join a query."""
     queries.encoder_of(gallery())
-    return render_template("upload.html", page=queries.UploadPage(_joined(), ""))
+    return _upload_page([part for part in arguments.parts() if part.kind != "picture"], "")
 
 
 @pages.post("/upload")
 def upload() -> tuple[str, int] | BaseResponse:
     """From a picture to the banners that look like it. Nothing of it is kept."""
+    others = [part for part in arguments.parts() if part.kind != "picture"]
+    queries.check([*others, queries.Part("picture", "", is_minus=False)])  # before the work is done
     try:
         picture = queries.picture_of(queries.embed_upload(gallery(), arguments.uploaded("picture", MAX_BYTES)))
     except UnusableImage as error:
-        return _again(f"{page_objects.capitalised(str(error))}. Send a JPEG, PNG or WebP."), 415
+        return _upload_page(others, f"{page_objects.capitalised(str(error))}. Send a JPEG, PNG or WebP."), 415
     except RequestEntityTooLarge as error:
-        return _again(error.description or ""), 413
-    others = [part for part in arguments.parts() if part.kind != "picture"]
+        return _upload_page(others, error.description or ""), 413
     return redirect(queries.url_of([queries.Part("picture", picture, is_minus=False), *others]), 303)
 
 
-def _joined() -> tuple[tuple[str, str], ...]:
-    return queries.parameters_of([part for part in arguments.parts() if part.kind != "picture"])
-
-
-def _again(complaint: str) -> str:
-    return render_template("upload.html", page=queries.UploadPage(_joined(), complaint))
+def _upload_page(others: Sequence[queries.Part], complaint: str) -> str:
+    return render_template("upload.html", page=queries.UploadPage(queries.parameters_of(others), complaint))
 
 
 @pages.get("/labels")
