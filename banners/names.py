@@ -55,14 +55,21 @@ _ALIASES = {
 }
 _SHORTEST_INITIALS = 3
 
+_PLACES_KEPT = 4096  # of words and beginnings of words: somebody who types asks for most of them again
+_BETWEEN_LANDMARKS = 64  # keys; a search among those that are held needs no look into the file
+
 _FUZZY_CANDIDATES = 100
 _FUZZY_CUTOFF = 0.7  # one typo in a word of five letters scores 0.8
 
 
 def fold(text: str, numerals: Mapping[str, str] = _ROMAN) -> list[str]:
     """The words of a name as they are compared: no case, accents, punctuation or trademark signs, Roman as digits."""
-    plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", _MARKS.sub("", text)))
-    plain = "".join(character for character in plain.casefold() if not unicodedata.combining(character))
+    plain = _APOSTROPHES.sub("", text)
+    if plain.isascii():
+        plain = plain.lower()
+    else:
+        plain = unicodedata.normalize("NFKD", _MARKS.sub("", plain)).casefold()
+        plain = "".join(character for character in plain if not unicodedata.combining(character))
     return [numerals.get(word, word) for word in _WORD.findall(plain)]
 
 
@@ -196,16 +203,16 @@ class NameIndex:
     def search(self, query: str, limit: int = 10, offset: int = 0) -> Found:
         """The games that `query` means: its appid, its exact title, its initials, names with all its words (the last
         may be unfinished, in fact any), else names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
-        words = fold(query[: MAX_QUERY + 1])
+        as_typed = fold(query[: MAX_QUERY + 1], {})
+        words = [_ROMAN.get(word, word) for word in as_typed]
         if len(query) > MAX_QUERY or not (words or query.strip()):
             return Found([], 0, approximate=False)
-        typed = fold(query, {})[-1:] if words else []  # "vi" may become "viking"
         words = _ALIASES.get(" ".join(words), " ".join(words)).split()
         wanted = offset + limit
         exact = [*self._by_appid(query), *self._titled(words), *self._by_initials("".join(words))]
         forms: list[tuple[str, ...]] = list(zip(list(dict.fromkeys(words))[:MAX_WORDS], strict=True))
-        if typed and _ROMAN.get(typed[0]) == words[-1] == forms[-1][0]:
-            forms[-1] = (words[-1], typed[0])
+        if as_typed and _ROMAN.get(as_typed[-1]) == words[-1] == forms[-1][0]:
+            forms[-1] = (words[-1], as_typed[-1])  # "vi" may become "viking"
         found, total = self._by_words(forms, wanted + len(exact))
         rows = list(dict.fromkeys([*exact, *found]))
         if rows:
@@ -228,10 +235,14 @@ class NameIndex:
             return []
         title = " ".join(words).encode()
         rows = self._words.of(max(words, key=len))
+        if not len(rows):
+            return []
         rows = rows[self._length[rows] == len(title)]
         return sorted((row for row in rows.tolist() if self._titles[row] == title), key=self._rank.__getitem__)
 
     def _by_appid(self, query: str) -> list[int]:
+        if not query.strip()[:1].isdigit():
+            return []
         try:
             appid = parse_appid(query.strip())
         except BadInput:
@@ -256,33 +267,58 @@ class NameIndex:
         """The best `wanted` of the rows that have each of `words` in any of its forms, and how many there are."""
         if not words:
             return [], 0
-        ranges = [[self._words.prefix_range(form) for form in forms] for forms in words]
+        places = [[self._words.places(form) for form in forms] for forms in words]
+        ranges = [[(low, high) for low, _, high in found] for found in places]
         counts = [sum(self._words.count(low, high) for low, high in found) for found in ranges]
         if not all(counts):
             return [], 0
         order = sorted(range(len(words)), key=counts.__getitem__)
-        rows = np.unique(np.concatenate([self._words.rows_of(*one) for one in ranges[order[0]]]))  # the rarest
+        rows = self._sorted_rows(ranges[order[0]])  # of the rarest
         for number in order[1:]:
-            has_word = np.zeros(len(self._appids), bool)
-            for one in ranges[number]:
-                has_word[self._words.rows_of(*one)] = True
-            rows = rows[has_word[rows]]
-        if not len(rows):
-            return [], 0
+            rows = rows[self._are_in(rows, ranges[number])]
+        if len(rows) < 2:
+            return rows.tolist(), len(rows)
         first = self._first_word[rows]
-        begins = np.logical_or.reduce([(first >= low) & (first < high) for low, high in ranges[0]])
+        others = np.ones(len(rows), bool)  # those that do not begin with the first word
+        for low, high in ranges[0]:
+            others &= (first < low) | (first >= high)
         whole = np.ones(len(rows), bool)
-        for forms in words:
-            is_whole = np.zeros(len(self._appids), bool)
-            for form in forms:
-                is_whole[self._words.of(form)] = True
-            whole &= is_whole[rows]
-        keys = self._rank[rows] + (~begins * np.int64(2**32)) + (~whole * np.int64(2**33))
+        for found in places:
+            if any(own < high for _, own, high in found):  # else all that begin with it are it
+                whole &= self._are_in(rows, [(low, own) for low, own, _ in found])
+        keys = self._rank[rows].astype(np.int64)
+        keys[others] += 2**32
+        keys[~whole] += 2**33
         if wanted < len(rows):
             best = np.argpartition(keys, wanted - 1)[:wanted] if wanted else np.empty(0, np.intp)
         else:
             best = np.arange(len(rows))
         return rows[best[np.argsort(keys[best])]].tolist(), len(rows)
+
+    def _sorted_rows(self, ranges: Sequence[tuple[int, int]]) -> npt.NDArray[np.int32]:
+        """The rows that have any key of the ranges, each once."""
+        if len(ranges) == 1 and ranges[0][1] - ranges[0][0] == 1:
+            return self._words.rows_of(*ranges[0])
+        found = np.concatenate([self._words.rows_of(*one) for one in ranges])
+        if len(found) < len(self._appids) // 50:
+            found.sort()
+            is_new = np.ones(len(found), bool)
+            np.not_equal(found[1:], found[:-1], out=is_new[1:])
+            return found[is_new]
+        has_key = np.zeros(len(self._appids), bool)  # several times as fast for many
+        has_key[found] = True
+        return np.flatnonzero(has_key).astype(np.int32)
+
+    def _are_in(self, rows: npt.NDArray[np.int32], ranges: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+        """Which of `rows` have any key of the ranges."""
+        if len(ranges) == 1 and ranges[0][1] - ranges[0][0] <= 1:
+            having = self._words.rows_of(*ranges[0])  # of one key, so sorted
+            places = having.searchsorted(rows)
+            return having.take(places, mode="clip") == rows if len(having) else np.zeros(len(rows), bool)
+        has_key = np.zeros(len(self._appids), bool)
+        for low, high in ranges:
+            has_key[self._words.rows_of(low, high)] = True
+        return has_key[rows]
 
     def _by_resemblance(self, folded: str) -> list[int]:
         if not folded:
@@ -309,13 +345,15 @@ class _Texts:
 
     def __init__(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> None:
         _check_starts(starts, len(data))
-        self._data, self.starts = data, starts
+        self.starts = starts
+        # A slice of an array costs three times as much.
+        self._bytes, self._starts = data.data, starts.data
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def __getitem__(self, number: int) -> bytes:
-        return self._data[self.starts[number] : self.starts[number + 1]].tobytes()
+        return bytes(self._bytes[self._starts[number] : self._starts[number + 1]])
 
 
 class _Postings:
@@ -328,18 +366,32 @@ class _Postings:
         if len(rows) and not (rows.min() >= 0 and rows.max() < n):
             raise ValueError("it names games that there are not")
         self._keys, self._starts, self._rows = keys, starts, rows
+        self._landmarks = [keys[number] for number in range(0, len(keys), _BETWEEN_LANDMARKS)]
+        self._longest = int(np.diff(keys.starts).max(initial=0))
+        self._places: dict[str, tuple[int, int, int]] = {}
+
+    def _place(self, key: bytes) -> int:
+        """How many keys are less than `key`."""
+        high = bisect_left(self._landmarks, key) * _BETWEEN_LANDMARKS
+        return bisect_left(self._keys, key, max(0, high - _BETWEEN_LANDMARKS), min(high, len(self._keys)))
+
+    def places(self, prefix: str) -> tuple[int, int, int]:
+        """(low, own, high): at positions [low, high) are the keys that start with `prefix`, at [low, own) itself."""
+        found = self._places.get(prefix)
+        if found is None:
+            if len(self._places) >= _PLACES_KEPT:
+                self._places.clear()
+            encoded = prefix.encode()
+            low = self._place(encoded)
+            own = low + (low < len(self._keys) and self._keys[low] == encoded)
+            found = self._places[prefix] = low, own, self._place(encoded + b"\xff")
+        return found
 
     def of(self, key: str) -> npt.NDArray[np.int32]:
-        encoded = key.encode()
-        number = bisect_left(self._keys, encoded)
-        if number < len(self._keys) and self._keys[number] == encoded:
-            return self.rows_of(number, number + 1)
-        return self._rows[:0]
-
-    def prefix_range(self, prefix: str) -> tuple[int, int]:
-        """Positions [low, high) of the keys that start with `prefix`."""
-        encoded = prefix.encode()
-        return bisect_left(self._keys, encoded), bisect_left(self._keys, encoded + b"\xff")
+        if len(key) > self._longest:  # no key has fewer bytes than letters
+            return self._rows[:0]
+        low, own, _ = self.places(key)
+        return self.rows_of(low, own)
 
     def count(self, low: int, high: int) -> int:
         return int(self._starts[high] - self._starts[low])
@@ -349,7 +401,8 @@ class _Postings:
         return self._rows[self._starts[low] : self._starts[high]]
 
     def with_prefix(self, prefix: str) -> npt.NDArray[np.int32]:
-        return self.rows_of(*self.prefix_range(prefix))
+        low, _, high = self.places(prefix)
+        return self.rows_of(low, high)
 
 
 def _check_starts(starts: npt.NDArray[np.int64], end: int) -> None:
