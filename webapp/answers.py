@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from webapp import labels as page_labels
 from webapp import pages
-from webapp.gallery import Gallery
+from webapp.gallery import Card, Gallery
 from webapp.modes import Mode
 
 
@@ -211,7 +211,7 @@ class Catalogue:
 # -- from page objects ----------------------------------------------------------------------------------------------
 
 
-def game_of(card: pages.Card) -> Game:
+def game_of(card: Card) -> Game:
     return Game(
         card.appid,
         card.name,

@@ -2,7 +2,7 @@
 
 import random as chance
 
-from flask import Blueprint, Response, jsonify, render_template
+from flask import Blueprint, Response, jsonify
 
 from banners.errors import BadInput, NotInCatalogue
 from banners.names import MAX_QUERY
@@ -30,6 +30,7 @@ from webapp.answers import (
     UnusualGames,
 )
 from webapp.exhibition import gallery
+from webapp.frames import render
 from webapp.modes import Mode
 from webapp.openapi import Registry, choice, flag, fraction, several, text, whole
 from webapp.uploads import MAX_BYTES
@@ -259,4 +260,4 @@ def openapi() -> Response:
 @api.get("/")
 def guide() -> str:
     """The same for reading."""
-    return render_template("api.html", groups=registry.by_tag(), about=ABOUT)
+    return render("api.html", groups=registry.by_tag(), about=ABOUT)

@@ -2,7 +2,8 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import file_digest
 from io import BytesIO
 from pathlib import Path
@@ -10,9 +11,25 @@ from typing import IO, Any
 
 from flask import Flask, Request, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
+from werkzeug.sansio.utils import get_current_url
+from werkzeug.utils import cached_property
 
 from banners.errors import BadInput
-from webapp import api, caching, errors, exhibition, legacy_api, limits, metrics, operations, pages, routes
+from webapp import (
+    api,
+    caching,
+    errors,
+    exhibition,
+    headers,
+    legacy_api,
+    limits,
+    metrics,
+    operations,
+    pages,
+    routes,
+    stencils,
+)
 from webapp.modes import AppidConverter, ModeConverter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,8 +46,7 @@ DEFAULTS = {
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
-    app = Flask("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
-    app.request_class = _Request
+    app = _App("webapp", root_path=str(ROOT), static_folder="static", template_folder="templates")
     app.config.from_mapping(DEFAULTS)
     app.config["VERSION"] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     app.config["MAX_CONTENT_LENGTH"] = 16_384  # nothing larger is sent here
@@ -54,8 +70,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     errors.register(app)
     caching.register(app)
     metrics.register(app)
+    stencils.register(app)
     _version_static_files(app)
-    app.after_request(_harden)
+    headers.register(app)
     hops = _whole(app, "PROXY_HOPS", 0, 10)
     if hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -78,10 +95,19 @@ def _whole(app: Flask, name: str, least: int, most: int) -> int:
     raise BadInput(f"{name} is {text[:20]!r}, not a whole number from {least} to {most}")
 
 
+@lru_cache(maxsize=64)
+def _host_url(scheme: str, host: str) -> str:
+    return get_current_url(scheme, host)
+
+
 class _Request(Request):
     """A request whose files stay in memory: of what strangers send nothing is written to a disk."""
 
     max_form_parts = 20
+
+    @cached_property
+    def host_url(self) -> str:
+        return _host_url(self.scheme, self.host)
 
     def _get_file_stream(
         self,
@@ -93,42 +119,45 @@ class _Request(Request):
         return BytesIO()
 
 
+class _App(Flask):
+    """Flask without what no request here needs, and each would wait for."""
+
+    request_class = _Request
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func  # none is async
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """One that takes the host as it is: no rule is about it, and no redirect leads to it."""
+        if request is None:
+            return None
+        return MapAdapter(
+            self.url_map,
+            server_name=request.host,
+            script_name=request.root_path or "/",
+            subdomain="",
+            url_scheme=request.scheme,
+            path_info=request.path,
+            default_method=request.method,
+            query_args=request.query_string.decode("latin-1"),
+        )
+
+
 def _version_static_files(app: Flask) -> None:
-    """Give templates `static_url(name)`, which changes with the content, so that browsers may keep it."""
+    """Give templates `static_urls` by name, which change with the content, so that browsers may keep it."""
     versions = {}
     for path in (ROOT / "static").iterdir():
         with path.open("rb") as file:
             versions[path.name] = file_digest(file, "sha256").hexdigest()[:12]
+    app.jinja_env.globals["static_urls"] = {name: f"/static/{name}?v={version}" for name, version in versions.items()}
 
-    def static_url(name: str) -> str:
-        return f"/static/{name}?v={versions[name]}"
-
-    def keep_versions(response: Response) -> Response:
-        if request.endpoint == "static" and response.status_code in (200, 206, 304):
-            name = str((request.view_args or {}).get("filename"))
-            if request.args.get("v") == versions.get(name):
-                response.cache_control.no_cache = None
-                response.cache_control.public = True
-                response.cache_control.max_age = ONE_YEAR
-                response.cache_control.immutable = True
+    def send_version(filename: str) -> Response:
+        response = app.send_static_file(filename)
+        if request.args.get("v") == versions.get(filename):
+            response.cache_control.no_cache = None
+            response.cache_control.public = True
+            response.cache_control.max_age = ONE_YEAR
+            response.cache_control.immutable = True
         return response
 
-    app.jinja_env.globals["static_url"] = static_url
-    app.after_request(keep_versions)
-
-
-def _harden(response: Response) -> Response:
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; manifest-src 'self';"
-        " img-src 'self' https://shared.akamai.steamstatic.com; form-action 'self'; base-uri 'none';"
-        " frame-ancestors 'none'",
-    )
-    if errors.is_json(request.path):
-        response.headers["Access-Control-Allow-Origin"] = "*"  # nothing here depends on who asks
-    if response.mimetype == "text/html":
-        response.vary.add("Cookie")  # whether adult banners are shown
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    return response
+    app.view_functions["static"] = send_version

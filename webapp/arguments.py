@@ -1,4 +1,4 @@
-"""Query parameters, as strangers send them. What is not valid raises `BadInput`, which is a 400."""
+"""Query parameters, as strangers send them, and the one cookie. What is not valid raises `BadInput`, which is a 400."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from banners.errors import BadInput
 from banners.records import parse_appid
 from webapp.queries import PARAMETERS, Part, check
 
+ADULT_COOKIE = "adult"
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -53,6 +54,8 @@ def uploaded(name: str, most: int) -> bytes:
 
 def _words(given: str) -> str:
     words = " ".join(given.split())
+    if words.isprintable():
+        return words
     return "".join(character for character in words if character.isprintable()).strip()
 
 
@@ -92,3 +95,8 @@ def choice(name: str, choices: Sequence[str]) -> str:
     if given in choices:
         return given
     raise BadInput(f"{name}={given[:20]} is none of {', '.join(choices)}.")
+
+
+def shows_adult() -> bool:
+    """Whether the reader has chosen to see banners that may be explicit."""
+    return "HTTP_COOKIE" in request.environ and request.cookies.get(ADULT_COOKIE) == "1"

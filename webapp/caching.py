@@ -5,9 +5,11 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
+from flask.globals import request_ctx
 from werkzeug.wrappers import Response as BaseResponse
 
+from webapp.arguments import shows_adult
 from webapp.exhibition import shown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,59 +21,69 @@ _STEADY = frozenset(
 _COMPRESSIBLE = frozenset(
     {"text/html", "text/css", "text/javascript", "application/json", "application/problem+json", "image/svg+xml"}
 )
+_VARIES, _VARIES_AS_PAGE = "Accept-Encoding", "Accept-Encoding, Cookie"  # the cookie: whether adult banners are shown
 _WORTH_COMPRESSING = 1000  # bytes; less fits into one packet anyway
 _LEVEL = 5
 
 
 def register(app: Flask) -> None:
-    """Answer 304 before any work is done where the asker has the page already; compress what is sent."""
+    """Answer 304 before any work is done where the asker has the page already; compress what is sent. To be called when
+    all routes are there."""
     code = blake2b(digest_size=16)
     for folder, pattern in (("webapp", "*.py"), ("banners", "*.py"), ("templates", "*.html"), ("static", "*")):
         for path in sorted((ROOT / folder).glob(pattern)):
             code.update(path.read_bytes())
-    app.config["VERSION_OF_CODE"] = code.digest()
-    app.before_request(_not_modified)
-    app.after_request(_tag)
-    app.after_request(_compress)
+    version = app.config["VERSION_OF_CODE"] = code.digest()
+    steady = frozenset(filter(_is_steady, app.view_functions))
+
+    def not_modified() -> BaseResponse | None:
+        """Give a request the tag of what it asks for, None where that may change from one moment to the next."""
+        asker = request_ctx.request
+        is_steady = asker.endpoint in steady and asker.method in ("GET", "HEAD")
+        tag = g.entity_tag = _tag(version, shown().version, asker.host_url, shows_adult()) if is_steady else None
+        if tag is None or "HTTP_IF_NONE_MATCH" not in asker.environ:
+            return None
+        # "*" is true of whatever exists; whether this does, only the work would tell.
+        if asker.if_none_match.star_tag or not asker.if_none_match.contains_raw(tag):
+            return None
+        is_page = str(asker.endpoint).startswith("pages.")
+        return BaseResponse(status=304, headers={"Vary": _VARIES_AS_PAGE if is_page else _VARIES})
+
+    app.before_request(not_modified)
+    app.after_request(_finish)
 
 
-def _entity_tag() -> str | None:
-    """The tag of what a request asks for, None where it may change from one moment to the next."""
-    endpoint = request.endpoint or ""
-    is_steady = endpoint.removeprefix("pages.") in _STEADY or endpoint.startswith(("api.", "legacy."))
-    if not is_steady or endpoint == "api.random_game" or request.method not in ("GET", "HEAD"):
-        return None
-    digest = blake2b(current_app.config["VERSION_OF_CODE"], digest_size=12)
-    for part in (shown().version, request.host_url, request.full_path, request.cookies.get("adult", "")):
-        digest.update(part.encode("utf-8", "replace") + b"\0")
-    return digest.hexdigest()
+def _is_steady(endpoint: str) -> bool:
+    is_json = endpoint.startswith(("api.", "legacy.")) and endpoint != "api.random_game"
+    return is_json or endpoint.removeprefix("pages.") in _STEADY
 
 
-def _not_modified() -> BaseResponse | None:
-    tag = g.entity_tag = _entity_tag()
-    asked = request.if_none_match
-    # "*" is true of whatever exists; whether this does, only the work would tell.
-    if tag is None or asked.star_tag or not asked.contains_weak(tag):
-        return None
-    response = BaseResponse(status=304)
-    response.vary.update(("Accept-Encoding", "Cookie") if (request.endpoint or "").startswith("pages.") else ())
-    return response
+@lru_cache(maxsize=256)
+def _tag(*whatever: object) -> str:
+    """Weak: compressed or not, it is the same page. A tag is of one address, which need not be part of it."""
+    return f'W/"{blake2b(repr(whatever).encode(), digest_size=12).hexdigest()}"'
 
 
-def _tag(response: Response) -> Response:
-    tag = g.get("entity_tag") if response.status_code in (200, 304) else None
+def _finish(response: Response) -> Response:
+    mimetype, status, headers = response.mimetype, response.status_code, response.headers
+    tag = g.get("entity_tag") if status in (200, 304) else None
     if tag is not None:
-        response.set_etag(tag, weak=True)  # weak: compressed or not, it is the same page
-        response.cache_control.no_cache = True  # kept, but asked about
+        headers["ETag"] = tag
+        headers["Cache-Control"] = "no-cache"  # kept, but asked about
+    if mimetype == "text/html":
+        headers["Vary"] = _VARIES_AS_PAGE
+    elif mimetype in _COMPRESSIBLE:
+        headers["Vary"] = _VARIES
+    else:
+        return response
+    if status in (200, 400, 404) and "HTTP_ACCEPT_ENCODING" in request.environ:
+        _compress(response)
     return response
 
 
-def _compress(response: Response) -> Response:
-    if response.mimetype not in _COMPRESSIBLE or response.status_code not in (200, 400, 404):
-        return response
-    response.vary.add("Accept-Encoding")
+def _compress(response: Response) -> None:
     if "Content-Encoding" in response.headers or request.accept_encodings.quality("gzip") <= 0:
-        return response
+        return
     is_file = response.direct_passthrough
     response.direct_passthrough = False
     opened = response.response
@@ -84,7 +96,6 @@ def _compress(response: Response) -> Response:
         tag, _ = response.get_etag()
         if tag:
             response.set_etag(tag, weak=True)
-    return response
 
 
 @lru_cache(maxsize=32)

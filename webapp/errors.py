@@ -1,6 +1,6 @@
 """Errors as answers: one handler for each kind, in HTML or, under the JSON addresses, as problem details."""
 
-from flask import Flask, Response, current_app, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -8,6 +8,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
 from webapp import legacy_api, pages
 from webapp.exhibition import gallery
+from webapp.frames import frame, render
+from webapp.gallery import Card
 
 _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find", "/dl", *legacy_api.paths()})
 
@@ -28,7 +30,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
-def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...] = (), query: str = "") -> Response:
+def _answer(status: int, title: str, detail: str, offers: tuple[Card, ...] = (), query: str = "") -> Response:
     # It may repeat what was asked for.
     detail = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in detail)
     if is_json(request.path):
@@ -36,7 +38,7 @@ def _answer(status: int, title: str, detail: str, offers: tuple[pages.Card, ...]
         response.mimetype = "application/problem+json"
     else:
         page = pages.ErrorPage(status, title, detail, query, offers)
-        response = Response(render_template("error.html", page=page, json_twin=lambda: None))
+        response = Response(render("error.html", frame(json_url=""), page=page))
     response.status_code = status
     return response
 

@@ -87,9 +87,10 @@ class Exhibition:
 
 def shown() -> Shown:
     """What this request sees."""
-    if "shown" not in g:
-        g.shown = current_app.extensions["exhibition"].shown
-    pinned: Shown = g.shown
+    try:
+        pinned: Shown = g.shown
+    except AttributeError:
+        pinned = g.shown = current_app.extensions["exhibition"].shown
     return pinned
 
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,9 @@ from banners.views import View
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
 DEFAULT_SIZE = (300, 450)
 
+_CARDS_KEPT = 32_768  # some 12 MB
+_READS_KEPT = 32  # of neighbours, until their pages of memory are given back: some 2 MB
+
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
 # could contain them. Joiners stay, emoji need them.
 _UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
@@ -27,6 +31,34 @@ _IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)"
 
 
 _COLUMNS = np.dtype([("popularity", "i8"), ("year", "i4"), ("is_adult", "?"), ("has_name", "?"), ("is_benchmark", "?")])
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A game as it stands on any page. `url` is where its banner links to, `image` None where there is none."""
+
+    appid: int
+    name: str
+    image: str | None
+    url: str
+    year: str
+    is_adult: bool
+
+    @property
+    def has_image(self) -> bool:
+        return self.image is not None
+
+    @property
+    def has_year(self) -> bool:
+        return self.year != ""
+
+    @property
+    def store_url(self) -> str:
+        return f"https://store.steampowered.com/app/{self.appid}/"
+
+    @property
+    def steamdb_url(self) -> str:
+        return f"https://steamdb.info/app/{self.appid}/"
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,8 @@ class Gallery:
     local_images: dict[int, Path]
     cdn_name: str | None
     encoder: QueryEncoder | None = None
+    _reads: "count[int]" = field(default_factory=count, repr=False)
+    _cards: dict[int, Card] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, folder: Path, banners: Path | None, threads: int = 1) -> Self:
@@ -66,7 +100,8 @@ class Gallery:
 
     def name(self, game: Game) -> str:
         """A game's name as it may be shown."""
-        return _UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}"
+        name = game.name if game.name.isprintable() else _UNSHOWABLE.sub(" ", game.name)
+        return name.strip() or f"App {game.appid}"
 
     def image(self, game: Game) -> str | None:
         """The address of a game's banner, None where it has none."""
@@ -77,6 +112,36 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.catalogue)
+
+    def card(self, row: int) -> Card:
+        """The card of a row, which links to the game's own page."""
+        found = self._cards.get(row)
+        if found is not None:
+            return found
+        game = self.catalogue.games[row]
+        if len(self._cards) >= _CARDS_KEPT:
+            self._cards.clear()
+        made = self._cards[row] = Card(
+            game.appid,
+            self.name(game),
+            self.image(game),
+            f"/render/{game.appid}",
+            str(game.known.get("year", "")),
+            bool(self.is_adult[row]),
+        )
+        return made
+
+    def nearest(self, view: View, row: int, count: int) -> tuple[list[int], list[float] | list[None]]:
+        """The first `count` neighbours of a row, and their similarities, None where the catalogue does not know them.
+
+        Raises `NotInCatalogue` for a view that the catalogue lacks.
+        """
+        found = self.catalogue.view(view)
+        rows = found.rows[row, :count].tolist()
+        known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
+        if next(self._reads) % _READS_KEPT == 0:
+            self.catalogue.release_view(view)
+        return rows, known
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -113,10 +178,10 @@ class Gallery:
             )
         return columns
 
-    @property
+    @cached_property
     def is_adult(self) -> npt.NDArray[np.bool_]:
         """Which games' banners may be explicit: (n,)."""
-        return self._columns["is_adult"]
+        return np.ascontiguousarray(self._columns["is_adult"])
 
     @cached_property
     def named(self) -> Wall:
@@ -225,6 +290,8 @@ class Gallery:
         _ = (self.hubs_first, self.benchmark, self.year_range)
         if self.has_unique:
             _ = self.unique_first
+        for row in range(min(len(self), _CARDS_KEPT)):
+            self.card(row)
         self.catalogue.release()
 
 

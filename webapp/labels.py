@@ -19,6 +19,15 @@ class Label:
     url: str
     probability: float | None
 
+    @property
+    def is_measured(self) -> bool:
+        return self.probability is not None
+
+    @property
+    def percent(self) -> str:
+        probability = self.probability or 0
+        return "<1" if probability < 0.005 else f"{100 * probability:.0f}"
+
 
 def label_of(term: labels.Term, probability: float | None = None) -> Label:
     return Label(term.name, term.kind, f"/label?{urlencode({'name': term.name})}", probability)

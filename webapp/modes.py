@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from werkzeug.routing import BaseConverter, Map
 
-from banners.views import View
+from banners.views import View, view_of
 
 _LETTERS: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
 _VIEWS = {letters: view for view, letters in _LETTERS.items()}
@@ -23,6 +23,13 @@ class Mode:
 
     def url(self, appid: int, n: int | None = None) -> str:
         return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "")
+
+
+def mode_of(mode: Mode, mirror: bool, flip: bool) -> Mode:
+    """A mode with what an address asks for besides taken into account."""
+    mirror = mirror or mode.view in ("mirror", "rotate")
+    flip = flip or mode.view in ("flip", "rotate")
+    return Mode(view_of(mirror, flip), mode.to_store) if mirror or flip else mode
 
 
 class ModeConverter(BaseConverter):

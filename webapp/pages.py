@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 from banners.errors import BadInput
 from banners.names import MAX_QUERY
 from banners.views import View
-from webapp.gallery import Gallery
+from webapp.gallery import Card, Gallery
 from webapp.labels import Label, label_of, labels_of_row
 from webapp.modes import Mode
 
@@ -26,9 +27,10 @@ PER_PAGE = 48
 VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Site:
-    """What every page says of the catalogue behind it. `source` is "steam", "demo" or "" for a local folder."""
+    """What every page says of the catalogue behind it, one object for each. `source` is "steam", "demo" or "" for a
+    local folder."""
 
     games: int
     encoder: str
@@ -42,31 +44,15 @@ class Site:
     takes_pictures: bool  # as queries
     takes_words: bool
 
-
-@dataclass(frozen=True)
-class Card:
-    """A game as it stands on any page. `url` is where its banner links to, `image` None where there is none."""
-
-    appid: int
-    name: str
-    image: str | None
-    url: str
-    year: str
-    is_adult: bool
-
     @property
-    def store_url(self) -> str:
-        return f"https://store.steampowered.com/app/{self.appid}/"
-
-    @property
-    def steamdb_url(self) -> str:
-        return f"https://steamdb.info/app/{self.appid}/"
+    def shown_games(self) -> str:
+        return f"{self.games:,}"
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """A neighbour. `similarity` is its cosine, None where the catalogue does not know it; `strength` the same in
-    0..1 between the level of random pairs and 1; `is_weak` where most games have a nearer first neighbour."""
+    0..1 between the level of random pairs and 1; `is_weak` where most games have a nearer first neighbour. `mix_url` is
+    the address of a query that it can be added to, "" where there is none."""
 
     rank: int
     card: Card
@@ -74,6 +60,32 @@ class Match:
     strength: float | None
     is_weak: bool
     is_identical: bool
+    mix_url: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        return self.similarity is not None
+
+    @property
+    def shown_similarity(self) -> str:
+        return f"{self.similarity:.2f}"
+
+    @property
+    def bar_width(self) -> str:
+        """`strength` in percent."""
+        return f"{100 * (self.strength or 0):.1f}"
+
+    @property
+    def can_be_mixed(self) -> bool:
+        return bool(self.mix_url)
+
+    @property
+    def more_like_url(self) -> str:
+        return f"{self.mix_url}&game={self.card.appid}"
+
+    @property
+    def less_like_url(self) -> str:
+        return f"{self.mix_url}&not_game={self.card.appid}"
 
 
 @dataclass(frozen=True)
@@ -85,8 +97,9 @@ class ViewLink:
 
 @dataclass(frozen=True)
 class GamePage:
-    """`share_image` is what other sites show beside a link to it; on this server where it begins with a slash.
-    `mix_url` is the address of a query that others can be added to, "" where the catalogue answers none."""
+    """`share_image` is what other sites show beside a link to it: a card that this server makes, a banner that is
+    elsewhere, or nothing, as `shares` says. `mix_url` is the address of a query that others can be added to, "" where
+    the catalogue answers none."""
 
     query: Card
     view: View
@@ -100,14 +113,57 @@ class GamePage:
     other_lead_url: str
     more_unusual_than: int | None
     random_similarity: float | None
-    share_image: str | None
+    share_image: str
+    shares: Literal["card", "banner", ""]
     canonical_path: str
+    json_url: str
     mix_url: str
     labels: tuple[Label, ...]
 
     @property
+    def is_long_name(self) -> bool:
+        return len(self.query.name) > 48
+
+    @property
+    def count(self) -> int:
+        return len(self.matches)
+
+    @property
+    def heading(self) -> str:
+        return "The game that looks most like it" if self.count == 1 else f"{self.count} games that look like it"
+
+    @property
+    def first_names(self) -> str:
+        return ", ".join(match.card.name for match in self.matches[:5])
+
+    @property
     def has_similarities(self) -> bool:
-        return any(match.similarity is not None for match in self.matches)
+        return any(match.is_measured for match in self.matches)
+
+    @property
+    def has_scale(self) -> bool:
+        return self.random_similarity is not None and self.has_similarities
+
+    @property
+    def shown_random_similarity(self) -> str:
+        return f"{self.random_similarity:.2f}"
+
+    @property
+    def is_ranked(self) -> bool:
+        return self.more_unusual_than is not None
+
+    @property
+    def can_be_mixed(self) -> bool:
+        return self.mix_url != ""
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more neighbours were asked for than there are."""
+        return self.asked > self.available
+
+    @property
+    def has_more(self) -> bool:
+        return self.more_url is not None
 
 
 @dataclass(frozen=True)
@@ -190,16 +246,10 @@ class Suggestions:
 
 def card(gallery: Gallery, row: int, mode: Mode = PLAIN, n: int | None = None) -> Card:
     """The card of a row; its banner links to the game's page in `mode`, or to the store if the mode says so."""
-    game = gallery.catalogue.games[row]
-    made = Card(
-        game.appid,
-        gallery.name(game),
-        gallery.image(game),
-        mode.url(game.appid, n),
-        str(game.known.get("year", "")),
-        bool(gallery.is_adult[row]),
-    )
-    return replace(made, url=made.store_url) if mode.to_store else made
+    plain = gallery.card(row)
+    if mode == PLAIN and n is None:
+        return plain
+    return replace(plain, url=plain.store_url if mode.to_store else mode.url(plain.appid, n))
 
 
 def cards(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:
@@ -237,40 +287,53 @@ def game_page(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> GamePa
     if n == 0:
         raise BadInput(f"A game has 1 to {gallery.catalogue.k} neighbours; 0 cannot be shown.")
     asked = min(DEFAULT_NEIGHBOURS, gallery.catalogue.k) if n is None else n
-    matches = nearest(gallery, row, asked, mode, n)
+    mix_url = f"/mix?game={appid}" if gallery.encoder is not None else ""
+    query = gallery.card(row)
+    here = Mode(mode.view)
+    matches = nearest(gallery, row, asked, mode, n, mix_url)
     more = min(gallery.catalogue.k, max(20, 2 * len(matches)))
     rank = gallery.unique_rank
-    views = [view for view in VIEW_NAMES if view in gallery.catalogue.views]
+    asked_json: dict[str, str] = {} if mode.view == "plain" else {"view": mode.view}
+    asked_json |= {} if n is None else {"n": str(min(n, MAX_NEIGHBOURS))}
+    share_image, shares = _share_image(gallery, query)
     return GamePage(
-        query=card(gallery, row, Mode(mode.view)),
+        query=query if here == PLAIN else replace(query, url=here.url(appid)),
         view=mode.view,
         matches=matches,
         asked=asked,
         available=gallery.catalogue.k,
-        views=tuple(
-            ViewLink(VIEW_NAMES[view], Mode(view, mode.to_store).url(appid, n), view == mode.view) for view in views
-        )
-        if len(views) > 1
-        else (),
+        views=_view_links(gallery, appid, mode, n),
         more_url=mode.url(appid, more) if more > len(matches) else None,
         leads_to_store=mode.to_store,
         own_lead_url=mode.url(appid, n),
         other_lead_url=Mode(mode.view, not mode.to_store).url(appid, n),
         more_unusual_than=None if rank is None else more_unusual_than(gallery, int(rank[row])),
         random_similarity=gallery.catalogue.manifest.random_similarity,
-        share_image=_share_image(gallery, row),
-        canonical_path=Mode(mode.view).url(appid),
-        mix_url=f"/mix?game={appid}" if gallery.encoder is not None else "",
+        share_image=share_image,
+        shares=shares,
+        canonical_path=here.url(appid),
+        json_url=f"/api/v1/games/{appid}/neighbours" + (f"?{urlencode(asked_json)}" if asked_json else ""),
+        mix_url=mix_url,
         labels=labels_of_row(gallery, row),
     )
 
 
-def _share_image(gallery: Gallery, row: int) -> str | None:
-    """The address of what other sites may show of a game, None for what not everybody wants to see."""
-    if gallery.is_adult[row]:
-        return None
-    game = gallery.catalogue.games[row]
-    return f"/share/{game.appid}.jpg" if game.appid in gallery.local_images else gallery.image(game)
+def _view_links(gallery: Gallery, appid: int, mode: Mode, n: int | None) -> tuple[ViewLink, ...]:
+    """None where there is no choice."""
+    if len(gallery.catalogue.views) < 2:
+        return ()
+    return tuple(
+        ViewLink(name, Mode(view, mode.to_store).url(appid, n), view == mode.view)
+        for view, name in VIEW_NAMES.items()
+        if view in gallery.catalogue.views
+    )
+
+
+def _share_image(gallery: Gallery, query: Card) -> tuple[str, Literal["card", "banner", ""]]:
+    """The address of what other sites may show of a game, "" for what not everybody wants to see, and what it is."""
+    if query.is_adult or query.image is None:
+        return "", ""
+    return (f"/share/{query.appid}.jpg", "card") if query.appid in gallery.local_images else (query.image, "banner")
 
 
 def more_unusual_than(gallery: Gallery, rank: int) -> int:
@@ -279,26 +342,15 @@ def more_unusual_than(gallery: Gallery, rank: int) -> int:
     return 100 * (others - rank) // others
 
 
-def _match(
-    gallery: Gallery, rank: int, query: int, row: int, similarity: float | None, mode: Mode, n: int | None
-) -> Match:
-    strength = None
-    if similarity is not None:
-        floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
-        strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
-    return Match(
-        rank=rank,
-        card=card(gallery, row, mode, n),
-        similarity=similarity,
-        strength=strength,
-        is_weak=similarity is not None and similarity < gallery.weak_below[mode.view],
-        is_identical=bool(mode.view == "plain" and gallery.groups[query] == gallery.groups[row]),
-    )
+def _strength(similarity: float, random_similarity: float) -> float:
+    return min(1.0, max(0.0, (similarity - random_similarity) / (1 - random_similarity)))
 
 
-def match_of(gallery: Gallery, rank: int, row: int, similarity: float | None) -> Match:
+def match_of(gallery: Gallery, rank: int, row: int, similarity: float | None, mix_url: str) -> Match:
     """A result that is no game's neighbour: nothing is known of how near such ones usually are."""
-    return replace(_match(gallery, rank, row, row, similarity, PLAIN, None), is_weak=False, is_identical=False)
+    floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
+    strength = None if similarity is None else _strength(similarity, floor)
+    return Match(rank, card(gallery, row), similarity, strength, is_weak=False, is_identical=False, mix_url=mix_url)
 
 
 def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
@@ -333,15 +385,28 @@ def suggestions(gallery: Gallery, query: str) -> Suggestions:
     return Suggestions(query, listed, max(0, found.total - len(listed)), found.approximate)
 
 
-def nearest(gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int | None = None) -> tuple[Match, ...]:
+def nearest(
+    gallery: Gallery, row: int, count: int, mode: Mode = PLAIN, n: int | None = None, mix_url: str = ""
+) -> tuple[Match, ...]:
     """The first `count` neighbours of a row in a mode's view; `n` goes into the addresses of their pages."""
-    found = gallery.catalogue.view(mode.view)
-    rows = found.rows[row, :count].tolist()
-    known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
-    gallery.catalogue.release_view(mode.view)
+    rows, similarities = gallery.nearest(mode.view, row, count)
+    floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
+    weak_below = gallery.weak_below.get(mode.view, -1.0)
+    is_plain = mode == PLAIN and n is None
+    identical = (gallery.groups[rows] == gallery.groups[row]).tolist() if mode.view == "plain" else [False] * len(rows)
     return tuple(
-        _match(gallery, rank, row, other, similarity, mode, n)
-        for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), start=1)
+        Match(
+            rank,
+            gallery.card(other) if is_plain else card(gallery, other, mode, n),
+            similarity,
+            None if similarity is None else _strength(similarity, floor),
+            is_weak=similarity is not None and similarity < weak_below,
+            is_identical=is_identical,
+            mix_url=mix_url,
+        )
+        for rank, other, similarity, is_identical in zip(
+            range(1, len(rows) + 1), rows, similarities, identical, strict=True
+        )
     )
 
 

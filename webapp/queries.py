@@ -17,15 +17,16 @@ from banners.errors import BadInput, CannotAnswer
 from banners.names import MAX_QUERY
 from banners.query_encoder import QueryEncoder
 from banners.vectors import nearest_to
-from webapp.gallery import Gallery
+from webapp.gallery import Card, Gallery
 from webapp.labels import Label, labels_of_vector
 from webapp.limits import charge
-from webapp.pages import Card, Match, card, match_of
+from webapp.pages import Match, card, match_of
 from webapp.uploads import decode_upload
 
 Vector = npt.NDArray[np.float32]
 Kind = Literal["game", "text", "picture"]
 
+MIXED = 24  # results, if no number is asked for
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_NEAREST = 200
@@ -67,15 +68,14 @@ class Chip:
 
 @dataclass(frozen=True)
 class MixPage:
-    """`labels` are those of the picture, where one is asked for. `mix_url` is the address that a result can be added
-    to, "" where the query is full; `complaint` what was wrong with what was added last."""
+    """`labels` are those of the picture, where one is asked for; `complaint` is what was wrong with what was added
+    last."""
 
     chips: tuple[Chip, ...]
     matches: tuple[Match, ...]
     labels: tuple[Label, ...]
     parameters: tuple[tuple[str, str], ...]
     more_url: str | None
-    mix_url: str
     complaint: str
 
     @property
@@ -213,10 +213,12 @@ def meant(gallery: Gallery, text: str, is_minus: bool) -> Part | None:
 def mix_page(gallery: Gallery, parts: Sequence[Part], count: int, complaint: str = "") -> MixPage:
     """Raises what `nearest` raises."""
     found = nearest(gallery, parts, count)
+    mix_url = url_of(parts) if parts and len(parts) < MAX_PARTS else ""
     # Cosines of words to banners are on a scale of their own: only the order is shown.
     has_scale = not any(part.kind == "text" for part in parts)
     matches = tuple(
-        match_of(gallery, rank, row, cosine if has_scale else None) for rank, (row, cosine) in enumerate(found, 1)
+        match_of(gallery, rank, row, cosine if has_scale else None, mix_url)
+        for rank, (row, cosine) in enumerate(found, 1)
     )
     chips = []
     for part in parts:
@@ -234,6 +236,5 @@ def mix_page(gallery: Gallery, parts: Sequence[Part], count: int, complaint: str
         shown_labels,
         parameters_of(parts),
         url_of(parts, n=more) if parts and more > len(matches) == count else None,
-        url_of(parts) if parts and len(parts) < MAX_PARTS else "",
         complaint,
     )

@@ -1,84 +1,47 @@
 """HTML routes, and the JSON behind the search box. A route parses, makes one call and returns."""
 
+import json
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, current_app, g, jsonify, redirect, render_template, request, send_file
+from flask import Blueprint, Response, abort, current_app, g, redirect, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnusableImage
 from banners.images import is_image_file
-from banners.views import view_of
-from webapp import arguments, queries, walls
+from webapp import arguments, queries, stencils, walls
 from webapp import pages as page_objects
-from webapp.exhibition import gallery, shown
-from webapp.modes import Mode
+from webapp.exhibition import gallery
+from webapp.frames import render
+from webapp.modes import Mode, mode_of
 from webapp.share import share_card
 from webapp.uploads import MAX_BYTES
 
 pages = Blueprint("pages", __name__)
 
-ADULT_COOKIE = "adult"
-MIXED = 24  # results of a query by example
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 LOOKS = 12  # of words, below the names
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
-
-
-@pages.app_context_processor
-def _everywhere() -> dict[str, object]:
-    return {
-        "site": shown().site,
-        "search_query": "",
-        "shows_adult": _shows_adult(),
-        "json_twin": _json_twin,
-        "origin": request.host_url.rstrip("/"),
-    }
-
-
-def _json_twin() -> str | None:
-    """The address of what this page shows as JSON; None where there is no such thing."""
-    name, given = (request.endpoint or "").removeprefix("pages."), request.args
-    kept = {key: given[key] for key in ("page", "from", "to", "below", "q") if given.get(key)}
-    if name == "game":
-        path = request.view_args or {}
-        mode = _view_of(path["mode"])
-        wanted: dict[str, str] = {"view": mode.view} if mode.view != "plain" else {}
-        wanted |= {"n": str(min(path["n"], page_objects.MAX_NEIGHBOURS))} if path.get("n") else {}
-        return f"/api/v1/games/{path['appid']}/neighbours" + (f"?{urlencode(wanted)}" if wanted else "")
-    if name == "search" and kept.get("q"):
-        return f"/api/v1/games?{urlencode(kept)}"
-    if name == "mix":
-        parts, count = arguments.parts(), arguments.whole("n", MIXED, 1, queries.MAX_NEAREST)
-        return queries.url_of(parts, "/api/v1/similar", count) if parts else None
-    if name == "label_list":
-        return "/api/v1/labels"
-    if name in ("unique", "hubs", "duplicates", "popular", "label"):
-        kept |= {"name": given.get("name", "")} if name == "label" else {}
-        kept |= {"adult": "1"} if _shows_adult() else {}
-        return f"/api/v1/{name}" + (f"?{urlencode(kept)}" if kept else "")
-    return "/api/v1/catalogue" if name in ("home", "about") else None
 
 
 @pages.get("/")
 def home() -> str:
     """A search box in front, and walls to start from."""
-    return render_template("home.html", page=page_objects.home_page(gallery(), random.Random(), _shows_adult()))
+    return render("home.html", page=page_objects.home_page(gallery(), random.Random(), arguments.shows_adult()))
 
 
 @pages.get("/<mode:mode>")
 @pages.get("/<mode:mode>/")
 def random_game(mode: Mode) -> BaseResponse:
     """Redirect to a game picked at random."""
-    rows = gallery().named.rows(_shows_adult())
+    rows = gallery().named.rows(arguments.shows_adult())
     if not len(rows):
         raise NotInCatalogue("This catalogue has no game that may be shown without being asked for.")
-    _ = gallery().catalogue.view(_view_of(mode).view)  # or the game's page would be a 404
+    _ = gallery().catalogue.view(_asked_for(mode).view)  # or the game's page would be a 404
     row = int(random.choice(rows))
-    response = redirect(_view_of(mode).url(int(gallery().catalogue.appids[row])))
+    response = redirect(_asked_for(mode).url(int(gallery().catalogue.appids[row])))
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -87,9 +50,9 @@ def random_game(mode: Mode) -> BaseResponse:
 @pages.get("/<mode:mode>/<appid:appid>/")
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>")
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
-def game(mode: Mode, appid: int, n: int | None = None) -> str:
+def game(mode: Mode, appid: int, n: int | None = None) -> bytes:
     """Show one game's banner beside its nearest neighbours."""
-    return render_template("game.html", page=page_objects.game_page(gallery(), appid, _view_of(mode), n))
+    return stencils.game_page(page_objects.game_page(gallery(), appid, _asked_for(mode), n))
 
 
 @pages.get("/share/<appid:appid>.jpg")
@@ -110,7 +73,7 @@ def search() -> tuple[str, int] | BaseResponse:
     page = page_objects.search_page(gallery(), arguments.text("q"), arguments.page_number())
     status = 400 if page.complaint else 404 if page.pager.is_beyond else 200
     looks = _looks_like(page.query) if status == 200 and page.pager.page == 1 else ()
-    return render_template("search.html", page=page, looks=looks, search_query=page.query), status
+    return render("search.html", page=page, looks=looks), status
 
 
 def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
@@ -142,11 +105,11 @@ def mix() -> str | tuple[str, int] | BaseResponse:
         complaint = f"No game here has a name like “{added}”." if part is None else ""
         complaint = "That is part of your mix already." if part in parts else complaint
         if part is None or complaint:
-            return render_template("mix.html", page=queries.mix_page(gallery(), parts, MIXED, complaint)), 400
+            return render("mix.html", page=queries.mix_page(gallery(), parts, queries.MIXED, complaint)), 400
         queries.check([*parts, part])
         return redirect(queries.url_of([*parts, part]), 303)
-    count = arguments.whole("n", MIXED, 1, queries.MAX_NEAREST)
-    return render_template("mix.html", page=queries.mix_page(gallery(), parts, count))
+    count = arguments.whole("n", queries.MIXED, 1, queries.MAX_NEAREST)
+    return render("mix.html", page=queries.mix_page(gallery(), parts, count))
 
 
 @pages.get("/upload")
@@ -171,27 +134,28 @@ def upload() -> tuple[str, int] | BaseResponse:
 
 
 def _upload_page(others: Sequence[queries.Part], complaint: str) -> str:
-    return render_template("upload.html", page=queries.UploadPage(queries.parameters_of(others), complaint))
+    return render("upload.html", page=queries.UploadPage(queries.parameters_of(others), complaint))
 
 
 @pages.get("/labels")
 def label_list() -> str:
     """All terms that banners are labelled with."""
-    return render_template("labels.html", page=walls.labels_page(gallery()))
+    return render("labels.html", page=walls.labels_page(gallery()))
 
 
 @pages.get("/label")
 def label() -> str:
     """The banners that fit a term best."""
-    return render_template("label.html", page=walls.label_page(gallery(), arguments.text("name"), _shows_adult()))
+    return render("label.html", page=walls.label_page(gallery(), arguments.text("name"), arguments.shows_adult()))
 
 
 @pages.get("/suggest")
 def suggest() -> Response:
     """What the search box offers while somebody types."""
-    response = jsonify(asdict(page_objects.suggestions(gallery(), arguments.text("q"))))
-    response.cache_control.public = True
-    response.cache_control.max_age = 300
+    found = page_objects.suggestions(gallery(), arguments.text("q"))
+    text = _encode(vars(found) | {"suggestions": [vars(one) for one in found.suggestions]})
+    response = Response(text.encode(), mimetype="application/json")
+    response.headers["Cache-Control"] = "public, max-age=300"
     return response
 
 
@@ -200,29 +164,29 @@ def unique() -> tuple[str, int]:
     """The most unusual banners, each with its nearest neighbour."""
     years = _years()
     below = arguments.fraction("below", 1)
-    page = walls.unique_page(gallery(), arguments.page_number(), _shows_adult(), below, years)
-    return render_template("unique.html", page=page), 404 if page.pager.is_beyond else 200
+    page = walls.unique_page(gallery(), arguments.page_number(), arguments.shows_adult(), below, years)
+    return render("unique.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/hubs")
 def hubs() -> tuple[str, int]:
     """The banners that are among the neighbours of the most others."""
-    page = walls.hubs_page(gallery(), arguments.page_number(), _shows_adult(), _years())
-    return render_template("hubs.html", page=page), 404 if page.pager.is_beyond else 200
+    page = walls.hubs_page(gallery(), arguments.page_number(), arguments.shows_adult(), _years())
+    return render("hubs.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/duplicates")
 def duplicates() -> tuple[str, int]:
     """Groups of games with the identical banner."""
-    page = walls.duplicates_page(gallery(), arguments.page_number(), _shows_adult())
-    return render_template("duplicates.html", page=page), 404 if page.pager.is_beyond else 200
+    page = walls.duplicates_page(gallery(), arguments.page_number(), arguments.shows_adult())
+    return render("duplicates.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/popular")
 def popular() -> tuple[str, int]:
     """The benchmark list, each game with its ten neighbours."""
-    page = walls.popular_page(gallery(), arguments.page_number(), _shows_adult(), _years())
-    return render_template("popular.html", page=page), 404 if page.pager.is_beyond else 200
+    page = walls.popular_page(gallery(), arguments.page_number(), arguments.shows_adult(), _years())
+    return render("popular.html", page=page), 404 if page.pager.is_beyond else 200
 
 
 @pages.get("/random")
@@ -234,7 +198,7 @@ def random_page() -> BaseResponse:
 @pages.get("/about")
 def about() -> str:
     """What this is, how it was made, and what it cannot tell."""
-    return render_template("about.html", page=page_objects.about_page(gallery()))
+    return render("about.html", page=page_objects.about_page(gallery()))
 
 
 @pages.post("/adult")
@@ -251,10 +215,10 @@ def adult() -> BaseResponse:
     response = redirect(back, 303)
     if request.form.get("show") == "1":
         response.set_cookie(
-            ADULT_COOKIE, "1", max_age=31_536_000, httponly=True, samesite="Lax", secure=request.is_secure
+            arguments.ADULT_COOKIE, "1", max_age=31_536_000, httponly=True, samesite="Lax", secure=request.is_secure
         )
     else:
-        response.delete_cookie(ADULT_COOKIE, httponly=True, samesite="Lax")
+        response.delete_cookie(arguments.ADULT_COOKIE, httponly=True, samesite="Lax")
     return response
 
 
@@ -278,15 +242,10 @@ def banner(appid: int, suffix: str) -> Response:
     return send_file(path, conditional=True, max_age=86_400)
 
 
-def _shows_adult() -> bool:
-    return request.cookies.get(ADULT_COOKIE) == "1"
-
-
-def _view_of(mode: Mode) -> Mode:
-    """The mode with `?mirror=` and `?flip=` taken into account."""
-    mirror = mode.view in ("mirror", "rotate") or arguments.flag("mirror")
-    flip = mode.view in ("flip", "rotate") or arguments.flag("flip")
-    return Mode(view_of(mirror, flip), mode.to_store)
+def _asked_for(mode: Mode) -> Mode:
+    if not request.query_string:
+        return mode
+    return mode_of(mode, arguments.flag("mirror"), arguments.flag("flip"))
 
 
 def _years() -> tuple[int, int] | None:

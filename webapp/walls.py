@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from banners import hubs
 from banners.errors import CannotAnswer, NotInCatalogue
 from banners.labels import Labels
-from webapp.gallery import Gallery
+from webapp.gallery import Card, Gallery
 from webapp.labels import Label, label_of
-from webapp.pages import DEFAULT_NEIGHBOURS, PER_PAGE, Card, Match, Pager, card, cards, nearest, pager
+from webapp.pages import DEFAULT_NEIGHBOURS, PER_PAGE, Match, Pager, card, cards, nearest, pager
 
 GROUPS_PER_PAGE = 24
 GAMES_PER_PAGE = 12
@@ -48,6 +48,10 @@ class HubCard:
     rank: int
     card: Card
     times: int
+
+    @property
+    def others(self) -> str:
+        return "1 other" if self.times == 1 else f"{self.times:,} others"
 
 
 @dataclass(frozen=True)

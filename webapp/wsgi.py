@@ -1,5 +1,6 @@
 """What gunicorn loads. A catalogue that cannot be served ends the start with one line instead of a traceback."""
 
+import gc
 import sys
 
 from banners.errors import SteamClipError
@@ -13,3 +14,8 @@ except SteamClipError as error:
     sys.stderr.write(f"steam-clip: cannot start: {error}\n")
     sys.exit(1)
 app.extensions["exhibition"].shown.gallery.warm()
+for template in app.jinja_env.list_templates():  # compiled here, once for all workers
+    app.jinja_env.get_template(template)
+# What is there now stays: the collector need not look at it again, nor write to memory that the workers share.
+gc.collect()
+gc.freeze()
