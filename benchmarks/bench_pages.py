@@ -1,7 +1,13 @@
 """Pages a second against a bare Flask route, in the same gunicorn setting, in turns in one run.
 
-Loads `/render/<random appid>` and `/suggest?q=<beginning of a random name>` with wrk from this machine. Needs wrk.
-Prints one JSON line, the ratios last. Example: bench_pages.py --catalogue data/published --seconds 8
+Loads `/render/<random appid>` and `/suggest?q=<beginning of a random name>` with wrk from this machine. Needs wrk. Each
+round starts the servers anew, so the first requests are among those that count.
+
+Which worker gets how many of wrk's connections is chance: in some rounds one worker has them all and the other sleeps,
+which halves the rate, of the bare route as of the pages. So the best round of each is compared, where both work, and
+all rounds are printed; of the 99th percentiles it is the worst round's.
+
+Prints one JSON line, the ratios last. Example: bench_pages.py --catalogue data/published
 """
 
 import argparse
@@ -19,7 +25,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,8 +88,8 @@ def load(url: str, paths: list[str], seconds: int, connections: int, folder: Pat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--catalogue", type=Path, required=True)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, default=8)
     options = parser.parse_args()
     if shutil.which("wrk") is None:
@@ -92,7 +97,7 @@ def main() -> None:
     catalogue = open_catalogue(options.catalogue)
     seeded = random.Random(0)
     names = [game.name for game in catalogue.games if len(game.name) > 3]
-    typed = [name[: seeded.randint(2, len(name))] for name in seeded.sample(names, min(2000, len(names)))]
+    typed = [name[: seeded.randint(2, len(name))] for name in names]
     paths = {
         "render": [f"/render/{appid}" for appid in catalogue.appids.tolist()],
         "suggest": [f"/suggest?q={quote(text)}" for text in typed],
@@ -115,11 +120,9 @@ def main() -> None:
                 slowest[what].append(p99)
                 failed += errors
     report: dict[str, object] = {"games": len(catalogue), "connections": options.connections, "failed": failed}
-    report |= {f"{what}_per_s": round(median(each)) for what, each in rates.items()}
-    report |= {f"{what}_p99_ms": round(median(each), 1) for what, each in slowest.items()}
-    for what in ("render", "suggest"):
-        ratios = [our / bare for our, bare in zip(rates[what], rates["bare"], strict=True)]
-        report[f"{what}_to_bare"] = round(median(ratios), 3)
+    report |= {f"{what}_per_s": [round(rate) for rate in each] for what, each in rates.items()}
+    report |= {f"{what}_p99_ms": max(each) for what, each in slowest.items()}
+    report |= {f"{what}_to_bare": round(max(rates[what]) / max(rates["bare"]), 3) for what in paths}
     print(json.dumps(report))
 
 
