@@ -110,6 +110,7 @@ def test_games_are_listed_and_found_page_by_page(get):
     assert everything["paging"] == {"page": 1, "pages": 1, "total": 8, "next": None, "previous": None}
     assert [game["appid"] for game in get("/api/v1/games?q=portal")["games"]] == [10, 20]
     assert get("/api/v1/games?q=portl")["is_approximate"] is True
+    assert get("/api/v1/games?q=%E2%80%8B")["games"] == []  # a space of no width
     assert get("/api/v1/games?page=9")["games"] == []
     assert get("/api/v1/games?page=0", 400)["status"] == 400
 

@@ -1,5 +1,6 @@
 """The pages and JSON of the app, through Flask's test client, over small catalogues."""
 
+import gc
 import gzip
 import html
 import io
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -785,6 +787,27 @@ def test_a_page_that_is_confirmed_varies_as_it_did(client):
     confirmed = client.get("/render/10", headers={"If-None-Match": first.headers["ETag"]})
     assert confirmed.status_code == 304
     assert set(confirmed.headers["Vary"].split(", ")) == {"Accept-Encoding", "Cookie"}
+
+
+def test_a_catalogue_that_was_replaced_is_forgotten(tmp_path):
+    """What is there before the workers are forked is frozen, see webapp/wsgi.py: a cycle would stay for ever."""
+    folder = make_catalogue(tmp_path / "c")
+    app = create_app({"CATALOGUE": folder})
+    exhibition, client = app.extensions["exhibition"], app.test_client()
+    exhibition.shown.gallery.warm()
+    for url in ("/render/10", "/search?q=portal", "/suggest?q=p", "/unique", "/api/v1/games/10", "/find/?q=portal"):
+        client.get(url)
+    old = weakref.ref(exhibition.shown.gallery)
+    gc.collect()
+    gc.freeze()
+    try:
+        make_catalogue(folder, views=False)
+        exhibition._next_look -= 100  # nobody has looked for a while
+        assert client.get("/render_x/10").status_code == 404
+        gc.collect()
+        assert old() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_images_that_come_to_hand_make_another_page(tmp_path):

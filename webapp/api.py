@@ -2,7 +2,7 @@
 
 import random as chance
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from banners.errors import BadInput, NotInCatalogue
 from banners.names import MAX_QUERY
@@ -45,7 +45,6 @@ ABOUT = (
     " they are on the pages: an address that begins with a slash is on this server. Banners that may be explicit are"
     " marked is_adult; the walls, /label and /random leave them out unless adult=1."
 )
-PER_PAGE = 48
 
 
 _ADULT = flag("adult", "Whether banners that may be explicit are listed.")
@@ -86,13 +85,13 @@ def read_catalogue() -> Catalogue:
 )
 def find_games(q: str, page: int) -> Games:
     """Games by name or appid, the best first. Explicit ones are among them, and marked."""
-    opened, start = gallery(), (page - 1) * PER_PAGE
-    if q:
-        found = opened.catalogue.index.search(q, PER_PAGE, start)
+    opened, start = gallery(), (page - 1) * pages.PER_PAGE
+    if q or request.args.get("q"):  # what has no visible character means no game, not all
+        found = opened.catalogue.index.search(q, pages.PER_PAGE, start)
         rows, total, approximate = found.rows, found.total, found.approximate
     else:
-        rows, total, approximate = list(range(len(opened))[start : start + PER_PAGE]), len(opened), False
-    pager = pages.pager("/api/v1/games", page, total, {"q": q} if q else {}, PER_PAGE)
+        rows, total, approximate = list(range(len(opened))[start : start + pages.PER_PAGE]), len(opened), False
+    pager = pages.pager("/api/v1/games", page, total, {"q": q} if q else {})
     return Games(answers.paging_of(pager, total), approximate, answers.games_of(opened, rows))
 
 

@@ -47,6 +47,10 @@ def uploaded(name: str, most: int) -> bytes:
             data = request.get_data(cache=False)
     except OSError:  # what gunicorn makes of a malformed body
         raise BadInput("What was sent is malformed.") from None
+    except RequestEntityTooLarge:
+        if request.content_length is not None and request.content_length <= most:
+            raise BadInput("That form has too many fields, or too much in one that is no file.") from None
+        raise
     if len(data) > most:
         raise RequestEntityTooLarge(f"A picture may be at most {most // 1_000_000} MB.")
     return data
