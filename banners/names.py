@@ -8,13 +8,14 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
 
 from banners.arrays import release
@@ -58,6 +59,8 @@ _SHORTEST_INITIALS = 3
 _PLACES_KEPT = 4096  # of words and beginnings of words: somebody who types asks for most of them again
 _BETWEEN_LANDMARKS = 64  # keys; a search among those that are held needs no look into the file
 
+_SHORTEST_MISTYPED, _LONG = 4, 8  # letters; in long words two typos are forgiven
+_NEAR_WORDS = 20  # of each length
 _FUZZY_CANDIDATES = 100
 _FUZZY_CUTOFF = 0.7  # one typo in a word of five letters scores 0.8
 
@@ -219,7 +222,11 @@ class NameIndex:
             # Those in front may be among the others too, also beyond those that were sorted out.
             total += sum(not self._has_words(row, forms) for row in dict.fromkeys(exact))
             return Found(rows[offset:wanted], max(total, len(rows)), approximate=False)
-        rows = self._by_resemblance(" ".join(words))
+        folded = " ".join(words)
+        scored = self._by_resemblance(folded)
+        one_edit = 1 - 1 / max(1, len(folded))
+        close = [row for score, row in scored if score >= one_edit]
+        rows = list(dict.fromkeys([*close, *self._by_corrected(forms), *(row for _, row in scored)]))
         return Found(rows[offset:wanted], len(rows), approximate=True)
 
     def release(self) -> None:
@@ -320,7 +327,23 @@ class NameIndex:
             has_key[self._words.rows_of(low, high)] = True
         return has_key[rows]
 
-    def _by_resemblance(self, folded: str) -> list[int]:
+    def _by_corrected(self, words: Sequence[tuple[str, ...]]) -> list[int]:
+        """Names with each of `words` or one that it may be a typo of: of words that no name has; where there are none,
+        of any."""
+        ranges = [[self._words.places(form) for form in forms] for forms in words]
+        unknown = [number for number, found in enumerate(ranges) if all(low == high for low, _, high in found)]
+        corrected = list(words)
+        for number in unknown or range(len(words)):
+            corrected[number] = (*words[number], *self._vocabulary.near(words[number][0]))
+        return self._by_words(corrected, _FUZZY_CANDIDATES)[0] if corrected != list(words) else []
+
+    @cached_property
+    def _vocabulary(self) -> "_Vocabulary":
+        """Made when somebody mistypes: some MB."""
+        return _Vocabulary(self._words.keys())
+
+    def _by_resemblance(self, folded: str) -> list[tuple[float, int]]:
+        """Scores, and rows, of the titles that resemble the query as a whole, the best first."""
         if not folded:
             return []
         trigrams = _trigrams(folded)
@@ -337,7 +360,7 @@ class NameIndex:
             (_resemblance(folded, self._titles[row].decode(errors="replace")), -int(self._rank[row]), row)
             for row in likely.tolist()
         ]
-        return [row for score, _, row in sorted(scored, reverse=True) if score >= _FUZZY_CUTOFF]
+        return [(score, row) for score, _, row in sorted(scored, reverse=True) if score >= _FUZZY_CUTOFF]
 
 
 class _Texts:
@@ -393,6 +416,9 @@ class _Postings:
         low, own, _ = self.places(key)
         return self.rows_of(low, own)
 
+    def keys(self) -> Iterator[str]:
+        return (self._keys[number].decode(errors="replace") for number in range(len(self._keys)))
+
     def count(self, low: int, high: int) -> int:
         return int(self._starts[high] - self._starts[low])
 
@@ -403,6 +429,30 @@ class _Postings:
     def with_prefix(self, prefix: str) -> npt.NDArray[np.int32]:
         low, _, high = self.places(prefix)
         return self.rows_of(low, high)
+
+
+class _Vocabulary:
+    """Words by length, for those that differ by a typo."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._of_length: dict[int, list[str]] = defaultdict(list)
+        for word in words:
+            self._of_length[len(word)].append(word)
+
+    def near(self, word: str) -> list[str]:
+        """The words that are the fewest edits away from `word`: one, or two from long words; none from short ones."""
+        if len(word) < _SHORTEST_MISTYPED or word.isdigit():
+            return []
+        most = 2 if len(word) >= _LONG else 1
+        found = [
+            (distance, near)
+            for length in range(len(word) - most, len(word) + most + 1)
+            for near, distance, _ in process.extract(
+                word, self._of_length.get(length, ()), scorer=OSA.distance, score_cutoff=most, limit=_NEAR_WORDS
+            )
+        ]
+        least = min(found, default=(0, ""))[0]
+        return [near for distance, near in found if distance == least]
 
 
 def _check_starts(starts: npt.NDArray[np.int64], end: int) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -68,6 +69,45 @@ def test_typos_find_what_resembles_the_query_and_say_so():
     found = index("Portal 2", "Stardew Valley", "Terraria").search("stradew vally")
     assert found.rows == [1]
     assert found.approximate
+
+
+@pytest.mark.parametrize(
+    "query", ["drgon", "drgaon", "dragin", "ddragon", "drgon quest", "quset dragon", "quest drgon"]
+)
+def test_a_mistyped_word_is_taken_for_the_one_that_it_is_nearest_to(query):
+    """Wherever it stands in the name, and however long that is."""
+    names = index(
+        *("Ages of War and Peace", "The Very Long Quest for the Last Dragon of the Northern Mountains", "Drag Race"),
+        *("Quest for Gold", "Dragon Quest Builders and the Extraordinarily Long Subtitle of It"),
+        popularity={"Drag Race": 99, "Dragon Quest Builders and the Extraordinarily Long Subtitle of It": 9},
+    )
+    found = names.search(query)
+    assert found.approximate
+    assert found.rows[:2] == [4, 1]
+
+
+def test_of_words_that_names_have_but_none_has_together_any_may_be_mistyped():
+    names = index("Dark Souls", "Draken", "Soulcalibur", "Drakensang and a Subtitle")
+    assert find(names, "drak souls")[0] == 0
+    assert find(names, "dark sould")[0] == 0
+
+
+def test_a_title_with_one_typo_comes_before_others_with_the_word():
+    names = index("Portal Knights", "Portal", "Portal 2", popularity={"Portal Knights": 9})
+    assert find(names, "protal")[0] == 1
+    assert find(names, "portl 2")[0] == 2
+
+
+def test_short_words_and_numbers_are_not_mistyped():
+    assert find(index("War", "Wax", "Game 2016"), "wat") == []
+    assert find(index("Car Game 2016 with a Long Name"), "2017 car") == []
+
+
+def test_many_mistyped_words_take_bounded_time():
+    names = index(*(f"Word{number:05}x Other{number % 97}" for number in range(20_000)))
+    begun = time.perf_counter()
+    names.search(" ".join(f"wrod{number:05}" for number in range(40)))
+    assert time.perf_counter() - begun < 2
 
 
 def test_two_letters_in_the_wrong_order_are_one_typo():

@@ -11,7 +11,10 @@ from banners.records import parse_appid
 from webapp.queries import PARAMETERS, Part, check
 
 ADULT_COOKIE = "adult"
-YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+YES, NO = (
+    tuple(form for word in words for form in dict.fromkeys((word, word.capitalize(), word.upper())))
+    for words in (("1", "true", "yes", "on"), ("0", "false", "no", "off", ""))
+)
 
 
 def text(name: str, default: str = "", least: int = 0, most: int = 8190) -> str:
@@ -64,7 +67,7 @@ def _words(given: str) -> str:
 
 
 def flag(name: str) -> bool:
-    given = request.args.get(name, "").lower()
+    given = request.args.get(name, "")
     if given in YES:
         return True
     if given in NO:
