@@ -9,14 +9,12 @@ function tryNext(image) {
   const [, folder, name] = /^(https:\/\/.+\/apps\/\d+\/)(.+)$/.exec(image.src) ?? [];
   const isWide = Number(image.getAttribute("width")) > Number(image.getAttribute("height"));
   const names = isWide ? WIDE : UPRIGHT;
-  const art = image.closest(".art");
   const next = folder && names[names.indexOf(name) + 1];
   if (next) {
     image.classList.toggle("is-header", !isWide && next === "header.jpg");
     image.src = folder + next;
   } else {
     image.hidden = true;
-    art.classList.add("is-missing"); // the name stands there instead
   }
 }
 
@@ -32,6 +30,8 @@ document.addEventListener(
 for (const image of document.querySelectorAll(".art img")) {
   if (image.complete && image.naturalWidth === 0) tryNext(image); // it failed before this script ran
 }
+
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 // Behind the banner that is looked at, its own colours.
 const looked = document.querySelector(".query > .art:not(.art-adult) img");

@@ -29,6 +29,7 @@
   if (list.childElementCount) {
     nav.append(list);
     nav.scrollLeft = nav.scrollWidth; // where one comes from is last
+    nav.classList.toggle("is-cut", nav.scrollLeft > 0);
   }
   try {
     sessionStorage.setItem("trail", JSON.stringify([...trail, own].slice(-KEPT - 1)));

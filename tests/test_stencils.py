@@ -73,7 +73,7 @@ def test_what_is_the_same_on_a_page_makes_other_stencils(app):
     site, each = app.extensions["exhibition"].shown.site, app.jinja_env.globals["each"]
     assert "<h3" in each("plain", site, CARDS[:1]) and "appid" not in each("plain", site, CARDS[:1])
     assert "<h2" in each("plain", site, CARDS[:1], level=2)
-    assert '<p class="appid">10</p>' in each("plain", site, CARDS[:1], with_appid=True)
+    assert '<p class="appid">App 10</p>' in each("plain", site, CARDS[:1], with_appid=True)
     assert f'width="{site.image_width}"' in each("plain", site, CARDS[4:6])
     assert 'width="7"' in each("plain", replace(site, image_width=7), CARDS[4:6])
     assert each("plain", site, []) == ""

@@ -165,7 +165,7 @@ def find_similar(picture: str, n: int) -> Similar:
 )
 def find_by_picture(n: int) -> Picture:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
-    field `picture` of a form or as the body itself; it is not kept."""
+    field "picture" of a form or as the body itself; it is not kept."""
     opened = gallery()
     vector = queries.embed_upload(opened, arguments.uploaded("picture", MAX_BYTES))
     part = queries.Part("picture", queries.picture_of(vector), is_minus=False)

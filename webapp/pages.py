@@ -37,12 +37,18 @@ class Site:
     source: str
     image_width: int
     image_height: int
+    has_popular: bool
     has_unique: bool
     has_adult: bool
     has_duplicates: bool  # whether any two banners are identical
     has_labels: bool
     takes_pictures: bool  # as queries
     takes_words: bool
+
+    @property
+    def first_wall(self) -> str:
+        """The address of the first wall that shows anything."""
+        return "/popular" if self.has_popular else "/unique" if self.has_unique else "/hubs"
 
     @property
     def shown_games(self) -> str:
@@ -269,6 +275,7 @@ def site(gallery: Gallery) -> Site:
         manifest.source,
         width,
         height,
+        len(gallery.benchmark.safe) > 0,
         gallery.has_unique,
         bool(gallery.is_adult.any()),
         bool(gallery.identical),

@@ -6,7 +6,7 @@ A picture is not kept: its embedding travels in the address, in 8 bits a number.
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -27,6 +27,7 @@ Vector = npt.NDArray[np.float32]
 Kind = Literal["game", "text", "picture"]
 
 MIXED = 24  # results, if no number is asked for
+STARTS = 12  # games to begin with
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_NEAREST = 200
@@ -69,7 +70,8 @@ class Chip:
 @dataclass(frozen=True)
 class MixPage:
     """`labels` are those of the picture, where one is asked for; `complaint` is what was wrong with what was added
-    last."""
+    last. `starts` are cards that lead to a
+    query, where there is none yet."""
 
     chips: tuple[Chip, ...]
     matches: tuple[Match, ...]
@@ -77,6 +79,7 @@ class MixPage:
     parameters: tuple[tuple[str, str], ...]
     more_url: str | None
     complaint: str
+    starts: tuple[Card, ...]
 
     @property
     def likes(self) -> list[Chip]:
@@ -237,4 +240,14 @@ def mix_page(gallery: Gallery, parts: Sequence[Part], count: int, complaint: str
         parameters_of(parts),
         url_of(parts, n=more) if parts and more > len(matches) == count else None,
         complaint,
+        () if parts else _starts(gallery),
     )
+
+
+def _starts(gallery: Gallery) -> tuple[Card, ...]:
+    """Games to begin a query with: popular ones, or some from all over the catalogue."""
+    rows = gallery.popular.safe[:STARTS]
+    if not len(rows):
+        named = gallery.named.safe
+        rows = named[np.linspace(0, len(named) - 1, min(STARTS, len(named))).astype(np.intp)]
+    return tuple(replace(one, url=f"/mix?game={one.appid}") for one in map(gallery.card, rows.tolist()))
