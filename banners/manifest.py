@@ -88,6 +88,8 @@ def _count(value: Any, least: int, what: str) -> int:
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise BadCatalogue(f"{what} is not a text")
+    if not all(character.isprintable() or "\ud800" <= character <= "\udfff" for character in value):
+        raise BadCatalogue(f"{what} holds what cannot be shown")
     return valid_unicode(value)
 
 

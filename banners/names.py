@@ -284,7 +284,7 @@ class NameIndex:
         for number in order[1:]:
             rows = rows[self._are_in(rows, ranges[number])]
         if len(rows) < 2:
-            return rows.tolist(), len(rows)
+            return rows[:wanted].tolist(), len(rows)
         first = self._first_word[rows]
         others = np.ones(len(rows), bool)  # those that do not begin with the first word
         for low, high in ranges[0]:
@@ -440,7 +440,8 @@ class _Vocabulary:
             self._of_length[len(word)].append(word)
 
     def near(self, word: str) -> list[str]:
-        """The words that are the fewest edits away from `word`: one, or two from long words; none from short ones."""
+        """The other words that are the fewest edits away from `word`: one, or two from long words; none from short
+        ones."""
         if len(word) < _SHORTEST_MISTYPED or word.isdigit():
             return []
         most = 2 if len(word) >= _LONG else 1
@@ -450,6 +451,7 @@ class _Vocabulary:
             for near, distance, _ in process.extract(
                 word, self._of_length.get(length, ()), scorer=OSA.distance, score_cutoff=most, limit=_NEAR_WORDS
             )
+            if distance
         ]
         least = min(found, default=(0, ""))[0]
         return [near for distance, near in found if distance == least]

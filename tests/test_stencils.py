@@ -71,6 +71,7 @@ def test_a_list_from_stencils_is_what_its_macro_gives(app, macro):
 
 def test_what_is_the_same_on_a_page_makes_other_stencils(app):
     site, each = app.extensions["exhibition"].shown.site, app.jinja_env.globals["each"]
+    assert "<h1" in each("plain", site, CARDS[:1], level=1) and "appid" not in each("plain", site, CARDS[:1], level=1)
     assert "<h3" in each("plain", site, CARDS[:1]) and "appid" not in each("plain", site, CARDS[:1])
     assert "<h2" in each("plain", site, CARDS[:1], level=2)
     assert '<p class="appid">App 10</p>' in each("plain", site, CARDS[:1], with_appid=True)
@@ -106,6 +107,23 @@ def test_a_page_from_a_stencil_is_what_its_template_gives(app, appid, mode, n):
         assert stencils.game_page(page).decode() == expected
 
 
+def test_a_catalogue_cannot_cut_holes(app):
+    """Its encoder's name, say, is anybody's text."""
+    made = frames.Frame(
+        replace(app.extensions["exhibition"].shown.site, encoder="a\0st\0{0}b"), "game", "", "/", "", "http://x", False
+    )
+    with app.test_request_context("/render/10"):
+        page = pages.game_page(gallery(), 10, Mode(), None)
+        text = app.extensions["stencils"].page("game.html", page, made, matches=b"", labels=b"", views=b"").decode()
+    assert "a\0st\0{0}b" in text and "Portal" in text
+
+
+def test_what_changes_on_disk_is_seen_where_templates_are_reloaded(app):
+    app.jinja_env.auto_reload = True
+    app.jinja_env.globals["each"]("plain", app.extensions["exhibition"].shown.site, CARDS)
+    assert not app.extensions["stencils"]._cut
+
+
 def test_kinds_of_pages_are_few(app):
     """However many there are to look at, strangers can make no more of them."""
     client = app.test_client()
@@ -130,6 +148,11 @@ def test_stencils_of_catalogues_that_are_gone_are_not_kept(app):
         *("{% for letter in card.name %}{% endfor %}", "{% if card.appid > 5 %}x{% endif %}", "{{ card.name|trim }}"),
         *("{% if card.name in ('a', 'b') %}x{% endif %}", "{{ card.name|default('x', true) }}", "{{ card.appid + 1 }}"),
         *("{% if card.name is none %}x{% endif %}", "{% if card.name is defined %}x{% endif %}"),
+        *("{{ card.appid|int }}", "{{ card.appid|float }}", "{{ card.name|tojson }}", "{{ card.name|safe }}"),
+        *("{{ card.appid is integer }}", "{{ card.name is true }}", "{{ card.name is escaped }}"),
+        *("{{ card.name|e|length }}", "{{ [card.name] }}", "{{ {'a': card.name} }}", "{{ card.name|pprint }}"),
+        *("{% if 'x' in card.name %}x{% endif %}", "{% set x %}{{ card.name }}{% endset %}{{ x|length }}"),
+        *("{{ -card.appid }}", "{{ card.appid / 2 }}", "{{ [1, 2][card.appid] }}", "{{ 'x' * card.appid }}"),
     ],
 )
 def test_a_macro_that_asks_what_is_not_the_same_for_all_is_an_error(app, asked):

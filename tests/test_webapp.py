@@ -688,6 +688,7 @@ def test_a_page_that_is_there_already_is_not_sent_again(client, url):
     assert (again.status_code, again.data) == (304, b"")
     assert again.headers["ETag"] == tag
     assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert client.get(url + ("&" if "?" in url else "?") + "x=1").headers["ETag"] != tag
 
 
 def test_another_catalogue_or_the_switch_makes_another_page(tmp_path, client):
@@ -785,6 +786,36 @@ def test_a_page_that_is_confirmed_varies_as_it_did(client):
     confirmed = client.get("/render/10", headers={"If-None-Match": first.headers["ETag"]})
     assert confirmed.status_code == 304
     assert set(confirmed.headers["Vary"].split(", ")) == {"Accept-Encoding", "Cookie"}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/games/10", "//api/v1/games/11", "/find?appid=10", "//find?appid=10"])
+def test_json_can_be_read_from_anywhere_however_its_address_begins(client, path):
+    raw, _, query = path.partition("?")
+    answer = client.get("/", query_string=query, environ_overrides={"PATH_INFO": raw})
+    assert answer.is_json and answer.headers["Access-Control-Allow-Origin"] == "*"
+    page = client.get("/", environ_overrides={"PATH_INFO": "//render/10"})
+    assert not page.is_json and "Access-Control-Allow-Origin" not in page.headers
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "a" * 70 + ".example", "evil.example"])
+def test_a_host_that_is_none_of_this_server_is_a_400(tmp_path, host):
+    trusted = {"TRUSTED_HOSTS": ["good.example"]} if host == "evil.example" else {}
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), **trusted}).test_client()
+    for path in ("/render/10", "/nothing", "/api/v1/games/10"):
+        assert client.get(path, environ_overrides={"HTTP_HOST": host}).status_code == 400
+        assert client.get(path, headers={"Host": "good.example:8000"}).status_code in (200, 404)
+
+
+def test_cards_that_are_kept_stay_when_there_is_no_room_for_others(tmp_path, monkeypatch):
+    from webapp import gallery
+
+    monkeypatch.setattr(gallery, "_CARDS_KEPT", 3)
+    opened = gallery.Gallery.open(make_catalogue(tmp_path / "c"), None)
+    opened.warm()
+    kept = dict(opened._cards)
+    assert sorted(opened.card(row).appid for row in kept) == [10, 20, 30]  # the popular ones
+    assert [opened.card(row).name for row in range(8)][:2] == ["Portal", "Portal 2"]
+    assert opened._cards == kept
 
 
 def test_a_catalogue_that_was_replaced_is_forgotten(tmp_path):

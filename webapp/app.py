@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flask import Flask, Request, Response, request
+from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 from werkzeug.sansio.utils import get_current_url
@@ -80,11 +81,12 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _check_host() -> Response | None:
-    """A host that is no name (as `xn--a`) would fail wherever an address of this server is written out."""
+    """A host that is no name (as `xn--a`) would fail wherever an address of this server is written out. One that is not
+    among TRUSTED_HOSTS, if there are any, is not answered either."""
     try:
         _ = request.host_url
-    except UnicodeError:
-        return Response("The Host header is not a name.\n", status=400, mimetype="text/plain")
+    except (UnicodeError, SecurityError):
+        return Response("The Host header is not a name of this server.\n", status=400, mimetype="text/plain")
     return None
 
 
@@ -97,6 +99,8 @@ def _whole(app: Flask, name: str, least: int, most: int) -> int:
 
 @lru_cache(maxsize=64)
 def _host_url(scheme: str, host: str) -> str:
+    """Raises `UnicodeError`."""
+    host.lower().encode("idna")
     return get_current_url(scheme, host)
 
 
@@ -131,6 +135,7 @@ class _App(Flask):
         """One that takes the host as it is: no rule is about it, and no redirect leads to it."""
         if request is None:
             return None
+        request.trusted_hosts = self.config["TRUSTED_HOSTS"]
         return MapAdapter(
             self.url_map,
             server_name=request.host,

@@ -4,6 +4,7 @@ import gzip
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from zlib import crc32
 
 from flask import Flask, Response, g, request
 from flask.globals import request_ctx
@@ -40,13 +41,17 @@ def register(app: Flask) -> None:
         """Give a request the tag of what it asks for, None where that may change from one moment to the next."""
         asker = request_ctx.request
         is_steady = asker.endpoint in steady and asker.method in ("GET", "HEAD")
-        tag = g.entity_tag = _tag(version, shown().version, asker.host_url, shows_adult()) if is_steady else None
+        tag = g.entity_tag = None
+        if is_steady:
+            address = crc32(asker.full_path.encode("utf-8", "replace"))
+            # Weak: compressed or not, it is the same page.
+            tag = g.entity_tag = f'W/"{_digest(version, shown().version, asker.host_url, shows_adult())}{address:08x}"'
         if tag is None or "HTTP_IF_NONE_MATCH" not in asker.environ:
             return None
         # "*" is true of whatever exists; whether this does, only the work would tell.
         if asker.if_none_match.star_tag or not asker.if_none_match.contains_raw(tag):
             return None
-        is_page = str(asker.endpoint).startswith("pages.")
+        is_page = asker.endpoint == "api.guide" or str(asker.endpoint).startswith("pages.")
         return BaseResponse(status=304, headers={"Vary": _VARIES_AS_PAGE if is_page else _VARIES})
 
     app.before_request(not_modified)
@@ -59,9 +64,8 @@ def _is_steady(endpoint: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _tag(*whatever: object) -> str:
-    """Weak: compressed or not, it is the same page. A tag is of one address, which need not be part of it."""
-    return f'W/"{blake2b(repr(whatever).encode(), digest_size=12).hexdigest()}"'
+def _digest(*whatever: object) -> str:
+    return blake2b(repr(whatever).encode(), digest_size=12).hexdigest()
 
 
 def _finish(response: Response) -> Response:

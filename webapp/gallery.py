@@ -21,7 +21,7 @@ from banners.views import View
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
 DEFAULT_SIZE = (300, 450)
 
-_CARDS_KEPT = 32_768  # some 12 MB
+_CARDS_KEPT = 32_768  # some 15 MB
 _READS_KEPT = 32  # of neighbours, until their pages of memory are given back: some 2 MB
 
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
@@ -119,9 +119,7 @@ class Gallery:
         if found is not None:
             return found
         game = self.catalogue.games[row]
-        if len(self._cards) >= _CARDS_KEPT:
-            self._cards.clear()
-        made = self._cards[row] = Card(
+        made = Card(
             game.appid,
             self.name(game),
             self.image(game),
@@ -129,6 +127,8 @@ class Gallery:
             str(game.known.get("year", "")),
             bool(self.is_adult[row]),
         )
+        if len(self._cards) < _CARDS_KEPT:
+            self._cards[row] = made
         return made
 
     def nearest(self, view: View, row: int, count: int) -> tuple[list[int], list[float] | list[None]]:
@@ -140,7 +140,8 @@ class Gallery:
         rows = found.rows[row, :count].tolist()
         known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
         if next(self._reads) % _READS_KEPT == 0:
-            self.catalogue.release_view(view)
+            for each in self.catalogue.views:
+                self.catalogue.release_view(each)
         return rows, known
 
     @property
@@ -290,7 +291,8 @@ class Gallery:
         _ = (self.hubs_first, self.benchmark, self.year_range)
         if self.has_unique:
             _ = self.unique_first
-        for row in range(min(len(self), _CARDS_KEPT)):
+        likely = np.argsort(-self._columns["popularity"], kind="stable")
+        for row in likely[:_CARDS_KEPT].tolist():
             self.card(row)
         self.catalogue.release()
 

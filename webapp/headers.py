@@ -30,7 +30,7 @@ def register(app: Flask) -> None:
 
 def _with_headers(app: "WSGIApplication") -> "WSGIApplication":
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        added = _FOR_JSON if is_json(environ["PATH_INFO"]) else _FOR_ALL
+        added = _FOR_JSON if is_json("/" + environ.get("PATH_INFO", "").lstrip("/")) else _FOR_ALL
 
         def start(status: str, headers: list[tuple[str, str]], *error: object) -> Callable[[bytes], object]:
             return start_response(status, headers + added, *error)  # type: ignore[arg-type]

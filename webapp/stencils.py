@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from operator import attrgetter, itemgetter
+from secrets import token_hex
 from typing import Any, Never, Self
 
 from flask import Flask, current_app
@@ -22,7 +23,8 @@ from webapp.labels import Label
 from webapp.pages import GamePage, Match, Site, ViewLink
 from webapp.walls import HubCard, UniqueCard
 
-_MARK = "\0"  # no template holds one
+_MARK = f"\0{token_hex(8)}\0"  # of a hole; nobody can write one into a catalogue
+_BETWEEN = "\0"  # values
 _MOST_KINDS = 1000  # there are some dozens; each catalogue that is put in another's place has its own
 
 _OF_CARD = ("has_image", "is_adult")
@@ -61,7 +63,8 @@ class CannotAsk(RuntimeError):
 class _Hole:
     """What a template gets for an object: `known` attributes are there, others become holes where they are printed.
 
-    Whatever would make the text depend on what is in a hole raises `CannotAsk`.
+    Whatever would make the text depend on what is in a hole raises `CannotAsk`, but for one thing: what was captured
+    with it by `{% set %}` or a macro is a text like others, of which nothing must be asked.
     """
 
     def __init__(self, path: str, known: Mapping[str, object]) -> None:
@@ -79,18 +82,22 @@ class _Hole:
     def _refuse(self, *_: object) -> Never:
         raise CannotAsk(f"{self._path} is not the same for all of a kind: a template can print it, not ask for it")
 
-    __bool__ = __str__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __len__ = __iter__ = __format__ = _refuse
-    __add__ = __radd__ = __mul__ = __rmul__ = __getitem__ = __hash__ = _refuse
+    __bool__ = __str__ = __repr__ = __format__ = __hash__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __len__ = __iter__ = __contains__ = __getitem__ = __int__ = __float__ = __index__ = __neg__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __truediv__ = __rtruediv__ = _refuse
 
 
-def _guarded(test: Any) -> Callable[..., bool]:
-    """A test of templates, as `is none`, that no hole passes or fails."""
+def _guarded(function: Any) -> Any:
+    """A filter or a test of templates, as `is none`, that takes no hole."""
 
-    @wraps(test)
-    def guarded(value: object, *others: Any) -> bool:
-        if isinstance(value, _Hole):
-            value._refuse()
-        return bool(test(value, *others))
+    @wraps(function)
+    def guarded(*given: Any, **named: Any) -> Any:
+        for value in given:
+            if isinstance(value, _Hole):
+                value._refuse()
+            if isinstance(value, str) and _MARK in value:
+                raise CannotAsk("what a template captured holds what is not the same for all of a kind")
+        return function(*given, **named)
 
     return guarded
 
@@ -122,7 +129,7 @@ class _Stencil:
 
 def _escaped(values: Sequence[object]) -> list[bytes]:
     """Each as UTF-8 that can stand in HTML."""
-    texts = escape(_MARK.join(map(str, values))).encode().split(_MARK.encode())
+    texts = escape(_BETWEEN.join(map(str, values))).encode().split(_BETWEEN.encode())
     return texts if len(texts) == len(values) else [escape(value).encode() for value in values]
 
 
@@ -147,7 +154,7 @@ class Stencils:
         stencils: list[_Stencil] = []
         values: list[object] = []
         kind_of = _KIND_OF[type(things[0])]
-        common = macro, site.image_width, site.image_height, *same.values()
+        common = macro, site, *same.items()
         for number, thing in enumerate(things):
             kind = common, number < eager, kind_of(thing)
             stencil = self._cut.get(kind)
@@ -181,9 +188,10 @@ class Stencils:
         return b"".join(stencil.filled([*texts, *slots.values()]))
 
     def _keep(self, kind: tuple[object, ...], stencil: _Stencil) -> _Stencil:
-        if len(self._cut) >= _MOST_KINDS:
-            self._cut.clear()
-        self._cut[kind] = stencil
+        if not self.environment.auto_reload:
+            if len(self._cut) >= _MOST_KINDS:
+                self._cut.clear()
+            self._cut[kind] = stencil
         return stencil
 
 
@@ -195,8 +203,8 @@ def register(app: Flask) -> None:
         return Markup(stencils.each(*given, **named).decode())  # noqa: S704  whatever was filled in is escaped
 
     app.jinja_env.globals["each"] = each
-    for name in ("none", "defined", "undefined", "sameas", "string", "number", "boolean", "mapping", "callable"):
-        app.jinja_env.tests[name] = _guarded(app.jinja_env.tests[name])
+    for functions in (app.jinja_env.tests, app.jinja_env.filters):
+        functions.update({name: _guarded(functions[name]) for name in functions if name not in ("e", "escape")})
 
 
 def game_page(page: GamePage) -> bytes:
