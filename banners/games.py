@@ -20,7 +20,8 @@ def write_games(path: Path, games: Sequence[Game]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write("[\n")
         for number, game in enumerate(games):
-            record = {"name": valid_unicode(game.name), **game.known}
+            record = {"name": game.name, **game.known}
+            record = {key: valid_unicode(one) if isinstance(one, str) else one for key, one in record.items()}
             line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             file.write(line + (",\n" if number < len(games) - 1 else "\n"))
         file.write("]\n")

@@ -36,7 +36,7 @@ class Game:
     def popularity(self) -> int:
         """Any measure that grows with popularity; 0 where unknown."""
         value = self.known.get("popularity", 0)
-        return value if isinstance(value, int) else 0
+        return min(max(value, 0), 2**63 - 1) if isinstance(value, int) else 0
 
     @property
     def is_adult(self) -> bool:

@@ -544,3 +544,17 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
     assert shares["smaller"] >= 0.98, shares
     assert shares["turned"] >= 0.92, shares
     assert shares["grey"] >= 0.90, shares
+
+
+def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client, monkeypatch):
+    opened = client.application.extensions["exhibition"].shown.gallery
+    as_always = client.get("/search?q=red")
+
+    def fail(*_):
+        raise BadCatalogue("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(opened.encoder), "words", fail)
+        failed = client.get("/search?q=red")
+    assert failed.status_code == 200
+    assert "ETag" in as_always.headers and "ETag" not in failed.headers

@@ -82,12 +82,13 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 def _check_host() -> Response | None:
     """A host that is no name (as `xn--a`) would fail wherever an address of this server is written out. One that is not
-    among TRUSTED_HOSTS, if there are any, is not answered either."""
+    among TRUSTED_HOSTS, if there are any, is not answered either, nor a scheme of a proxy's that none has."""
     try:
-        _ = request.host_url
+        if request.host and request.host_url and request.scheme in ("http", "https"):
+            return None
     except (UnicodeError, SecurityError):
-        return Response("The Host header is not a name of this server.\n", status=400, mimetype="text/plain")
-    return None
+        pass
+    return Response("The Host header is not a name of this server.\n", status=400, mimetype="text/plain")
 
 
 def _whole(app: Flask, name: str, least: int, most: int) -> int:

@@ -102,3 +102,5 @@ def register(app: Flask, catalogue: Path, banners: Path | None, threads: int) ->
     """Queries are embedded by so many `threads`. Raises `BadCatalogue` and `BadInput`."""
     exhibition = app.extensions["exhibition"] = Exhibition(catalogue, banners, threads)
     app.before_request(lambda: exhibition.refresh(app))
+    # What is left of a request may stay until the collector comes; the catalogue that it saw must not.
+    app.teardown_request(lambda _: g.pop("shown", None))

@@ -119,12 +119,13 @@ class Gallery:
         if found is not None:
             return found
         game = self.catalogue.games[row]
+        year = int(self.years[row])
         made = Card(
             game.appid,
             self.name(game),
             self.image(game),
             f"/render/{game.appid}",
-            str(game.known.get("year", "")),
+            str(year) if year else "",
             bool(self.is_adult[row]),
         )
         if len(self._cards) < _CARDS_KEPT:
@@ -268,10 +269,10 @@ class Gallery:
         popularity = self._columns["popularity"][marked]
         return self._wall(marked[np.argsort(-popularity, kind="stable")])
 
-    @property
+    @cached_property
     def years(self) -> npt.NDArray[np.int32]:
         """The year of each game's release, 0 where it is not known: int32 (n,)."""
-        return self._columns["year"]
+        return np.ascontiguousarray(self._columns["year"])
 
     @cached_property
     def year_range(self) -> tuple[int, int] | None:

@@ -94,8 +94,8 @@ def register(app: Flask) -> None:
     """Count every request; to be called when all routes are there."""
     app.register_blueprint(metrics)
     routes = sorted({_NO_ROUTE, *(rule.rule for rule in app.url_map.iter_rules())})
-    # While workers are exchanged there are twice as many; see gunicorn.conf.py.
-    workers = 2 * int(os.environ.get("WORKERS") or 1)
+    # While workers are exchanged there are twice as many, and a signal to gunicorn adds some; see gunicorn.conf.py.
+    workers = max(16, 2 * int(os.environ.get("WORKERS") or 1))
     counters = Counters(routes, workers, app.extensions["exhibition"])
     registry = CollectorRegistry()
     registry.register(counters)

@@ -90,6 +90,7 @@ def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
     except BadInput:  # words that the encoder makes nothing of
         return ()
     except BadCatalogue as error:  # the names are there
+        g.entity_tag = None
         current_app.logger.error("no queries by words: %s", error)
         return ()
 

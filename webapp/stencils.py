@@ -25,7 +25,7 @@ from webapp.walls import HubCard, UniqueCard
 
 _MARK = f"\0{token_hex(8)}\0"  # of a hole; nobody can write one into a catalogue
 _BETWEEN = "\0"  # values
-_MOST_KINDS = 1000  # there are some dozens; each catalogue that is put in another's place has its own
+_MOST_KINDS = 1000  # of a catalogue there are some dozens, of an odd one hundreds; the next one has its own
 
 _OF_CARD = ("has_image", "is_adult")
 _ASKED: dict[type, tuple[str, ...]] = {
