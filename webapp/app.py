@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flask import Flask, Request, Response, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
@@ -22,6 +23,7 @@ from webapp import (
     caching,
     errors,
     exhibition,
+    gallery,
     headers,
     legacy_api,
     limits,
@@ -55,6 +57,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.jinja_env.filters["capitalised"] = pages.capitalised
+    app.jinja_env.globals.update(STORE=gallery.STORE, STEAMDB=gallery.STEAMDB)
     banners = app.config["BANNERS"]
     exhibition.register(
         app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, _whole(app, "QUERY_THREADS", 1, 64)
@@ -83,8 +86,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 def _check_host() -> Response | None:
     """A host that is no name (as `xn--a`) would fail wherever an address of this server is written out. One that is not
     among TRUSTED_HOSTS, if there are any, is not answered either, nor a scheme of a proxy's that none has."""
+    asker = request_ctx.request
     try:
-        if request.host and request.host_url and request.scheme in ("http", "https"):
+        if asker.host and asker.host_url and asker.scheme in ("http", "https"):
             return None
     except (UnicodeError, SecurityError):
         pass

@@ -19,6 +19,7 @@ from banners.records import CURATED, Game, list_banners
 from banners.views import View
 
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+STORE, STEAMDB = "https://store.steampowered.com/app/", "https://steamdb.info/app/"
 DEFAULT_SIZE = (300, 450)
 
 _CARDS_KEPT = 32_768  # some 15 MB
@@ -54,11 +55,11 @@ class Card:
 
     @property
     def store_url(self) -> str:
-        return f"https://store.steampowered.com/app/{self.appid}/"
+        return f"{STORE}{self.appid}/"
 
     @property
     def steamdb_url(self) -> str:
-        return f"https://steamdb.info/app/{self.appid}/"
+        return f"{STEAMDB}{self.appid}/"
 
 
 @dataclass(frozen=True)

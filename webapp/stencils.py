@@ -154,14 +154,12 @@ class Stencils:
         stencils: list[_Stencil] = []
         values: list[object] = []
         kind_of = _KIND_OF[type(things[0])]
-        common = macro, site, *same.items()
+        met: dict[object, _Stencil] = {}  # most things of a list are of a few kinds
         for number, thing in enumerate(things):
-            kind = common, number < eager, kind_of(thing)
-            stencil = self._cut.get(kind)
+            kind = number < eager, kind_of(thing)
+            stencil = met.get(kind)
             if stencil is None:
-                module = self.environment.get_template("_cards.html").module
-                hole = _Hole("", _known("", thing))
-                stencil = self._keep(kind, _Stencil.cut(getattr(module, macro)(site, hole, number < eager, **same)))
+                stencil = met[kind] = self._of_macro(macro, site, thing, number < eager, same)
             stencils.append(stencil)
             values += stencil.values(thing)
         texts = _escaped(values)
@@ -172,6 +170,15 @@ class Stencils:
             filled += stencil.filled(texts[at:end])
             at = end
         return b"".join(filled)
+
+    def _of_macro(self, macro: str, site: Site, thing: object, is_eager: bool, same: Mapping[str, object]) -> _Stencil:
+        kind = macro, site, is_eager, *same.items(), _KIND_OF[type(thing)](thing)
+        stencil = self._cut.get(kind)
+        if stencil is None:
+            module = self.environment.get_template("_cards.html").module
+            rendered = getattr(module, macro)(site, _Hole("", _known("", thing)), is_eager, **same)
+            stencil = self._keep(kind, _Stencil.cut(rendered))
+        return stencil
 
     def page(self, template: str, page: object, surrounding: Frame, **slots: bytes) -> bytes:
         """A template's page; `slots` are HTML, which the template may ask whether there is any."""
