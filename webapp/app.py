@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from flask import Flask, Request, Response, request
 from flask.globals import request_ctx
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
@@ -128,10 +129,23 @@ class _Request(Request):
         return BytesIO()
 
 
+class _NoSessions(SessionInterface):
+    """Nobody is known here from one request to the next."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        pass
+
+
 class _App(Flask):
     """Flask without what no request here needs, and each would wait for."""
 
     request_class = _Request
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # none is async

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from flask import Blueprint, Flask, Response, current_app, g
+from flask import Blueprint, Flask, Response, current_app
 from flask.globals import request_ctx
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -102,13 +102,15 @@ def register(app: Flask) -> None:
     app.extensions["metrics"] = registry
 
     def begin() -> None:
-        g.begun = time.perf_counter()
+        request_ctx.request.environ["steam_clip.begun"] = time.perf_counter()
 
     def count(response: Response) -> Response:
         # By route, not by address: strangers choose addresses, and there must not be one counter for each.
         asker = request_ctx.request
         route = asker.url_rule.rule if asker.url_rule else _NO_ROUTE
-        counters.count(route, asker.method, response.status_code, time.perf_counter() - g.begun)
+        counters.count(
+            route, asker.method, response.status_code, time.perf_counter() - asker.environ["steam_clip.begun"]
+        )
         return response
 
     app.before_request_funcs.setdefault(None, []).insert(0, begin)  # before whatever answers early

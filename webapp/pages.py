@@ -144,7 +144,7 @@ class GamePage:
 
     @property
     def has_similarities(self) -> bool:
-        return any(match.is_measured for match in self.matches)
+        return bool(self.matches) and self.matches[0].is_measured  # a view has those of all or of none
 
     @property
     def has_scale(self) -> bool:
