@@ -130,6 +130,7 @@ def served(folder: Path) -> tuple[float, float]:
             ):
                 urllib.request.urlopen(url + path, timeout=10).close()
         pids = [process.pid, *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())]
+        assert len(pids) == 3, "a worker is missing"
         memory = sum(
             int(re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)[1])
             for pid in pids
