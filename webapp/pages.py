@@ -349,14 +349,16 @@ def more_unusual_than(gallery: Gallery, rank: int) -> int:
     return 100 * (others - rank) // others
 
 
-def _strength(similarity: float, random_similarity: float) -> float:
-    return min(1.0, max(0.0, (similarity - random_similarity) / (1 - random_similarity)))
+def _strength(gallery: Gallery, similarity: float | None) -> float | None:
+    if similarity is None:
+        return None
+    floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
+    return min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
 
 
 def match_of(gallery: Gallery, rank: int, row: int, similarity: float | None, mix_url: str) -> Match:
     """A result that is no game's neighbour: nothing is known of how near such ones usually are."""
-    floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
-    strength = None if similarity is None else _strength(similarity, floor)
+    strength = _strength(gallery, similarity)
     return Match(rank, card(gallery, row), similarity, strength, is_weak=False, is_identical=False, mix_url=mix_url)
 
 
@@ -397,7 +399,6 @@ def nearest(
 ) -> tuple[Match, ...]:
     """The first `count` neighbours of a row in a mode's view; `n` goes into the addresses of their pages."""
     rows, similarities = gallery.nearest(mode.view, row, count)
-    floor = min(gallery.catalogue.manifest.random_similarity or 0.0, 0.99)
     weak_below = gallery.weak_below.get(mode.view, -1.0)
     is_plain = mode == PLAIN and n is None
     identical = (gallery.groups[rows] == gallery.groups[row]).tolist() if mode.view == "plain" else [False] * len(rows)
@@ -406,7 +407,7 @@ def nearest(
             rank,
             gallery.card(other) if is_plain else card(gallery, other, mode, n),
             similarity,
-            None if similarity is None else _strength(similarity, floor),
+            _strength(gallery, similarity),
             is_weak=similarity is not None and similarity < weak_below,
             is_identical=is_identical,
             mix_url=mix_url,

@@ -70,8 +70,7 @@ class Chip:
 @dataclass(frozen=True)
 class MixPage:
     """`labels` are those of the picture, where one is asked for; `complaint` is what was wrong with what was added
-    last. `starts` are cards that lead to a
-    query, where there is none yet."""
+    last. `starts` are cards that lead to a query, where there is none yet."""
 
     chips: tuple[Chip, ...]
     matches: tuple[Match, ...]
