@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from banners import audit
 from banners.errors import BadInput, SteamClipError
+from banners.games_csv import Banner, read_banners_folder
 from banners.processes import available_cores, begin_worker
-from banners.records import Banner, read_banners_folder
 from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "audit_banners.py"

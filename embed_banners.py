@@ -13,14 +13,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from banners import catalogue, cluster, duplicates, embedding, encoders, export, neighbours, uniqueness
+from banners import catalogue, embedding, encoders
+from banners.catalogue import duplicates, neighbours, uniqueness
+from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
+from banners.embedding import cluster
+from banners.embedding.store import Rows, alone_at
+from banners.encoders import onnx as export
+from banners.encoders.views import VIEWS, View
 from banners.errors import BadInput, SteamClipError, Unavailable
+from banners.games_csv import BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.images import FITS
-from banners.labels import VOCABULARY, Term, read_vocabulary
 from banners.processes import available_cores, keep_freed_memory
-from banners.records import BannersFolder, Game, folder_at, read_appids, read_banners_folder
-from banners.rows import Rows, alone_at
-from banners.views import VIEWS, View
 from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "embed_banners.py"

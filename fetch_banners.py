@@ -16,12 +16,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from banners import demo, download, steam
+from banners import demo
 from banners.errors import BadInput, SteamClipError, Unavailable
-from banners.http import Client, Unanswered
-from banners.locks import locked
+from banners.files import locked
+from banners.games_csv import Game, games_table, list_banners, read_appids, read_games
 from banners.processes import available_cores, begin_worker
-from banners.records import Game, games_table, list_banners, read_appids, read_games
+from banners.steam import api as steam
+from banners.steam import download
+from banners.steam.http import Client, Unanswered
 from console import Parser, begin, say, tell, whole_number
 
 PROGRAM = "fetch_banners.py"

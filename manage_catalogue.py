@@ -5,7 +5,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from banners import catalogue, duplicates, legacy
+from banners import catalogue
+from banners.catalogue import duplicates
+from banners.catalogue import import_2021 as legacy
 from banners.errors import BadCatalogue, BadInput, SteamClipError
 from console import Parser, begin, say, tell
 

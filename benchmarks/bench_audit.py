@@ -21,7 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from banners import audit
-from banners.records import Banner, read_banners_folder
+from banners.games_csv import Banner, read_banners_folder
 
 GREY, CMYK, BLANK, LARGE = 306, 34, 2, 1
 GROUPS = [2] * 51 + [3] * 6  # 57 groups, 120 members

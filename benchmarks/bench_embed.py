@@ -27,14 +27,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners import catalogue, duplicates
-from banners.decoding import decode_batches
+from banners import catalogue
+from banners.catalogue import duplicates
+from banners.catalogue.neighbours import nearest
 from banners.embedding import embed
+from banners.embedding.decoding import decode_batches
+from banners.embedding.store import Rows
 from banners.encoders import Encoder, open_encoder
-from banners.neighbours import nearest
+from banners.games_csv import Banner, Game, list_banners
 from banners.processes import available_cores, keep_freed_memory
-from banners.records import Banner, Game, list_banners
-from banners.rows import Rows
 from benchmarks.random_clip import save_random_clip
 
 

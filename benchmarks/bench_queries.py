@@ -29,13 +29,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from banners import catalogue
-from banners.decoding import decode_bytes, read
+from banners.catalogue.labels import VOCABULARY, read_vocabulary
+from banners.catalogue.neighbours import Neighbours
+from banners.catalogue.vectors import nearest_to, quantise
+from banners.embedding.decoding import decode_bytes, read
 from banners.encoders import open_encoder
-from banners.export import export_queries
-from banners.labels import VOCABULARY, read_vocabulary
-from banners.neighbours import Neighbours
-from banners.records import Banner, Game, list_banners
-from banners.vectors import nearest_to, quantise
+from banners.encoders.onnx import export_queries
+from banners.games_csv import Banner, Game, list_banners
 from benchmarks.random_clip import save_random_clip
 
 PORT = 8766

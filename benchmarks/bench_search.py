@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from banners import catalogue
-from banners.names import NameIndex, build, fold
-from banners.neighbours import Neighbours
-from banners.records import Game
+from banners.catalogue.names import NameIndex, build, fold
+from banners.catalogue.neighbours import Neighbours
+from banners.games_csv import Game
 
 PORT = 8142
 MORE = ("2", "3", "Remastered", "VR", "Deluxe", "Online", "II", "Origins", "Prologue", "Zero", "Tactics", "Legends")

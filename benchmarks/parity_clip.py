@@ -19,9 +19,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from banners.embedding import embed
+from banners.embedding.store import Rows
 from banners.encoders import open_encoder
-from banners.records import list_banners
-from banners.rows import Rows
+from banners.games_csv import list_banners
 from benchmarks.random_clip import save_random_clip
 
 

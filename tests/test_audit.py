@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from audit_banners import main
-from banners import audit, catalogue, decoding
+from banners import audit, catalogue
 from banners.audit import Examination, Expectations, Finding, near_pairs
-from banners.records import Banner, BannersFolder, Game, read_banners_folder
+from banners.embedding import decoding
+from banners.games_csv import Banner, BannersFolder, Game, read_banners_folder
 from embed_banners import main as embed
 
 from .conftest import picture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from banners import catalogue
+from banners.catalogue.neighbours import nearest
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
-from banners.locks import locked
-from banners.neighbours import nearest
-from banners.records import Game
+from banners.files import locked
+from banners.games_csv import Game
 
 EMBEDDINGS = np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8]], np.float32)
 GAMES = [Game(10, "Ten", {"popularity": 3}), Game(20, ""), Game(30, "三十"), Game(4294967295, "Last")]

@@ -93,7 +93,7 @@ def test_what_fails_on_a_worker_is_one_line(banners_folder, tmp_path, tiny_clip)
     """The model's weights disappear after the cluster has described it."""
     model = shutil.copytree(tiny_clip(), tmp_path / "model")
     program = (
-        "import sys, pathlib, tempfile, embed_banners; from banners import cluster\n"
+        "import sys, pathlib, tempfile, embed_banners; from banners.embedding import cluster\n"
         "make = tempfile.mkdtemp\n"
         "def told(*args, **kwargs):\n"
         "    made = make(*args, **kwargs)\n"

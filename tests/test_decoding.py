@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners import decoding
-from banners.decoding import Decoded, decode_batches
+from banners.embedding import decoding
+from banners.embedding.decoding import Decoded, decode_batches
+from banners.games_csv import list_banners
 from banners.images import Preprocessing
-from banners.records import list_banners
 
 from .conftest import picture
 

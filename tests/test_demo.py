@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from banners import demo
-from banners.demo_canvas import PALETTES
-from banners.demo_lettering import LETTERINGS
-from banners.demo_scenes import SCENES
-from banners.duplicates import group_identical, members
-from banners.records import Game
+from banners.catalogue.duplicates import group_identical, members
+from banners.demo.canvas import PALETTES
+from banners.demo.lettering import LETTERINGS
+from banners.demo.scenes import SCENES
+from banners.games_csv import Game
 from fetch_banners import main
 
 

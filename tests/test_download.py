@@ -2,9 +2,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from banners.download import File, Journal, Settled, foreign, games, to_ask
-from banners.records import Game
-from banners.steam import App, Item
+from banners.games_csv import Game
+from banners.steam.api import App, Item
+from banners.steam.download import File, Journal, Settled, foreign, games, to_ask
 
 DAY = 24 * 3600.0
 

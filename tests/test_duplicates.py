@@ -1,6 +1,6 @@
 import numpy as np
 
-from banners.duplicates import group_identical, group_pairs, members
+from banners.catalogue.duplicates import group_identical, group_pairs, members
 
 
 def test_rows_with_the_same_key_name_the_first_of_them():

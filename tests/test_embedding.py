@@ -5,10 +5,10 @@ import pytest
 
 from banners import embedding
 from banners.embedding import embed, missing_views
+from banners.embedding.store import Rows
 from banners.encoders import Encoder, open_encoder
+from banners.games_csv import list_banners
 from banners.images import Preprocessing
-from banners.records import list_banners
-from banners.rows import Rows
 
 from .conftest import picture
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners import catalogue, export
+from banners import catalogue
+from banners.catalogue.manifest import MANIFEST
+from banners.catalogue.query_encoder import IMAGE_MODEL, QueryEncoder
+from banners.encoders import onnx as export
 from banners.encoders import open_encoder, open_text_tower
+from banners.encoders.onnx import recall_at
 from banners.errors import BadCatalogue
-from banners.export import recall_at
 from banners.images import decode
-from banners.manifest import MANIFEST
-from banners.query_encoder import IMAGE_MODEL, QueryEncoder
 from embed_banners import main
 
 from .conftest import picture, save_clip_tokenizer

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners import download
-from banners.locks import locked
-from banners.records import read_games
+from banners.files import locked
+from banners.games_csv import read_games
+from banners.steam import download
 from fetch_banners import main
 
 from .conftest import ROOT

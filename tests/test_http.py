@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from banners.errors import BadInput
-from banners.http import Client, Refused, Unanswered, _retry_after
+from banners.steam.http import Client, Refused, Unanswered, _retry_after
 
 from .steam_server import Steam, serving
 

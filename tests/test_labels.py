@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from banners.catalogue.labels import VOCABULARY, Term, embed_terms, label, probabilities, read_vocabulary
 from banners.errors import BadInput
-from banners.labels import VOCABULARY, Term, embed_terms, label, probabilities, read_vocabulary
 
 
 def test_the_vocabulary_has_terms_of_every_kind_and_each_once():

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners import catalogue, legacy
+from banners import catalogue
+from banners.catalogue import import_2021 as legacy
 from banners.errors import BadInput
 from manage_catalogue import main
 

@@ -4,9 +4,9 @@ import time
 import numpy as np
 import pytest
 
+from banners.catalogue.names import NameIndex, build, fold
 from banners.errors import BadCatalogue
-from banners.names import NameIndex, build, fold
-from banners.records import Game
+from banners.games_csv import Game
 
 
 def index(*names: str, popularity: dict[str, int] | None = None) -> NameIndex:

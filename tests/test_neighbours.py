@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from banners import neighbours
-from banners.neighbours import nearest
+from banners.catalogue import neighbours
+from banners.catalogue.neighbours import nearest
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

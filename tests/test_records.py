@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from banners.errors import BadInput, Unavailable
-from banners.records import (
+from banners.games_csv import (
     Game,
     folder_at,
     games_table,

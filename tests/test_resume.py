@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from banners import catalogue
-from banners.rows import alone_at
+from banners.embedding.store import alone_at
 from embed_banners import main
 
 from .conftest import ROOT, picture, skip_or_fail
@@ -43,7 +43,7 @@ def command(banners: Path, out: Path, model: Path) -> list[str]:
 # Rows are put on disk more often than they need be, so that kills meet some, and not only none or all.
 PROGRAM = """
 import sys
-from banners import rows
+from banners.embedding import store as rows
 rows.FLUSH_SECONDS = 0.05
 if __name__ == "__main__":
     from embed_banners import main

@@ -3,9 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from banners.decoding import Decoded
+from banners.embedding.decoding import Decoded
+from banners.embedding.store import Rows, alone_at
 from banners.errors import BadInput
-from banners.rows import Rows, alone_at
 
 
 def source(seed: int) -> Decoded:

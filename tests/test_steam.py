@@ -1,8 +1,8 @@
 import pytest
 
-from banners import steam
-from banners.http import Client
-from banners.steam import App, Item
+from banners.steam import api as steam
+from banners.steam.api import App, Item
+from banners.steam.http import Client
 
 from .steam_server import Steam, serving
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from banners.uniqueness import random_similarity, unique_first, weak_below
+from banners.catalogue.uniqueness import random_similarity, unique_first, weak_below
 
 
 def test_the_most_unique_is_the_least_similar_to_its_first_neighbour_and_ties_keep_their_order():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from banners.vectors import nearest_to, quantise
+from banners.catalogue.vectors import nearest_to, quantise
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -19,9 +19,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from banners import catalogue
+from banners.catalogue.neighbours import nearest
 from banners.errors import BadCatalogue, BadInput
-from banners.neighbours import nearest
-from banners.records import Game
+from banners.games_csv import Game
 from manage_catalogue import main as manage
 from webapp import create_app
 

@@ -4,9 +4,9 @@ import random as chance
 
 from flask import Blueprint, Response, jsonify, request
 
+from banners.catalogue.names import MAX_QUERY
+from banners.encoders.views import VIEWS, View
 from banners.errors import BadInput, NotInCatalogue
-from banners.names import MAX_QUERY
-from banners.views import VIEWS, View
 from webapp import answers, arguments, pages, queries, walls
 from webapp import labels as page_labels
 from webapp.answers import (

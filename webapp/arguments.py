@@ -8,7 +8,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from banners.errors import BadInput
-from banners.records import parse_appid
+from banners.games_csv import parse_appid
 from webapp.queries import PARAMETERS, Part, check
 
 ADULT_COOKIE = "adult"

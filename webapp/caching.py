@@ -32,7 +32,7 @@ def register(app: Flask) -> None:
     all routes are there."""
     code = blake2b(digest_size=16)
     for folder, pattern in (("webapp", "*.py"), ("banners", "*.py"), ("templates", "*.html"), ("static", "*")):
-        for path in sorted((ROOT / folder).glob(pattern)):
+        for path in sorted((ROOT / folder).rglob(pattern)):
             code.update(path.read_bytes())
     version = app.config["VERSION_OF_CODE"] = code.digest()
     steady = frozenset(filter(_is_steady, app.view_functions))

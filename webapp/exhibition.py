@@ -14,7 +14,7 @@ from typing import Self
 
 from flask import Flask, current_app, g
 
-from banners.manifest import MANIFEST
+from banners.catalogue.manifest import MANIFEST
 from webapp import pages
 from webapp.gallery import Gallery
 

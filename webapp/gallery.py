@@ -11,12 +11,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from banners import duplicates, hubs, uniqueness
-from banners.catalogue import Catalogue, open_catalogue
+from banners.catalogue import Catalogue, duplicates, hubs, open_catalogue, uniqueness
+from banners.catalogue.query_encoder import QueryEncoder
+from banners.encoders.views import View
 from banners.errors import NotInCatalogue
-from banners.query_encoder import QueryEncoder
-from banners.records import CURATED, Game, list_banners
-from banners.views import View
+from banners.games_csv import CURATED, Game, list_banners
 
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
 STORE, STEAMDB = "https://store.steampowered.com/app/", "https://steamdb.info/app/"

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 
-from banners import labels
+from banners.catalogue import labels
 from webapp.gallery import Gallery
 
 

@@ -11,8 +11,8 @@ from urllib.parse import urljoin
 
 from flask import Blueprint, request
 
+from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
-from banners.views import view_of
 from webapp.api import registry
 from webapp.exhibition import gallery
 from webapp.gallery import Gallery

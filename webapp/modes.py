@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from werkzeug.routing import BaseConverter, Map
 
-from banners.views import View, view_of
+from banners.encoders.views import View, view_of
 
 _LETTERS: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
 _VIEWS = {letters: view for view, letters in _LETTERS.items()}

@@ -4,7 +4,7 @@ import platform
 
 from flask import Blueprint, Response, current_app, jsonify
 
-from banners.manifest import FORMAT_VERSION
+from banners.catalogue.manifest import FORMAT_VERSION
 from webapp.exhibition import gallery
 
 operations = Blueprint("operations", __name__)

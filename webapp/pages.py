@@ -6,9 +6,9 @@ from random import Random
 from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
+from banners.catalogue.names import MAX_QUERY
+from banners.encoders.views import View
 from banners.errors import BadInput
-from banners.names import MAX_QUERY
-from banners.views import View
 from webapp.gallery import Card, Gallery
 from webapp.labels import Label, label_of, labels_of_row
 from webapp.modes import Mode

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 
+from banners.catalogue.names import MAX_QUERY
+from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.vectors import nearest_to
 from banners.errors import BadInput, CannotAnswer
-from banners.names import MAX_QUERY
-from banners.query_encoder import QueryEncoder
-from banners.vectors import nearest_to
 from webapp.gallery import Card, Gallery
 from webapp.labels import Label, labels_of_vector
 from webapp.limits import charge

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from banners import hubs
+from banners.catalogue import hubs
+from banners.catalogue.labels import Labels
 from banners.errors import CannotAnswer, NotInCatalogue
-from banners.labels import Labels
 from webapp.gallery import Card, Gallery
 from webapp.labels import Label, label_of
 from webapp.pages import DEFAULT_NEIGHBOURS, PER_PAGE, Match, Pager, card, cards, nearest, pager

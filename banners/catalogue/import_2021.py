@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import map_array
-from banners.duplicates import group_pairs
+from banners.catalogue.arrays import map_array
+from banners.catalogue.duplicates import group_pairs
+from banners.catalogue.neighbours import Neighbours
+from banners.encoders.views import View
 from banners.errors import BadInput, one_line
-from banners.neighbours import Neighbours
-from banners.records import Game, valid_unicode
-from banners.views import View
+from banners.games_csv import Game, valid_unicode
 
 _STEMS = ("matches_faiss", "matches")
 _LETTERS: dict[View, str] = {"mirror": "x", "flip": "y", "rotate": "xy"}

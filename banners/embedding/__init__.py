@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.decoding import Batch, Decoded, content_hash, decode_batches, read
+from banners.embedding.decoding import Batch, Decoded, content_hash, decode_batches, read
+from banners.embedding.store import Rows
 from banners.encoders import Encoder
+from banners.encoders.views import View
 from banners.errors import UnusableImage
-from banners.records import Banner
-from banners.rows import Rows
-from banners.views import View
+from banners.games_csv import Banner
 
 Matrix = npt.NDArray[np.float32]
 

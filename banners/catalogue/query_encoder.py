@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from banners.catalogue.manifest import Manifest
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
-from banners.manifest import Manifest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.decoding import Decoded, decode_bytes, read
 from banners.embedding import Encoded
+from banners.embedding.decoding import Decoded, decode_bytes, read
 from banners.encoders import Device, Encoder, Precision, open_encoder
+from banners.encoders.views import View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
+from banners.games_csv import Banner, is_url
 from banners.images import Fit, Preprocessing
 from banners.processes import keep_freed_memory
-from banners.records import Banner, is_url
-from banners.views import View
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -126,7 +126,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
         from ray.data import DataContext
     except ImportError as error:
         raise Unavailable(f"{error}; install requirements-cluster.txt") from None
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     is_local = not address and not os.environ.get("RAY_ADDRESS")
     with _session(is_local) as folder:
         try:

@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
 from banners.errors import BadInput
-from banners.http import Client, Unanswered
-from banners.records import MAX_APPID, valid_unicode
+from banners.games_csv import MAX_APPID, valid_unicode
+from banners.steam.http import Client, Unanswered
 
 Kind = Literal["vertical", "horizontal", "hero", "screenshot"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from banners.demo_canvas import Colour, H, Palette, Random, W, blend, clouds, glow, gradient, mix
+from banners.demo.canvas import Colour, H, Palette, Random, W, blend, clouds, glow, gradient, mix
 
 
 def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour, below: float = 1.0) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from banners.errors import BadCatalogue
-from banners.records import valid_unicode
+from banners.games_csv import valid_unicode
 
 FORMAT = "steam-clip-catalogue"
 FORMAT_VERSION = 2

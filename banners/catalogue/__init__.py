@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from banners import names
-from banners.arrays import map_array, release
+from banners.catalogue import names
+from banners.catalogue.arrays import map_array, release
+from banners.catalogue.games import read_games, write_games
+from banners.catalogue.labels import LISTED, SHOWN, Labels, Term
+from banners.catalogue.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
+from banners.catalogue.names import NameIndex
+from banners.catalogue.neighbours import Neighbours
+from banners.catalogue.vectors import Quantised
+from banners.encoders.views import VIEWS, View
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame, one_line
-from banners.games import read_games, write_games
-from banners.labels import LISTED, SHOWN, Labels, Term
-from banners.locks import locked
-from banners.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
-from banners.names import NameIndex
-from banners.neighbours import Neighbours
-from banners.records import Game
-from banners.vectors import Quantised
-from banners.views import VIEWS, View
+from banners.files import locked
+from banners.games_csv import Game
 
 if TYPE_CHECKING:
-    from banners.export import Queries
+    from banners.encoders.onnx import Queries
 
 _SUFFIX_OF_VIEW: dict[View, str] = {view: "" if view == "plain" else f"_{view}" for view in VIEWS}
 

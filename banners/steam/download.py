@@ -24,10 +24,10 @@ from typing import IO, Any, Literal, Self
 from PIL import Image
 
 from banners.errors import BadInput, UnusableImage
-from banners.http import Answer, Client, Unanswered
+from banners.games_csv import CURATED, Game, list_banners, parse_appid, valid_unicode
 from banners.images import FORMATS, decode
-from banners.records import CURATED, Game, list_banners, parse_appid, valid_unicode
-from banners.steam import MAX_NAME, Addresses, App, Item
+from banners.steam.api import MAX_NAME, Addresses, App, Item
+from banners.steam.http import Answer, Client, Unanswered
 
 JOURNAL = ".fetch.jsonl"
 SOURCE = "steam"  # the `source` column of games.csv

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banners.errors import BadCatalogue
-from banners.records import Game, valid_unicode
+from banners.games_csv import Game, valid_unicode
 
 _decode = json.JSONDecoder().raw_decode
 

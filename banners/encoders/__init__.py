@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from banners.encoders.views import REVERSED, View
 from banners.errors import BadInput, Unavailable, one_line
 from banners.images import Fit, Preprocessing
-from banners.views import REVERSED, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -176,7 +176,7 @@ def open_text_tower(name: str) -> TextTower | None:
     """The text side of the encoder `name`, None where it has none. Raises `BadInput` or `Unavailable`."""
     if name == PACKAGED:
         return None
-    from banners import huggingface
+    from banners.encoders import huggingface
 
     return huggingface.open_text_tower(NAMED.get(name, name))
 
@@ -205,11 +205,11 @@ def open_encoder(
     chosen_device = _choose_device(device)
     chosen_precision = _choose_precision(precision, chosen_device)
     if name == PACKAGED:
-        from banners import packaged
+        from banners.encoders import packaged
 
         opened = packaged.open_packaged(fit, chosen_device, chosen_precision)
     else:
-        from banners import huggingface
+        from banners.encoders import huggingface
 
         hub_id = NAMED.get(name, name)
         if not Path(name).is_dir() and not huggingface.is_hub_id(hub_id):

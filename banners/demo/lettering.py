@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from banners.demo_canvas import Colour, H, Palette, W, blend, gradient, mix
+from banners.demo.canvas import Colour, H, Palette, W, blend, gradient, mix
 from banners.errors import Unavailable
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.decoding import Decoded
+from banners.embedding.decoding import Decoded
+from banners.encoders.views import VIEWS, View
 from banners.errors import BadInput
-from banners.locks import locked
-from banners.views import VIEWS, View
+from banners.files import locked
 
 Matrix = npt.NDArray[np.float32]
 Records = npt.NDArray[np.void]

@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from banners.demo_canvas import HEIGHT, PALETTES, WIDTH, Palette, mix
-from banners.demo_lettering import LETTERINGS, Lettering, set_title
-from banners.demo_scenes import ROOM_ABOVE, SCENES
-from banners.records import Game
+from banners.demo.canvas import HEIGHT, PALETTES, WIDTH, Palette, mix
+from banners.demo.lettering import LETTERINGS, Lettering, set_title
+from banners.demo.scenes import ROOM_ABOVE, SCENES
+from banners.games_csv import Game
 
 FIRST_APPID = 9_000_010
 SOURCE = "demo"  # the `source` column of games.csv

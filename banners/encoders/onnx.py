@@ -15,12 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.decoding import decode_bytes, read
-from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
-from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
-from banners.images import Fit
-from banners.labels import Term, embed_terms, label
-from banners.query_encoder import (
+from banners.catalogue.labels import Term, embed_terms, label
+from banners.catalogue.query_encoder import (
     IMAGE_MODEL,
     PRECISIONS,
     TEXT_MODEL,
@@ -30,8 +26,12 @@ from banners.query_encoder import (
     tokenise,
     tokenizer_of,
 )
-from banners.records import Banner
-from banners.vectors import quantise
+from banners.catalogue.vectors import quantise
+from banners.embedding.decoding import decode_bytes, read
+from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
+from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
+from banners.games_csv import Banner
+from banners.images import Fit
 
 if TYPE_CHECKING:
     from torch import Tensor

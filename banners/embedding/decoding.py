@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from banners.errors import UnusableImage, one_line
+from banners.games_csv import Banner, is_url
 from banners.images import Preprocessing, decode
 from banners.processes import begin_worker, end_with
-from banners.records import Banner, is_url
 
 Pixels = npt.NDArray[np.uint8]
 

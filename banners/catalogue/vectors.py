@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import release
+from banners.catalogue.arrays import release
 
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
 
-from banners.arrays import release
+from banners.catalogue.arrays import release
 from banners.errors import BadCatalogue, BadInput
-from banners.records import Game, parse_appid
+from banners.games_csv import Game, parse_appid
 
 MAX_QUERY = 200  # characters; the longest name on the store has 137
 MAX_WORDS = 16  # of a query are looked up; the work for a query is bounded
