@@ -13,8 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from banners import catalogue, embedding, encoders
-from banners.catalogue import duplicates, neighbours, uniqueness
+from banners import embedding, encoders
+from banners.catalogue import measures, neighbours, writer
 from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
 from banners.embedding import cluster
 from banners.embedding.store import Rows, alone_at
@@ -158,7 +158,7 @@ def _views(text: str) -> tuple[View, ...]:
 
 def _embed(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    catalogue.check_target(options.out)
+    writer.check_target(options.out)
     vocabulary = read_vocabulary(options.labels)
     folder = read_banners_folder(folder_at(options.banners))
     _warn(folder)
@@ -247,13 +247,13 @@ def _finish(
                 plain, options.neighbours, None if view == "plain" else asked, device, bar.update
             )
     queries = None if options.no_queries else _export_queries(options, folder, embedded, vocabulary, kept / "export")
-    catalogue.save(
+    writer.save(
         options.out,
         games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
         neighbours=found,
         about=_about(folder, encoder, embedded),
         embeddings=plain,
-        duplicates=duplicates.group_identical(embedded.digests),
+        duplicates=measures.group_identical(embedded.digests),
         queries=queries,
     )
     shutil.rmtree(kept / "export", ignore_errors=True)
@@ -276,7 +276,7 @@ def _export_queries(
     embedded: embedding.Embedded,
     vocabulary: Sequence[Term],
     scratch: Path,
-) -> export.Queries | None:
+) -> writer.Queries | None:
     """What the web needs to embed queries; None, with a warning, where it cannot be made."""
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir()
@@ -290,8 +290,8 @@ def _export_queries(
     except SteamClipError as error:  # the vectors are there, and worth a catalogue
         say(PROGRAM, f"warning: no queries by words or pictures: {error}")
         return None
-    for reason in queries.without:
-        say(PROGRAM, reason)
+    if queries.without:
+        say(PROGRAM, queries.without)
     return queries
 
 
@@ -310,7 +310,7 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         },
         "preprocessing": encoder.preprocessing.to_json(),
         "fit": encoder.preprocessing.fit,
-        "random_similarity": uniqueness.random_similarity(embedded.embeddings["plain"]),
+        "random_similarity": measures.random_similarity(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
         "libraries": {"python": platform.python_version(), **encoders.library_versions()},
     }

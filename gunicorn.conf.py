@@ -57,9 +57,11 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
+    exhibition = worker.wsgi.extensions["exhibition"]
+    exhibition.begin_worker(worker.wsgi)
     if not _loads_queries:
         return
-    encoder = worker.wsgi.extensions["exhibition"].shown.gallery.encoder
+    encoder = exhibition.shown.gallery.encoder
     if encoder is not None:
         from banners.errors import SteamClipError
 

@@ -5,9 +5,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from banners import catalogue
-from banners.catalogue import duplicates
-from banners.catalogue import import_2021 as legacy
+from banners.catalogue import import_2021, measures, writer
+from banners.catalogue.reader import open_catalogue
 from banners.errors import BadCatalogue, BadInput, SteamClipError
 from console import Parser, begin, say, tell
 
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verify(options: argparse.Namespace) -> None:
     _check_folder(options.catalogue)
-    found = catalogue.verify(options.catalogue)
+    found = open_catalogue(options.catalogue, check_hashes=True)
     tell(
         PROGRAM,
         f"{options.catalogue}: sound; {len(found)} games, {found.k} neighbours each, {len(found.views)} view(s)",
@@ -60,9 +59,9 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     _check_folder(options.catalogue)
-    found = catalogue.open_catalogue(options.catalogue)
+    found = open_catalogue(options.catalogue)
     manifest = found.manifest
-    groups = [] if found.duplicates is None else duplicates.members(found.duplicates)
+    groups = [] if found.duplicates is None else measures.members(found.duplicates)
     rows: list[tuple[str, object]] = [
         ("games", len(found)),
         ("without a name", sum(not game.name for game in found.games)),
@@ -84,9 +83,9 @@ def _info(options: argparse.Namespace) -> None:
 
 def _import_matches(options: argparse.Namespace) -> None:
     _check_folder(options.source)
-    catalogue.check_target(options.catalogue)
-    export = legacy.read_export(options.source)
-    catalogue.save(
+    writer.check_target(options.catalogue)
+    export = import_2021.read_export(options.source)
+    writer.save(
         options.catalogue,
         games=export.games,
         neighbours=export.neighbours,

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from banners.catalogue.measures import connected
 from banners.embedding.decoding import read
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
@@ -313,20 +314,9 @@ def _by_perceptual_hash(images: Sequence[Examination], distance: int) -> list[li
         if image.blank_level is None:
             by_hash[image.perceptual_hash].append(image)
     hashes = np.array(sorted(by_hash), np.uint64)
-    parent = list(range(len(hashes)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for left, right in near_pairs(hashes, distance):
-        low, high = sorted((root(left), root(right)))
-        parent[high] = low
     groups: dict[int, list[Examination]] = defaultdict(list)
-    for index, value in enumerate(hashes.tolist()):
-        groups[root(index)] += by_hash[value]
+    for first, value in zip(connected(len(hashes), near_pairs(hashes, distance)), hashes.tolist(), strict=True):
+        groups[int(first)] += by_hash[value]
     return [
         sorted(group, key=lambda image: image.appid)
         for group in groups.values()

@@ -27,8 +27,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners import catalogue
-from banners.catalogue import duplicates
+from banners.catalogue import duplicates, writer
 from banners.catalogue.neighbours import nearest
 from banners.embedding import embed
 from banners.embedding.decoding import decode_batches
@@ -106,7 +105,7 @@ def end_to_end(banners: list[Banner], encoder: Encoder, options: argparse.Namesp
     after_embedding = time.perf_counter()
     found = nearest(embedded.embeddings["plain"], 100, device=encoder.device)
     after_neighbours = time.perf_counter()
-    catalogue.save(
+    writer.save(
         out,
         games=[Game(appid, "") for appid in embedded.appids.tolist()],
         neighbours={"plain": found},

@@ -28,7 +28,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from banners import catalogue
+from banners.catalogue import writer
 from banners.catalogue.labels import VOCABULARY, read_vocabulary
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import nearest_to, quantise
@@ -86,7 +86,7 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
     with tempfile.TemporaryDirectory() as scratch:
         made = export_queries(str(model), "squash", banners, grown, read_vocabulary(VOCABULARY), Path(scratch))
         encoder = open_encoder(str(model), device="cpu")
-        catalogue.save(
+        writer.save(
             folder,
             games=[Game(row + 1, f"Game number {row + 1}") for row in range(n)],
             neighbours={"plain": Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))},

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from banners import catalogue
+from banners.catalogue.reader import open_catalogue
 from embed_banners import main
-
-from .conftest import save_clip_tokenizer
+from tests.conftest import save_clip_tokenizer
 
 # Each as it is in red, green and blue, from -1 to 1.
 COLOURS = {
@@ -111,5 +110,5 @@ def make_colour_site(folder: Path) -> Path:
     (folder / "labels.toml").write_text(LABELS)
     arguments = [str(folder / "banners"), "--out", str(folder / "c"), "--encoder", str(model)]
     assert main([*arguments, "--labels", str(folder / "labels.toml")]) == 0
-    catalogue.verify(folder / "c")
+    open_catalogue(folder / "c", check_hashes=True)
     return folder

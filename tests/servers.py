@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 
 @dataclass(frozen=True)

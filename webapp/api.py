@@ -4,7 +4,7 @@ import random as chance
 
 from flask import Blueprint, Response, jsonify, request
 
-from banners.catalogue.names import MAX_QUERY
+from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import VIEWS, View
 from banners.errors import BadInput, NotInCatalogue
 from webapp import answers, arguments, pages, queries, walls
@@ -87,7 +87,7 @@ def find_games(q: str, page: int) -> Games:
     """Games by name or appid, the best first. Explicit ones are among them, and marked."""
     opened, start = gallery(), (page - 1) * pages.PER_PAGE
     if q or request.args.get("q"):  # what has no visible character means no game, not all
-        found = opened.catalogue.index.search(q, pages.PER_PAGE, start)
+        found = opened.catalogue.games.search(q, pages.PER_PAGE, start)
         rows, total, approximate = found.rows, found.total, found.approximate
     else:
         rows, total, approximate = list(range(len(opened))[start : start + pages.PER_PAGE]), len(opened), False

@@ -57,6 +57,16 @@ class Exhibition:
             return 0, 0, 0
         return status.st_ino, status.st_mtime_ns, status.st_size
 
+    def begin_worker(self, app: Flask) -> None:
+        """To be called in a process that was just forked: it opens `games.db` for itself, and whatever catalogue was
+        put in place since its parent opened one."""
+        stamp = self._look()
+        if stamp in (self._stamp, (0, 0, 0)):
+            self.shown.gallery.catalogue.games.connect()
+        else:
+            self._lock.acquire()
+            self._replace(app, stamp)
+
     def refresh(self, app: Flask) -> None:
         """Begin to open another catalogue if there is one, and return at once; but wait for it where nobody has looked
         for a while, in a server that was idle, or a worker that was just forked from one that opened it long ago."""

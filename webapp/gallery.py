@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue import Catalogue, duplicates, hubs, open_catalogue, uniqueness
+from banners.catalogue import measures
 from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.encoders.views import View
 from banners.errors import NotInCatalogue
 from banners.games_csv import CURATED, Game, list_banners
@@ -22,15 +22,11 @@ STORE, STEAMDB = "https://store.steampowered.com/app/", "https://steamdb.info/ap
 DEFAULT_SIZE = (300, 450)
 
 _CARDS_KEPT = 32_768  # some 15 MB
-_READS_KEPT = 32  # of neighbours, until their pages of memory are given back: some 2 MB
 
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
 # could contain them. Joiners stay, emoji need them.
 _UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 _IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
-
-
-_COLUMNS = np.dtype([("popularity", "i8"), ("year", "i4"), ("is_adult", "?"), ("has_name", "?"), ("is_benchmark", "?")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,6 @@ class Gallery:
     local_images: dict[int, Path]
     cdn_name: str | None
     encoder: QueryEncoder | None = None
-    _reads: "count[int]" = field(default_factory=count, repr=False)
     _cards: dict[int, Card] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -140,9 +135,6 @@ class Gallery:
         found = self.catalogue.view(view)
         rows = found.rows[row, :count].tolist()
         known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
-        if next(self._reads) % _READS_KEPT == 0:
-            for each in self.catalogue.views:
-                self.catalogue.release_view(each)
         return rows, known
 
     @property
@@ -160,7 +152,7 @@ class Gallery:
     def weak_below(self) -> dict[View, float]:
         """For each view the similarity below which a match counts as weak; views without similarities have none."""
         return {
-            view: uniqueness.weak_below(found.similarities)
+            view: measures.weak_below(found.similarities)
             for view, found in self.catalogue.views.items()
             if found.similarities is not None and found.similarities.size
         }
@@ -168,17 +160,7 @@ class Gallery:
     @cached_property
     def _columns(self) -> npt.NDArray[np.void]:
         """What the walls need to know of each game, read in one pass: (n,)."""
-        columns = np.zeros(len(self), _COLUMNS)
-        for row, game in enumerate(self.catalogue.games):
-            year = game.known.get("year", 0)
-            columns[row] = (
-                game.popularity,
-                year if isinstance(year, int) and 0 < year < 10_000 else 0,
-                game.is_adult,
-                bool(game.name),
-                bool(game.known.get("benchmark")),
-            )
-        return columns
+        return self.catalogue.games.columns()
 
     @cached_property
     def is_adult(self) -> npt.NDArray[np.bool_]:
@@ -201,7 +183,7 @@ class Gallery:
     @cached_property
     def unique_first(self) -> Wall:
         """Games with a name, the most unusual banner first. Raises `NotInCatalogue` without similarities."""
-        order = uniqueness.unique_first(self._first_similarities)
+        order = measures.unique_first(self._first_similarities)
         return self._wall(order[np.isin(order, self.named.all)])
 
     def _wall(self, rows: npt.NDArray[np.intp]) -> Wall:
@@ -213,7 +195,7 @@ class Gallery:
         if not self.has_unique:
             return None
         rank = np.empty(len(self), np.intp)
-        rank[uniqueness.unique_first(self._first_similarities)] = np.arange(len(self))
+        rank[measures.unique_first(self._first_similarities)] = np.arange(len(self))
         return rank
 
     @property
@@ -231,7 +213,7 @@ class Gallery:
     @cached_property
     def identical(self) -> Sequence[Sequence[int]]:
         """Groups of two or more rows with the identical banner."""
-        return duplicates.members(self.groups)
+        return measures.members(self.groups)
 
     def members_of(self, row: int) -> Sequence[int]:
         """The rows with the banner of `row`, itself included."""
@@ -250,7 +232,7 @@ class Gallery:
     @cached_property
     def times_near(self) -> npt.NDArray[np.int32]:
         """How many games have each row among their first ten neighbours: int32 (n,)."""
-        return hubs.times_near(self.catalogue.view("plain").rows)
+        return measures.times_near(self.catalogue.view("plain").rows)
 
     @cached_property
     def hubs_first(self) -> Wall:
@@ -295,7 +277,6 @@ class Gallery:
         likely = np.argsort(-self._columns["popularity"], kind="stable")
         for row in likely[:_CARDS_KEPT].tolist():
             self.card(row)
-        self.catalogue.release()
 
 
 def _cdn_url(appid: int, path: object, plain: str) -> str:

@@ -36,18 +36,14 @@ def label_of(term: labels.Term, probability: float | None = None) -> Label:
 def labels_of_vector(gallery: Gallery, vector: npt.NDArray[np.float32]) -> tuple[Label, ...]:
     """What a picture of the embedding `vector` (float32 (d,), L2-normalised) shows, the likeliest first; empty where
     the catalogue has no labels."""
-    known = gallery.catalogue.labels
-    if known is None:
+    catalogue = gallery.catalogue
+    if catalogue.term_embeddings is None:
         return ()
-    likely = labels.probabilities(vector[None], known.embeddings, gallery.catalogue.manifest.text_scale)[0]
+    likely = labels.probabilities(vector[None], catalogue.term_embeddings, catalogue.manifest.text_scale)[0]
     order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
-    return tuple(label_of(known.vocabulary[term], float(likely[term])) for term in order)
+    return tuple(label_of(catalogue.games.terms[term], float(likely[term])) for term in order)
 
 
 def labels_of_row(gallery: Gallery, row: int) -> tuple[Label, ...]:
     """What a game's banner shows, as it was found when the catalogue was made; empty where it has no labels."""
-    known = gallery.catalogue.labels
-    if known is None:
-        return ()
-    pairs = zip(known.terms[row].tolist(), known.probabilities[row].tolist(), strict=True)
-    return tuple(label_of(known.vocabulary[term], probability) for term, probability in pairs)
+    return tuple(label_of(term, probability) for term, probability in gallery.catalogue.games.labels_of(row))

@@ -166,7 +166,7 @@ def find_as_well(name: str, n: int) -> tuple[Named, ...]:
 
 def _found(name: str, n: int) -> tuple[Named, ...]:
     opened = gallery()
-    rows = opened.catalogue.index.search(name, n).rows if n else []
+    rows = opened.catalogue.games.search(name, n).rows if n else []
     return tuple(Named(opened.catalogue.games[row].appid, opened.catalogue.games[row].name) for row in rows)
 
 
@@ -177,7 +177,7 @@ def _row(index: int) -> int:
 
 
 def _row_of_name(name: str) -> int:
-    rows = gallery().catalogue.index.titled(name)
+    rows = gallery().catalogue.games.titled(name)
     if not rows:
         raise NotInCatalogue(f"No game of this catalogue is called {name[:60]!r}.")
     return rows[0]

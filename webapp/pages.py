@@ -6,7 +6,7 @@ from random import Random
 from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
-from banners.catalogue.names import MAX_QUERY
+from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import View
 from banners.errors import BadInput
 from webapp.gallery import Card, Gallery
@@ -279,7 +279,7 @@ def site(gallery: Gallery) -> Site:
         gallery.has_unique,
         bool(gallery.is_adult.any()),
         bool(gallery.identical),
-        gallery.catalogue.labels is not None,
+        bool(gallery.catalogue.games.terms),
         gallery.encoder is not None,
         gallery.encoder is not None and gallery.encoder.has_text,
     )
@@ -370,7 +370,7 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
         query = query[:MAX_QUERY]
         found_rows, total, approximate = [], 0, False
     else:
-        found = gallery.catalogue.index.search(query, PER_PAGE, (page - 1) * PER_PAGE)
+        found = gallery.catalogue.games.search(query, PER_PAGE, (page - 1) * PER_PAGE)
         found_rows, total, approximate = found.rows, found.total, found.approximate
     links = pager("/search", page, total, {"q": query})
     return SearchPage(query, cards(gallery, found_rows), total, approximate, complaint, links)
@@ -378,7 +378,7 @@ def search_page(gallery: Gallery, query: str, page: int) -> SearchPage:
 
 def only_match(gallery: Gallery, query: str) -> int | None:
     """The appid of the one game that `query` is the name or the number of, None where others have its words too."""
-    index = gallery.catalogue.index
+    index = gallery.catalogue.games
     found = index.search(query, 2)
     if found.total != 1 or found.approximate:
         return None
@@ -387,7 +387,7 @@ def only_match(gallery: Gallery, query: str) -> int | None:
 
 
 def suggestions(gallery: Gallery, query: str) -> Suggestions:
-    found = gallery.catalogue.index.search(query, SUGGESTIONS)
+    found = gallery.catalogue.games.search(query, SUGGESTIONS)
     listed = tuple(
         Suggestion(one.appid, one.name, one.url, one.image, one.is_adult) for one in cards(gallery, found.rows)
     )
@@ -429,8 +429,8 @@ def home_page(gallery: Gallery, random: Random, adult: bool) -> HomePage:
     example = random.choice(rows[:WALL]) if rows and gallery.catalogue.k else None
     near = () if example is None else nearest(gallery, example, 2 * LOOK_ALIKES)
     shown = tuple(match for match in near if adult or not match.card.is_adult)[:LOOK_ALIKES]
-    known = gallery.catalogue.labels
-    terms = random.sample(known.vocabulary, min(TERMS, len(known.vocabulary))) if known else []
+    known = gallery.catalogue.games.terms
+    terms = random.sample(known, min(TERMS, len(known)))
     return HomePage(
         None if example is None or not shown else card(gallery, example),
         shown,
@@ -457,7 +457,7 @@ def about_page(gallery: Gallery) -> AboutPage:
 
 def near_appid(gallery: Gallery, appid: int) -> tuple[Card, ...]:
     """Games whose appid or name resembles an unknown appid."""
-    rows = gallery.catalogue.index.search(str(appid), NEAR).rows
+    rows = gallery.catalogue.games.search(str(appid), NEAR).rows
     place = int(gallery.catalogue.appids.searchsorted(min(appid, 2**32 - 1)))
     rows += range(max(0, place - NEAR // 2), min(len(gallery), place + NEAR // 2))
     return _offered(gallery, rows)
@@ -465,7 +465,7 @@ def near_appid(gallery: Gallery, appid: int) -> tuple[Card, ...]:
 
 def near_text(gallery: Gallery, text: str) -> tuple[Card, ...]:
     """Games whose name resembles something typed into the address bar."""
-    return _offered(gallery, gallery.catalogue.index.search(text[:MAX_QUERY], NEAR).rows)
+    return _offered(gallery, gallery.catalogue.games.search(text[:MAX_QUERY], NEAR).rows)
 
 
 def _offered(gallery: Gallery, rows: Iterable[int]) -> tuple[Card, ...]:

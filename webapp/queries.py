@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue.names import MAX_QUERY
 from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.search import MAX_QUERY
 from banners.catalogue.vectors import nearest_to
 from banners.errors import BadInput, CannotAnswer
 from webapp.gallery import Card, Gallery
@@ -201,7 +201,7 @@ def parameters_of(parts: Sequence[Part]) -> tuple[tuple[str, str], ...]:
 def meant(gallery: Gallery, text: str, is_minus: bool) -> Part | None:
     """What somebody means who adds `text` to a query: the game of this name or number, or the only one with these words
     in its name, else words; where the catalogue knows none, the game whose name comes closest. None where none does."""
-    index = gallery.catalogue.index
+    index = gallery.catalogue.games
     titled = index.titled(text)
     if titled:
         return Part("game", str(gallery.catalogue.appids[titled[0]]), is_minus)

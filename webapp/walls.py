@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from banners.catalogue import hubs
-from banners.catalogue.labels import Labels
+from banners.catalogue import measures
+from banners.catalogue.labels import Term
 from banners.errors import CannotAnswer, NotInCatalogue
 from webapp.gallery import Card, Gallery
 from webapp.labels import Label, label_of
@@ -117,7 +117,7 @@ def hubs_page(gallery: Gallery, page: int, adult: bool, years: tuple[int, int] |
         for rank, row in enumerate(order[start : start + PER_PAGE].tolist(), start + 1)
     )
     links = pager("/hubs", page, len(order), _years_query(years))
-    return HubsPage(shown, len(order), min(hubs.NEAREST, gallery.catalogue.k), _years(gallery, years), links)
+    return HubsPage(shown, len(order), min(measures.NEAREST, gallery.catalogue.k), _years(gallery, years), links)
 
 
 def duplicates_page(gallery: Gallery, page: int, adult: bool) -> DuplicatesPage:
@@ -181,23 +181,23 @@ class LabelPage:
 def labels_page(gallery: Gallery) -> LabelsPage:
     """Raises `CannotAnswer`."""
     kinds: dict[str, list[Label]] = {}
-    for term in _labels(gallery).vocabulary:
+    for term in _terms(gallery):
         kinds.setdefault(term.kind, []).append(label_of(term))
     return LabelsPage(tuple((kind, tuple(terms)) for kind, terms in kinds.items()))
 
 
 def label_page(gallery: Gallery, name: str, adult: bool) -> LabelPage:
     """The banners that fit a term best. Raises `CannotAnswer`, `NotInCatalogue`."""
-    known = _labels(gallery)
+    terms = _terms(gallery)
     wanted = name.casefold()
-    number = next((at for at, term in enumerate(known.vocabulary) if term.name.casefold() == wanted), None)
+    number = next((at for at, term in enumerate(terms) if term.name.casefold() == wanted), None)
     if number is None:
         raise NotInCatalogue(f"No banner here was compared with {name[:60]!r}.")
-    rows = [row for row in known.banners[number].tolist() if adult or not gallery.is_adult[row]]
-    return LabelPage(label_of(known.vocabulary[number]), cards(gallery, rows))
+    rows = [row for row in gallery.catalogue.games.rows_of_term(number) if adult or not gallery.is_adult[row]]
+    return LabelPage(label_of(terms[number]), cards(gallery, rows))
 
 
-def _labels(gallery: Gallery) -> Labels:
-    if gallery.catalogue.labels is None:
+def _terms(gallery: Gallery) -> tuple[Term, ...]:
+    if not gallery.catalogue.games.terms:
         raise CannotAnswer("The banners of this catalogue were not labelled: its encoder knows no words.")
-    return gallery.catalogue.labels
+    return gallery.catalogue.games.terms

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue.arrays import map_array
-from banners.catalogue.duplicates import group_pairs
-from banners.catalogue.neighbours import Neighbours
+from banners.catalogue.measures import connected
+from banners.catalogue.neighbours import Neighbours, others
 from banners.encoders.views import View
 from banners.errors import BadInput, one_line
 from banners.games_csv import Game, valid_unicode
@@ -21,7 +20,8 @@ _LETTERS: dict[View, str] = {"mirror": "x", "flip": "y", "rotate": "xy"}
 
 @dataclass(frozen=True)
 class Export:
-    """`neighbours` have no similarities: the export threw them away. `duplicates`: int32 (n,), see `group_pairs`."""
+    """`neighbours` have no similarities: the export threw them away. `duplicates`: int32 (n,),
+    see `measures.connected`."""
 
     games: tuple[Game, ...]
     neighbours: dict[View, Neighbours]
@@ -56,7 +56,8 @@ def read_export(folder: Path) -> Export:
         raise BadInput(f"{folder}: the matches of the views differ in shape")
     first = matches[:, 0]
     elsewhere = np.flatnonzero(first != np.arange(len(matches)))
-    duplicates = group_pairs(len(matches), np.stack([elsewhere, first[elsewhere]], axis=1))
+    pairs = zip(elsewhere.tolist(), first[elsewhere].tolist(), strict=True)
+    duplicates = connected(len(matches), pairs)
     games = tuple(Game(appid, name) for appid, name in zip(appids.tolist(), names, strict=True))
     return Export(games, neighbours, duplicates)
 
@@ -67,11 +68,8 @@ def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
     A row that does not name itself loses its last match instead, since all rows have the same length.
     """
     n, m = matches.shape
-    rows = matches.astype(np.int32)
-    itself = rows == np.arange(n, dtype=np.int32)[:, None]
-    itself[~itself.any(axis=1), m - 1] = True
-    others: npt.NDArray[np.int32] = rows[~itself].reshape(n, m - 1)
-    return others
+    kept: npt.NDArray[np.int32] = matches.astype(np.int32)[others(matches, np.arange(n))].reshape(n, m - 1)
+    return kept
 
 
 def _find(folder: Path, letters: str) -> Path | None:
@@ -87,10 +85,10 @@ def _find(folder: Path, letters: str) -> Path | None:
 def _load(path: Path) -> npt.NDArray[Any]:
     """An array of whole numbers."""
     try:
-        array = map_array(path)
+        array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # neither archives nor pickles
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{path} is not a readable array: {one_line(error)}") from None
     if array.dtype.kind not in "iu":
         raise BadInput(f"{path} is {array.dtype}, not whole numbers")

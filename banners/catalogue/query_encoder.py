@@ -35,8 +35,6 @@ IMAGE_MODEL = "image_encoder.onnx"
 TEXT_MODEL = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
 
-_MAX_LENGTH = 10_000  # tokens of a text
-
 _one_at_a_time = threading.Lock()
 
 
@@ -91,17 +89,6 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
     return np.array([tokenizer.encode(text).ids], np.int64)
 
 
-def _precision(about: Mapping[str, Any]) -> Precision:
-    found: Precision = PRECISIONS[PRECISIONS.index(about["precision"])]
-    return found
-
-
-def _whole(value: object, least: int, most: int) -> int:
-    if not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{str(value)[:20]} is not a whole number from {least} to {most}")
-    return value
-
-
 class _Opened:
     """A file that stays open as long as somebody may still load it."""
 
@@ -142,16 +129,14 @@ class QueryEncoder:
                 {name: _Opened(folder / name) for name in names},
                 preprocessing,
                 manifest.d,
-                {name: _precision(about[side]) for name, side in zip(names, ("image", "text"), strict=False)},
+                {name: about[side]["precision"] for name, side in zip(names, ("image", "text"), strict=False)},
                 has_text,
-                0 if text is None else _whole(text["length"], 1, _MAX_LENGTH),
-                None if text is None or text["padding"] is None else _whole(text["padding"], 0, 2**31),
+                text["length"] if has_text else 0,
+                text["padding"] if has_text else None,
                 threads,
             )
         except OSError as error:
             raise BadCatalogue(f"{folder}: {error.filename}: {error.strerror}") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BadCatalogue(f"{folder}: what the manifest says of queries is malformed: {error!r}") from None
 
     def load(self) -> None:
         """Load both sides now instead of when they are first asked for. Raises `BadCatalogue`."""

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue.arrays import release
-
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
 _BLOCK = 2048  # rows that are turned to floats at a time: as many as stay in a core's cache
-_READ = 16  # rows of the exact matrix that are read at a time
 _RESCORED = 20  # times as many as are asked for are scored exactly, 200 at least
 
 
@@ -36,7 +33,6 @@ class Quantised:
             block = floats[: len(codes)]
             np.copyto(block, codes)
             np.dot(block, vector, out=products[start : start + len(codes)])
-            release(codes)  # a matrix that is mapped takes no memory of each process that searches it
         return np.asarray(products * self.scales)
 
 
@@ -68,9 +64,6 @@ def nearest_to(
     kept = min(len(rough), max(200, _RESCORED * count))
     rows = np.sort(np.argpartition(-rough, kept - 1)[:kept])
     rows = rows[np.isfinite(rough[rows])]
-    exact = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _READ):
-        exact[start : start + _READ] = matrix[rows[start : start + _READ]] @ vector
-        release(matrix)  # of a mapped file the kernel may map megabytes around each row
+    exact = matrix[rows] @ vector
     order = np.argsort(-exact, kind="stable")[:count]
     return rows[order], np.clip(exact[order], -1, 1)

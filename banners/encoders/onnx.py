@@ -6,7 +6,7 @@ catalogue itself it must find the neighbours that the torch model finds.
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +27,7 @@ from banners.catalogue.query_encoder import (
     tokenizer_of,
 )
 from banners.catalogue.vectors import quantise
+from banners.catalogue.writer import Queries
 from banners.embedding.decoding import decode_bytes, read
 from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
@@ -67,18 +68,6 @@ class Exported:
         return {"precision": self.precision, "cosine": round(self.cosine, 6), "recall_at_10": round(self.recall, 4)}
 
 
-@dataclass(frozen=True)
-class Queries:
-    """What a catalogue gets beside its matrix, so that the web can embed queries: files to be copied, arrays and JSON
-    to be written, each by name, and what the manifest says. `without` says what is missing, and why."""
-
-    files: Mapping[str, Path]
-    arrays: Mapping[str, npt.NDArray[Any]]
-    tables: Mapping[str, Any]
-    about: Mapping[str, Any]
-    without: Sequence[str]
-
-
 def export_queries(
     name: str, fit: Fit, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
 ) -> Queries:
@@ -106,33 +95,27 @@ def export_queries(
     try:
         tower = open_text_tower(name)
     except BadInput as error:
-        return Queries(files, arrays, {}, about, (f"no search by words and no labels: {error}",))
+        return Queries(files, arrays, None, about, f"no search by words and no labels: {error}")
     if tower is None:
-        return Queries(files, arrays, {}, about, ("no search by words and no labels: the encoder knows no texts",))
+        return Queries(files, arrays, None, about, "no search by words and no labels: the encoder knows no texts")
     prompts = [prompt for term in vocabulary for prompt in term.prompts]
     chosen = [prompts[place] for place in np.unique(np.linspace(0, len(prompts) - 1, SAMPLE).astype(int)).tolist()]
     try:
         texts = export_texts(tower, chosen, embeddings, folder)
     except ExportFailed as error:
-        return Queries(files, arrays, {}, about, (f"no search by words and no labels: {error}",))
+        return Queries(files, arrays, None, about, f"no search by words and no labels: {error}")
     labels = label(
         embeddings, vocabulary, embed_terms(vocabulary, lambda texts: _embed_texts(tower, texts)), tower.scale
     )
     return Queries(
         {**files, TEXT_MODEL: folder / TEXT_MODEL, TOKENIZER: folder / TOKENIZER},
-        {
-            **arrays,
-            "label_embeddings": labels.embeddings,
-            "label_terms": labels.terms,
-            "label_probabilities": labels.probabilities,
-            "label_banners": labels.banners,
-        },
-        {"labels": [{"name": term.name, "kind": term.kind} for term in vocabulary]},
+        {**arrays, "term_embeddings": labels.embeddings},
+        labels,
         {
             **about,
             "text": texts.to_json() | {"length": tower.length, "padding": tower.padding, "scale": tower.scale},
         },
-        (),
+        "",
     )
 
 

@@ -1,0 +1,167 @@
+"""`games.db`: what is known of each game, the search index, and the labels of the banners, in one SQLite file.
+
+Anybody may open it with their own tools: `sqlite3 games.db "SELECT appid, name FROM games WHERE year = 2020"`.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.catalogue import search
+from banners.catalogue.labels import Labels, Term
+from banners.catalogue.search import Found
+from banners.errors import BadCatalogue, Unavailable
+from banners.games_csv import Game, valid_unicode
+
+_SCHEMA = """
+    CREATE TABLE games (
+        rank INTEGER PRIMARY KEY,    -- by popularity, then the shorter name; the rowid of every search table
+        row INTEGER NOT NULL UNIQUE, -- of the arrays of the catalogue
+        appid INTEGER NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        popularity INTEGER NOT NULL,
+        year INTEGER NOT NULL,       -- of release, 0 where it is not known
+        is_adult INTEGER NOT NULL,
+        is_benchmark INTEGER NOT NULL,
+        known TEXT NOT NULL,         -- all further columns of games.csv, as JSON
+        title TEXT NOT NULL, joined TEXT NOT NULL, initials TEXT NOT NULL  -- the name as it is searched
+    );
+    CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL);
+    CREATE TABLE labels (row INTEGER, place INTEGER, term INTEGER, probability REAL, PRIMARY KEY (row, place))
+        WITHOUT ROWID;
+    CREATE TABLE term_games (term INTEGER, place INTEGER, row INTEGER, PRIMARY KEY (term, place)) WITHOUT ROWID;
+"""
+_GAME = "SELECT appid, name, known FROM games"
+_COLUMNS = np.dtype([("popularity", "i8"), ("year", "i4"), ("is_adult", "?"), ("has_name", "?"), ("is_benchmark", "?")])
+_MAX_YEAR = 9999
+
+
+def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = None) -> None:
+    """Write `games`, which are sorted by appid, to a new file. Raises `OSError`, `Unavailable` where this SQLite lacks
+    FTS5 with the trigram tokenizer (3.34)."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA + search.SCHEMA)
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (_record(rank, row, games[row]) for rank, row in enumerate(search.by_rank(games), 1)),
+        )
+        search.build_index(db)
+        if labels is not None:
+            _write_labels(db, labels)
+        db.execute("COMMIT")
+        db.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if "fts5" in str(error) or "tokenizer" in str(error):
+            raise Unavailable(f"this Python's SQLite {sqlite3.sqlite_version} lacks FTS5 with trigrams") from None
+        raise OSError(None, str(error)) from None
+    finally:
+        db.close()
+
+
+def _record(rank: int, row: int, game: Game) -> tuple[object, ...]:
+    name = valid_unicode(game.name)
+    year = game.known.get("year", 0)
+    known = {key: valid_unicode(value) if isinstance(value, str) else value for key, value in game.known.items()}
+    return (
+        *(rank, row, game.appid, name, game.popularity),
+        year if isinstance(year, int) and 0 < year <= _MAX_YEAR else 0,
+        game.is_adult,
+        bool(game.known.get("benchmark")),
+        json.dumps(known, ensure_ascii=False),
+        *search.search_columns(name),
+    )
+
+
+def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
+    terms = ((number, term.name, term.kind) for number, term in enumerate(labels.vocabulary))
+    db.executemany("INSERT INTO terms VALUES (?, ?, ?)", terms)
+    db.executemany(
+        "INSERT INTO labels VALUES (?, ?, ?, ?)",
+        (
+            (row, place, term, round(probability, 6))
+            for row, (found, likely) in enumerate(zip(labels.terms, labels.probabilities, strict=True))
+            for place, (term, probability) in enumerate(zip(found.tolist(), likely.tolist(), strict=True))
+        ),
+    )
+    db.executemany(
+        "INSERT INTO term_games VALUES (?, ?, ?)",
+        ((term, place, row) for term, rows in enumerate(labels.banners.tolist()) for place, row in enumerate(rows)),
+    )
+
+
+@dataclass
+class Games(Sequence[Game]):
+    """The games of a catalogue by row number, read from `games.db` when they are asked for, by any number of threads.
+
+    Raises `BadCatalogue` where the file cannot be opened.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the file. A forked process calls it again: SQLite's connections must not cross a fork."""
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
+        try:
+            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+            self._count: int = self._db.execute("SELECT count(*) FROM games").fetchone()[0]
+        except sqlite3.Error as error:
+            raise BadCatalogue(f"cannot read {self.path}: {error}") from None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int) -> Game:  # type: ignore[override]  # no slices
+        found = self._db.execute(f"{_GAME} WHERE row = ?", (int(row),)).fetchone()
+        if found is None:
+            raise IndexError(row)
+        return _game(*found)
+
+    def __iter__(self) -> Iterator[Game]:
+        return (_game(*found) for found in self._db.execute(f"{_GAME} ORDER BY row"))
+
+    def columns(self) -> npt.NDArray[np.void]:
+        """popularity, year, is_adult, has_name and is_benchmark of all games: (n,), by row."""
+        found = self._db.execute("SELECT popularity, year, is_adult, name <> '', is_benchmark FROM games ORDER BY row")
+        return np.fromiter(found, _COLUMNS, len(self))
+
+    def search(self, query: str, limit: int = 10, offset: int = 0) -> Found:
+        """See `banners.catalogue.search.search`."""
+        return search.search(self._db, query, limit, offset)
+
+    def titled(self, name: str) -> list[int]:
+        """See `banners.catalogue.search.titled`."""
+        return search.titled(self._db, name)
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The vocabulary that the banners were labelled with, without prompts; empty where they were not."""
+        found = self._db.execute("SELECT name, kind FROM terms ORDER BY number")
+        return tuple(Term(name, kind, ()) for name, kind in found)
+
+    def labels_of(self, row: int) -> list[tuple[Term, float]]:
+        """The terms that fit a banner best, and their probabilities."""
+        found = self._db.execute("SELECT term, probability FROM labels WHERE row = ? ORDER BY place", (int(row),))
+        return [(self.terms[term], probability) for term, probability in found]
+
+    def rows_of_term(self, number: int) -> list[int]:
+        """The rows whose banners fit a term best."""
+        found: Iterable[tuple[int]] = self._db.execute(
+            "SELECT row FROM term_games WHERE term = ? ORDER BY place", (number,)
+        )
+        return [row for (row,) in found]
+
+
+def _game(appid: int, name: str, known: str) -> Game:
+    return Game(appid, name, json.loads(known))

@@ -1,0 +1,81 @@
+"""What follows from embeddings and neighbours: identical banners, unusual ones, typical ones, weak matches."""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+NEAREST = 10  # neighbours that count
+
+
+def group_identical(keys: Sequence[Hashable]) -> npt.NDArray[np.int32]:
+    """For each row the first row with the same key: int32 (n,). A row that is alone, or first, names itself."""
+    first: dict[Hashable, int] = {}
+    return np.array([first.setdefault(key, row) for row, key in enumerate(keys)], np.int32)
+
+
+def connected(n: int, pairs: Iterable[tuple[int, int]]) -> npt.NDArray[np.int32]:
+    """The connected components that `pairs` of n rows form, in the form of `group_identical`."""
+    first = list(range(n))
+
+    def root(row: int) -> int:
+        while first[row] != row:
+            first[row] = first[first[row]]
+            row = first[row]
+        return row
+
+    for left, right in pairs:
+        low, high = sorted((root(left), root(right)))
+        first[high] = low
+    return np.array([root(row) for row in range(n)], np.int32)
+
+
+def members(groups: npt.NDArray[np.int32]) -> list[list[int]]:
+    """The groups of two or more rows, each sorted, in the order of their first rows."""
+    by_first: dict[int, list[int]] = {}
+    for row in np.flatnonzero(np.bincount(groups, minlength=len(groups))[groups] > 1).tolist():
+        by_first.setdefault(int(groups[row]), []).append(row)
+    return list(by_first.values())
+
+
+def times_near(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """How many games have each game among their first `NEAREST` neighbours: int32 (n,).
+
+    `rows` is int32 (n, k), best first.
+    """
+    return np.bincount(rows[:, :NEAREST].ravel(), minlength=len(rows)).astype(np.int32)
+
+
+def unique_first(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+    """Rows in order of the similarity to their nearest neighbour, the most unusual first; ties by row number.
+
+    `similarities` is float32 (n, k), best first, without the row itself; k may be 0 only where n is 1.
+    """
+    if similarities.shape[1] == 0:
+        return np.arange(len(similarities))
+    return np.argsort(similarities[:, 0], kind="stable")
+
+
+def weak_below(similarities: npt.NDArray[np.float32]) -> float:
+    """The similarity below which a match is weak in its catalogue: nine games in ten have a nearer first neighbour.
+
+    `similarities` is float32 (n, k), best first, k at least 1. The rule holds whatever the encoder and the number of
+    games, of which both move similarities as a whole.
+    """
+    return float(np.quantile(similarities[:, 0], 0.1))
+
+
+def random_similarity(embeddings: npt.NDArray[np.float32], pairs: int = 100_000, seed: int = 0) -> float | None:
+    """The median similarity of `pairs` random pairs of different rows (float32 (n, d), L2-normalised), None where
+    n < 2."""
+    n = len(embeddings)
+    if n < 2:
+        return None
+    generator = np.random.default_rng(seed)
+    left = generator.integers(n, size=pairs)
+    right = (left + generator.integers(1, n, size=pairs)) % n  # never the same row
+    similarities = np.empty(pairs, np.float32)
+    for start in range(0, pairs, 4096):  # bounded memory whatever d
+        block = slice(start, start + 4096)
+        similarities[block] = np.einsum("id,id->i", embeddings[left[block]], embeddings[right[block]])
+    return round(float(np.median(similarities)), 4)

@@ -1,0 +1,146 @@
+"""Opening a catalogue: arrays memory-mapped, records read when they are asked for.
+
+What opens a catalogue keeps it while its folder is replaced.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.catalogue.games_db import Games
+from banners.catalogue.manifest import Manifest, measure
+from banners.catalogue.neighbours import Neighbours
+from banners.catalogue.vectors import Quantised
+from banners.encoders.views import VIEWS, View
+from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame, one_line
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """An opened catalogue. Row i of every array and `games[i]` belong to `appids[i]`: uint32 (n,), increasing.
+
+    `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `measures.group_identical`.
+    `term_embeddings` is float32 (L, d), one for each of `games.terms`. All three are None where there is no such file.
+    """
+
+    folder: Path
+    manifest: Manifest
+    appids: npt.NDArray[np.uint32]
+    games: Games
+    views: Mapping[View, Neighbours]
+    matrix: npt.NDArray[np.float32] | None
+    quantised: Quantised | None
+    duplicates: npt.NDArray[np.int32] | None
+    term_embeddings: npt.NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.appids)
+
+    @property
+    def k(self) -> int:
+        """How many neighbours each game has."""
+        return self.manifest.k
+
+    @property
+    def embeddings(self) -> npt.NDArray[np.float32]:
+        """`matrix`. Raises `NotInCatalogue` where there is none."""
+        if self.matrix is None:
+            raise NotInCatalogue("This catalogue was imported without its embeddings.")
+        return self.matrix
+
+    def row_of(self, appid: int) -> int:
+        """The row of `appid`. Raises `UnknownGame`."""
+        if 0 <= appid < 2**32:  # outside, NumPy would raise or wrap around
+            row = int(self.appids.searchsorted(np.uint32(appid)))
+            if row < len(self.appids) and int(self.appids[row]) == appid:
+                return row
+        raise UnknownGame(appid)
+
+    def view(self, view: View) -> Neighbours:
+        """The neighbours of a view. Raises `NotInCatalogue`."""
+        try:
+            return self.views[view]
+        except KeyError:
+            raise NotInCatalogue(
+                f"This catalogue has no neighbours for the {view} view; it was made with {', '.join(self.views)} only."
+            ) from None
+
+
+def suffix_of(view: View) -> str:
+    """What the names of a view's files end with."""
+    return "" if view == "plain" else f"_{view}"
+
+
+def open_catalogue(folder: Path, check_hashes: bool = False, unread: Collection[str] = ()) -> Catalogue:
+    """Open the catalogue at `folder`; the sizes of all files are checked and, with `check_hashes`, the SHA-256 of all
+    but the `unread` ones.
+
+    Raises `BadCatalogue` with one line that says what is wrong.
+    """
+    for _ in range(3):
+        manifest = Manifest.read(folder)
+        try:
+            opened = _open(folder, manifest, check_hashes, unread)
+        except BadCatalogue:
+            if Manifest.read(folder) == manifest:
+                raise
+        else:
+            if Manifest.read(folder) == manifest:
+                return opened
+        # It was replaced while it was opened: what was read may be of both.
+    raise BadCatalogue(f"{folder} is replaced again and again while it is opened")
+
+
+def _open(folder: Path, manifest: Manifest, check_hashes: bool, unread: Collection[str]) -> Catalogue:
+    for name, expected in manifest.files.items():
+        _check_file(folder / name, expected, check_hashes and name not in unread)
+
+    def load(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any] | None:
+        return _load(folder / f"{name}.npy", dtype, shape) if f"{name}.npy" in manifest.files else None
+
+    n, k, d = manifest.n, manifest.k, manifest.d or 0
+    views: dict[View, Neighbours] = {}
+    for view in VIEWS:
+        rows = load(f"neighbours{suffix_of(view)}", np.int32, n, k)
+        if rows is not None:
+            views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}", np.float32, n, k))
+    codes, scales = load("quantised", np.int8, n, d), load("quantised_scales", np.float32, n)
+    games = Games(folder / "games.db")
+    return Catalogue(
+        folder=folder,
+        manifest=manifest,
+        appids=_load(folder / "appids.npy", np.uint32, (n,)),
+        games=games,
+        views=views,
+        matrix=load("embeddings", np.float32, n, d),
+        quantised=None if codes is None or scales is None else Quantised(codes, scales),
+        duplicates=load("duplicates", np.int32, n),
+        term_embeddings=load("term_embeddings", np.float32, len(games.terms), d),
+    )
+
+
+def _check_file(path: Path, expected: tuple[int, str], check_hash: bool) -> None:
+    try:
+        size = path.stat().st_size
+        if size != expected[0]:
+            raise BadCatalogue(f"{path} has {size} bytes, the manifest says {expected[0]}")
+        if check_hash and measure(path) != expected:
+            raise BadCatalogue(f"{path} was changed: its SHA-256 is not the manifest's")
+    except FileNotFoundError:
+        raise BadCatalogue(f"{path} is missing") from None
+    except OSError as error:
+        raise BadCatalogue(f"cannot read {path}: {error.strerror}") from None
+
+
+def _load(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadCatalogue(f"{path} is not a readable array: {one_line(error)}") from None
+    if array.dtype != dtype or array.shape != shape:
+        raise BadCatalogue(f"{path} is {array.dtype} {array.shape}, the manifest asks for {np.dtype(dtype)} {shape}")
+    return np.asarray(array)  # indexing an np.memmap costs ten times as much

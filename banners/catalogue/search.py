@@ -1,0 +1,377 @@
+"""Search by name: an FTS5 index beside the games in `games.db`, built once and read by the web app.
+
+The rowid of every search table is the game's rank (by popularity, then the shorter name), so `ORDER BY rowid LIMIT n`
+stops early however many names match.
+"""
+
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice, product
+
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import OSA
+
+from banners.errors import BadInput
+from banners.games_csv import Game, parse_appid
+
+MAX_QUERY = 200  # characters; the longest name on the store has 137
+MAX_WORDS = 16  # of a query are looked up, so that the work for a query is bounded
+
+# Every character that `fold` leaves is part of a token, also those newer than SQLite's Unicode tables (Cn).
+_UNICODE61 = "unicode61 remove_diacritics 0 categories 'L* N* M* Co Cn So'"
+SCHEMA = f"""
+    CREATE INDEX games_name ON games (name);
+    CREATE INDEX games_title ON games (title);
+    CREATE INDEX games_joined ON games (joined);
+    CREATE INDEX games_initials ON games (initials);
+    CREATE VIRTUAL TABLE words USING fts5(title, content='', detail=none, prefix='1 2 3', tokenize="{_UNICODE61}");
+    CREATE VIRTUAL TABLE word_counts USING fts5vocab('words', 'row');
+    CREATE VIRTUAL TABLE vocabulary USING fts5(word, tokenize='trigram');
+    CREATE VIRTUAL TABLE trigrams USING fts5(title, content='', detail=none, columnsize=0, tokenize='trigram');
+    CREATE VIRTUAL TABLE trigram_counts USING fts5vocab('trigrams', 'row');
+"""
+
+_ROMAN = {
+    roman: str(number)
+    for number, roman in enumerate(
+        "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split(), start=2
+    )
+}
+_LETTERS_AND_ROMAN = re.compile(rf"([a-z]{{2,}}?)({'|'.join(sorted(_ROMAN, key=len, reverse=True))})")
+_MARKS = re.compile(r"[™®©℠]")
+_APOSTROPHES = re.compile(r"['’‘`´]")
+# A word is a run of letters, a run of digits, or a single ideograph: "gta5" is "gta 5", and two ideographs of a name
+# find it wherever they stand.
+_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_])+")
+_ARTICLES = ("the ", "a ", "an ")
+
+# Short names that no rule gives, by folded words.
+_ALIASES = {
+    "pubg": "playerunknowns battlegrounds",
+    "kotor": "star wars knights of the old republic",
+    "cs": "counter strike",
+    "cod": "call of duty",
+    "civ": "civilization",
+    "gta": "grand theft auto",
+    "poe": "path of exile",
+    "lol": "league of legends",
+    "bl": "borderlands",
+    "wh 40 k": "warhammer 40 000",
+    "rainbow 6": "rainbow six",
+}
+_SHORTEST_INITIALS = 3
+_INITIALS_LISTED = 10
+
+_LISTED = 100  # names that resemble a query
+_ALIASED = 10
+_SHORTEST_JOINED = 8
+_SORTED = 200  # matches of whole words that are put in order by how the name begins
+_SHORTEST_MISTYPED, _LONG = 4, 8  # letters; in long words two typos are forgiven
+_NEAR_WORDS, _CORRECTED_QUERIES = 5, 12
+_WORD_CANDIDATES, _TITLE_CANDIDATES = 200, 400
+_RARE_TRIGRAMS = 8
+_LEAST_RATIO = 70.0  # of 100; one typo in a word of five letters scores 80
+
+
+@dataclass(frozen=True)
+class Found:
+    """`rows` of the catalogue, best first. `total` counts all results. `approximate`: no name has all the words of the
+    query, these resemble it."""
+
+    rows: list[int]
+    total: int
+    approximate: bool
+
+
+def fold(text: str, with_roman: bool = True) -> list[str]:
+    """The words of a name as they are compared: no case, accents, punctuation or trademark signs; Roman numerals as
+    digits unless `with_roman` is False."""
+    plain = unicodedata.normalize("NFKD", _MARKS.sub("", _APOSTROPHES.sub("", text))).casefold()
+    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    words = _WORD.findall(plain)
+    return [_ROMAN.get(word, word) for word in words] if with_roman else words
+
+
+def search_columns(name: str) -> tuple[str, str, str]:
+    """The columns `title`, `joined` and `initials` of a game."""
+    words = fold(name)
+    # Numbers stay whole: "Grand Theft Auto V" is gta5.
+    initials = "".join(word if word.isdigit() else word[0] for word in words) if len(words) > 1 else ""
+    return " ".join(words), "".join(words), initials
+
+
+def by_rank(games: Sequence[Game]) -> list[int]:
+    """Row numbers of `games` in the order of their rank."""
+    return sorted(range(len(games)), key=lambda row: (-games[row].popularity, len(games[row].name), row))
+
+
+def build_index(db: sqlite3.Connection) -> None:
+    """Fill the search tables, made by `SCHEMA`, from the games that `db` holds."""
+    db.execute("INSERT INTO words (rowid, title) SELECT rank, title FROM games ORDER BY rank")
+    db.execute("INSERT INTO trigrams (rowid, title) SELECT rank, title FROM games ORDER BY rank")
+    db.execute("INSERT INTO vocabulary (word) SELECT term FROM word_counts WHERE length(term) > 2 ORDER BY term")
+    for table in ("words", "trigrams", "vocabulary"):
+        db.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")  # noqa: S608 - names from this line
+
+
+def titled(db: sqlite3.Connection, name: str) -> list[int]:
+    """Rows of the games called `name`: those spelled exactly so first, then those that differ in case, accents or
+    punctuation, each by rank."""
+    title = " ".join(fold(name[:1000]))
+    found = db.execute(
+        "SELECT row FROM games WHERE name = ? OR (title = ? AND title <> '') ORDER BY name <> ?, rank",
+        (name, title, name),
+    )
+    return [row for (row,) in found]
+
+
+def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Found:
+    """The games that `query` means: its appid, its exact name, its initials, names with all its words (the last or any
+    may be unfinished); where there are none, names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
+    words = fold(query[: MAX_QUERY + 1])[:MAX_WORDS]
+    if len(query) > MAX_QUERY or not (words or query.strip()):
+        return Found([], 0, approximate=False)
+    wanted = offset + limit
+    names = _Names(db, query.strip(), words, fold(query, with_roman=False)[:MAX_WORDS])
+    ranks = names.first(wanted)
+    if ranks or not words:
+        return Found(_rows(db, ranks[offset:wanted]), names.total(len(ranks)), approximate=False)
+    for tier in (_by_aliases, _by_likeness, _by_fewer_words):
+        ranks = list(dict.fromkeys(tier(db, words)))
+        if ranks:
+            break
+    return Found(_rows(db, ranks[offset:wanted]), len(ranks), approximate=True)
+
+
+def _rows(db: sqlite3.Connection, ranks: Iterable[int]) -> list[int]:
+    return [db.execute("SELECT row FROM games WHERE rank = ?", (rank,)).fetchone()[0] for rank in ranks]
+
+
+def _ranks(db: sqlite3.Connection, condition: str, *values: object, limit: int = -1) -> list[int]:
+    found = db.execute(f"SELECT rank FROM games WHERE {condition} ORDER BY rank LIMIT {limit}", values)  # noqa: S608
+    return [rank for (rank,) in found]
+
+
+# -- names with the words of the query ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names that have the words of a query. `typed` is all of it, `as_typed` its words with Roman numerals."""
+
+    db: sqlite3.Connection
+    typed: str
+    words: Sequence[str]
+    as_typed: Sequence[str]
+
+    @cached_property
+    def unfinished(self) -> str:
+        """The query with every word as a prefix."""
+        forms = [_prefix(word) for word in self.words]
+        if self.words[-1:] != self.as_typed[-1:]:
+            forms[-1] = f"({forms[-1]} OR {_prefix(self.as_typed[-1])})"  # "vi" may become "viking"
+        return " AND ".join(forms)
+
+    @cached_property
+    def exact(self) -> list[int]:
+        """Ranks of names that are the query as a whole, in whatever form."""
+        db, found = self.db, [*_by_appid(self.db, self.typed), *_ranks(self.db, "name = ?", self.typed)]
+        if self.words:
+            found += _ranks(db, "title = ?", " ".join(self.words))
+            found += _ranks(db, "joined = ?", "".join(self.words))
+            found += _by_initials(db, "".join(self.words))
+        return list(dict.fromkeys(found))
+
+    @cached_property
+    def aliased(self) -> list[int]:
+        alias = _ALIASES.get(" ".join(self.words), "").split()
+        return _match(self.db, _all(alias), _ALIASED) if alias else []
+
+    def first(self, wanted: int) -> list[int]:
+        """The first `wanted` ranks, or more."""
+        if not self.words:
+            return self.exact
+        whole = _match(self.db, _all(self.words), max(_SORTED, wanted))
+        found = [*self.exact, *self._beginning_first(whole), *self.aliased]
+        if len(found) < wanted + len(self.exact):
+            last = _all([*self.words[:-1]], _prefix(self.words[-1]))
+            found += _match(self.db, last, wanted + len(found))
+            found += _match(self.db, self.unfinished, wanted + len(found))
+        return list(dict.fromkeys(found))
+
+    def _beginning_first(self, ranks: list[int]) -> list[int]:
+        """Of the first ranks those whose name begins with the first word, then the others."""
+        marks = ",".join("?" * len(ranks[:_SORTED]))
+        found = self.db.execute(f"SELECT rank, title FROM games WHERE rank IN ({marks})", ranks[:_SORTED])  # noqa: S608
+        title_of = dict(found)
+
+        def begins(rank: int) -> bool:
+            title = title_of[rank]
+            title = next((title.removeprefix(article) for article in _ARTICLES if title.startswith(article)), title)
+            return f"{title} ".startswith(f"{self.words[0]} ")
+
+        return [*sorted(ranks[:_SORTED], key=begins, reverse=True), *ranks[_SORTED:]]
+
+    def total(self, found: int) -> int:
+        """How many games the query has, `found` at least."""
+        if not self.words:
+            return found
+        count = "SELECT count(*) FROM words WHERE words MATCH ?"
+        (total,) = self.db.execute(count, (self.unfinished,)).fetchone()
+        others = {*self.exact, *self.aliased}
+        marks = ",".join("?" * len(others))
+        (among,) = self.db.execute(f"{count} AND rowid IN ({marks})", (self.unfinished, *others)).fetchone()
+        return max(found, int(total) + len(others) - int(among))
+
+
+def _all(words: Sequence[str], *more: str) -> str:
+    return " AND ".join([*map(_quoted, words), *more])
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"'  # a folded word holds no quotation mark
+
+
+def _prefix(word: str) -> str:
+    return f'"{word}"*'
+
+
+def _match(db: sqlite3.Connection, match: str, limit: int) -> list[int]:
+    found = db.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid LIMIT ?", (match, limit))
+    return [rank for (rank,) in found]
+
+
+def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
+    try:
+        return _ranks(db, "appid = ?", parse_appid(typed))
+    except BadInput:
+        return []
+
+
+def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:
+    """Names with exactly these initials, then, where they hold a number, names whose initials go on after it."""
+    spelled = _LETTERS_AND_ROMAN.fullmatch(initials)
+    forms = [initials, *([spelled[1] + _ROMAN[spelled[2]]] if spelled else [])]
+    found: list[int] = []
+    for form in forms:
+        if len(form) >= _SHORTEST_INITIALS:
+            found += _ranks(db, "initials = ?", form, limit=_INITIALS_LISTED)
+            if any(map(str.isdigit, form)):
+                found += _ranks(db, "initials > ? AND initials < ?", form, f"{form}\U0010ffff", limit=_INITIALS_LISTED)
+    return list(dict.fromkeys(found))[:_INITIALS_LISTED]
+
+
+# -- names that resemble the query ----------------------------------------------------------------------------------
+
+
+def _with_words(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
+    names = _Names(db, " ".join(words), words, words)
+    return names.first(_LISTED) if _match(db, names.unfinished, 1) else []
+
+
+def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
+    """Names for the query with each alias in it written out."""
+    text = changed = f" {' '.join(words)} "
+    for alias, meant in _ALIASES.items():
+        changed = changed.replace(f" {alias} ", f" {meant} ")
+    return _with_words(db, changed.split()) if changed != text else []
+
+
+def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
+    """Names for corrected words, for glued words cut in two, and names that look like the query as a whole."""
+    joined = "".join(words)
+    if len(joined) >= _SHORTEST_JOINED:
+        yield from _ranks(db, "joined > ? AND joined < ?", joined, f"{joined}\U0010ffff", limit=_LISTED)
+    for corrected in _corrected(db, words):
+        yield from _with_words(db, corrected)
+    for at, word in enumerate(words):
+        for halves in _cut(db, word):
+            yield from _with_words(db, [*words[:at], *halves, *words[at + 1 :]])
+    yield from _by_ratio(db, " ".join(words))
+
+
+def _by_fewer_words(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
+    """Names for the query without one of its words. Those that say least stand last: "witcher 3 goty"."""
+    for at in reversed(range(len(words))):
+        if len(words) > 1 and not words[at].isdigit():
+            yield from _with_words(db, [*words[:at], *words[at + 1 :]])
+
+
+def _corrected(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[list[str]]:
+    """Queries with the nearest known words for those that no name has; where every word is known, for any of them."""
+    unknown = [at for at, word in enumerate(words) if not _match(db, _prefix(word), 1)]
+    choices: list[Sequence[str]] = [[word] for word in words]
+    for at in unknown or range(len(words)):
+        near = _near_words(db, words[at])
+        if near:
+            choices[at] = near if unknown else [words[at], *near]
+    for corrected in islice(product(*choices), _CORRECTED_QUERIES):
+        if list(corrected) != list(words):
+            yield list(corrected)
+
+
+def _near_words(db: sqlite3.Connection, word: str) -> list[str]:
+    """The other words of names that are the fewest edits away: one, or two from long words; none from short ones."""
+    if len(word) < _SHORTEST_MISTYPED or word.isdigit():
+        return []
+    most = 2 if len(word) >= _LONG else 1
+    candidates = chain(_with_swapped_letters(db, word), _sharing_trigrams(db, word))
+    near = process.extract(word, set(candidates) - {word}, scorer=OSA.distance, score_cutoff=most, limit=None)
+    least = min((distance for _, distance, _ in near), default=0)
+    nearest = [other for other, distance, _ in near if distance == least]
+    counts = {other: _count(db, other) for other in nearest}
+    return sorted(nearest, key=lambda other: (-counts[other], other))[:_NEAR_WORDS]
+
+
+def _with_swapped_letters(db: sqlite3.Connection, word: str) -> list[str]:
+    """A short word and its neighbour by a swap may share no trigram: "drak", "dark"."""
+    swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
+    return [other for other in swapped if _count(db, other)]
+
+
+def _sharing_trigrams(db: sqlite3.Connection, word: str) -> list[str]:
+    match = " OR ".join(_quoted(word[at : at + 3]) for at in range(len(word) - 2))
+    found = db.execute(
+        "SELECT word FROM vocabulary WHERE vocabulary MATCH ? ORDER BY bm25(vocabulary) LIMIT ?",
+        (match, _WORD_CANDIDATES),
+    )
+    return [other for (other,) in found]
+
+
+def _count(db: sqlite3.Connection, word: str) -> int:
+    """How many names have `word`."""
+    found = db.execute("SELECT doc FROM word_counts WHERE term = ?", (word,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
+    """`word` as two words that names have: "mountblade"."""
+    if not _match(db, _prefix(word), 1):
+        for at in range(2, len(word) - 1):
+            if _count(db, word[:at]) and _count(db, word[at:]):
+                yield word[:at], word[at:]
+
+
+def _by_ratio(db: sqlite3.Connection, folded: str) -> list[int]:
+    """Ranks of the titles that resemble the query as a whole, the best first. The index is asked for the rarest
+    trigrams: asked for the whole phrase it finds next to nothing."""
+    counts = {}
+    for trigram in {folded[at : at + 3] for at in range(len(folded) - 2)}:
+        found = db.execute("SELECT doc FROM trigram_counts WHERE term = ?", (trigram,)).fetchone()
+        if found:
+            counts[trigram] = found[0]
+    rare = sorted(counts, key=lambda trigram: (counts[trigram], trigram))[:_RARE_TRIGRAMS]
+    if not rare:
+        return []
+    candidates = db.execute(
+        "SELECT games.title, games.rank FROM trigrams JOIN games ON games.rank = trigrams.rowid"
+        " WHERE trigrams MATCH ? ORDER BY trigrams.rowid LIMIT ?",
+        (" OR ".join(map(_quoted, rare)), _TITLE_CANDIDATES),
+    ).fetchall()
+    scored = [(fuzz.ratio(folded, title), rank) for title, rank in candidates]
+    return [rank for score, rank in sorted(scored, key=lambda one: (-one[0], one[1])) if score >= _LEAST_RATIO]

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners.catalogue import import_2021
+from banners.catalogue.reader import open_catalogue
+from banners.errors import BadInput
+from manage_catalogue import main
+
+
+def export(folder: Path, matches: list[list[int]], name: str = "matches.npy") -> Path:
+    folder.mkdir(exist_ok=True)
+    np.save(folder / "app_ids.npy", np.arange(10, 10 + 10 * len(matches), 10, np.uint32))
+    (folder / "app_names.json").write_text(json.dumps([f"Game {row}" for row in range(len(matches))]))
+    with (folder / name).open("wb") as file:
+        np.save(file, np.array(matches, np.uint16))
+    return folder
+
+
+def test_the_row_itself_is_removed_by_number_wherever_it_stands(tmp_path):
+    read = import_2021.read_export(export(tmp_path, [[0, 1, 2], [0, 1, 2], [1, 0, 2]]))
+    assert read.neighbours["plain"].rows.tolist() == [[1, 2], [0, 2], [1, 0]]
+    assert read.neighbours["plain"].rows.dtype == np.int32
+
+
+def test_a_row_without_itself_keeps_its_best_matches(tmp_path):
+    assert import_2021.without_itself(np.array([[1, 2, 3], [1, 0, 2]], np.uint16)).tolist() == [[1, 2], [0, 2]]
+
+
+def test_games_whose_first_match_is_another_are_identical_to_it(tmp_path):
+    read = import_2021.read_export(export(tmp_path, [[0, 1, 2], [0, 1, 2], [2, 0, 1]]))
+    assert read.duplicates.tolist() == [0, 0, 2]
+
+
+@pytest.mark.parametrize("form", ["matches_faiss.{}.npy", "matches_faiss.npy.{}", "matches.{}.npy"])
+def test_views_are_read_in_every_spelling(tmp_path, form):
+    export(tmp_path, [[0, 1, 2], [1, 0, 2], [2, 1, 0]], "matches_faiss.npy")
+    for letters in ("x", "xy"):
+        export(tmp_path, [[1, 2, 0], [0, 2, 1], [0, 1, 2]], form.format(letters))
+    read = import_2021.read_export(tmp_path)
+    assert list(read.neighbours) == ["plain", "mirror", "rotate"]
+    assert read.neighbours["rotate"].rows.tolist() == [[1, 2], [0, 2], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda f: (f / "app_ids.npy").unlink(), r"app_ids\.npy is missing"),
+        (lambda f: (f / "matches.npy").unlink(), "neither matches_faiss"),
+        (lambda f: (f / "matches.npy").write_bytes(b"\x93NUMPY"), "not a readable array"),
+        (lambda f: (f / "app_names.json").write_text('["one"]'), "not a list of 3 names"),
+        (lambda f: (f / "app_names.json").write_text("["), "not readable"),
+        (lambda f: (f / "app_names.json").write_text("[" * 100_000), "not readable"),
+        (lambda f: (f / "matches.npy").write_bytes(b"PK\3\4" + b"x" * 90), "not a readable array"),
+        (lambda f: np.save(f / "app_ids.npy", np.array([1, 2, 3], "m8[s]")), "not whole numbers"),
+        (lambda f: np.save(f / "app_ids.npy", np.uint32([3, 2, 1])), "not strictly increasing"),
+        (lambda f: np.save(f / "matches.npy", np.uint16([[0, 1], [1, 9], [2, 0]])), "outside 0..2"),
+        (
+            lambda f: np.save(f / "matches.npy", np.uint16([[0, 1], [1, 1], [2, 0]])),
+            "row 1 names a match twice",
+        ),
+        (lambda f: np.save(f / "matches.npy", np.float32([[0, 1]] * 3)), "not whole numbers"),
+    ],
+)
+def test_a_malformed_export_is_refused(tmp_path, spoil, complaint):
+    spoil(export(tmp_path, [[0, 1, 2], [1, 0, 2], [2, 0, 1]]))
+    with pytest.raises(BadInput, match=complaint):
+        import_2021.read_export(tmp_path)
+
+
+def test_the_published_result_is_imported_whole(tmp_path, steam_2021, capsys):
+    assert main(["import-matches", str(steam_2021), str(tmp_path / "c")]) == 0
+    assert "29982 games" in capsys.readouterr().out
+    imported = open_catalogue(tmp_path / "c")
+    matches = np.load(steam_2021 / "matches.npy").astype(int)
+    rows = imported.view("plain").rows
+    expected = [[match for match in row if match != own] for own, row in enumerate(matches.tolist())]
+    assert rows.tolist() == expected
+    assert imported.games[imported.row_of(1219280)].name == ""
+    _, sizes = np.unique(imported.duplicates, return_counts=True)
+    assert ((sizes > 1).sum(), sizes[sizes > 1].sum()) == (57, 120)
+
+
+def test_importing_onto_something_else_is_a_mistake_of_the_user(tmp_path, capsys):
+    (tmp_path / "photo.jpg").touch()
+    assert main(["import-matches", str(export(tmp_path / "e", [[0, 1], [1, 0]])), str(tmp_path)]) == 2
+    assert "holds other things" in capsys.readouterr().err

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from banners.catalogue.measures import (
+    connected,
+    group_identical,
+    members,
+    random_similarity,
+    unique_first,
+    weak_below,
+)
+
+
+def test_the_most_unique_is_the_least_similar_to_its_first_neighbour_and_ties_keep_their_order():
+    similarities = np.array([[0.9, 0.1], [0.2, 0.1], [0.9, 0.8], [0.5, 0.5]], np.float32)
+    assert unique_first(similarities).tolist() == [1, 3, 0, 2]
+
+
+def test_a_single_game_is_the_most_unique():
+    assert unique_first(np.empty((1, 0), np.float32)).tolist() == [0]
+
+
+def test_random_pairs_never_pair_a_row_with_itself():
+    opposites = np.array([[1, 0], [-1, 0]], np.float32)
+    assert random_similarity(opposites, pairs=1) == -1  # one pair, so the median hides nothing
+    assert {random_similarity(opposites, pairs=1, seed=seed) for seed in range(50)} == {-1}
+
+
+def test_random_pairs_measure_the_level_of_unrelated_banners():
+    assert random_similarity(np.array([[1, 0], [0.6, 0.8]], np.float32)) == pytest.approx(0.6)
+
+
+def test_one_row_has_no_pairs():
+    assert random_similarity(np.ones((1, 1), np.float32)) is None
+
+
+def test_a_match_is_weak_where_nine_games_in_ten_have_a_nearer_neighbour():
+    first = np.arange(11, dtype=np.float32)[:, None] / 10
+    assert weak_below(first) == pytest.approx(0.1)
+
+
+def test_rows_with_the_same_key_name_the_first_of_them():
+    assert group_identical([b"a", b"b", b"a", b"c", b"b"]).tolist() == [0, 1, 0, 3, 1]
+
+
+def test_pairs_join_into_groups_whatever_their_order():
+    assert connected(6, [(5, 3), (1, 4), (3, 1)]).tolist() == [0, 1, 2, 1, 1, 1]
+
+
+def test_members_lists_only_groups_of_two_or_more():
+    assert members(np.array([0, 1, 0, 3, 1], np.int32)) == [[0, 2], [1, 4]]
+    assert members(np.array([], np.int32)) == []

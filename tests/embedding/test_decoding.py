@@ -1,0 +1,83 @@
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners.embedding import decoding
+from banners.embedding.decoding import Decoded, decode_batches
+from banners.games_csv import list_banners
+from banners.images import Preprocessing
+from tests.conftest import picture
+
+PREPROCESSING = Preprocessing(16, 12, 16, "squash", 3, (0.5,) * 3, (0.5,) * 3)
+
+
+def test_batches_come_in_order_with_their_pixels_and_all_of_one_shape(tmp_path):
+    for appid in range(1, 51):
+        picture(appid, (20, 30)).save(tmp_path / f"{appid}.png")
+    (tmp_path / "7.png").write_bytes(b"nothing")
+    banners = list_banners(tmp_path)[0]
+    seen = []
+    for batch in decode_batches(banners, PREPROCESSING, batch_size=8, workers=3):
+        assert batch.pixels.shape == (8, 16, 12, 3)
+        for banner, result, pixels in zip(batch.banners, batch.results, batch.pixels, strict=False):
+            seen.append(banner.appid)
+            if banner.appid == 7:
+                assert result == "not a JPEG, PNG or WebP image"
+            else:
+                assert np.array_equal(pixels, PREPROCESSING.pixels(picture(banner.appid, (20, 30))))
+                assert isinstance(result, Decoded)
+                assert result.size == (20, 30)
+                assert result.content == decoding.content_hash(banner.path.read_bytes())
+    assert seen == list(range(1, 51))
+
+
+def test_equal_pixels_have_equal_digests_whatever_their_files(tmp_path):
+    picture(1).save(tmp_path / "1.png")
+    picture(1).save(tmp_path / "2.webp", lossless=True)
+    picture(2).save(tmp_path / "3.png")
+    (batch,) = decode_batches(list_banners(tmp_path)[0], PREPROCESSING, 4, 1)
+    one, two, three = batch.results
+    assert one.digest == two.digest != three.digest
+    assert one.content != two.content
+
+
+def test_no_banners_are_no_batches():
+    assert list(decode_batches([], PREPROCESSING, 8, 2)) == []
+
+
+def test_a_file_too_long_for_a_banner_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
+    (tmp_path / "1.png").write_bytes(bytes(1001))
+    with pytest.raises(decoding.UnusableImage, match="oversized"):
+        decoding.read(tmp_path / "1.png")
+
+
+def test_a_killed_worker_ends_the_run_with_an_error_instead_of_waiting_for_ever(tmp_path):
+    from concurrent.futures.process import BrokenProcessPool
+
+    for appid in range(1, 400):
+        picture(appid, (20, 30)).save(tmp_path / f"{appid}.png")
+    batches = decode_batches(list_banners(tmp_path)[0], PREPROCESSING, batch_size=4, workers=2)
+    next(batches)
+    workers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and is_worker(path)]
+    assert workers
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(BrokenProcessPool):
+        list(batches)
+
+
+def is_worker(process: Path) -> bool:
+    """Whether a process was forked by the fork server of this one."""
+
+    def parent(of: Path) -> Path:
+        return of.parent / (of / "stat").read_text().rpartition(")")[2].split()[1]
+
+    try:
+        is_forked = b"forkserver" in (process / "cmdline").read_bytes()
+        return is_forked and parent(parent(process)).name == str(os.getpid())
+    except (OSError, IndexError):
+        return False

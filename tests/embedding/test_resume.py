@@ -1,0 +1,271 @@
+"""Kills, changes, two at once, and disks that are full: nothing is lost and nothing is half written."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners.catalogue.reader import open_catalogue
+from banners.embedding.store import alone_at
+from embed_banners import main
+from tests.conftest import ROOT, picture, skip_or_fail
+
+RECORD = 144  # bytes, of a model with 24 numbers
+
+
+def draw(folder: Path, appids, seed: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    for appid in appids:
+        picture(appid + seed, (30, 45)).save(folder / f"{appid}.png")
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    open_catalogue(folder, check_hashes=True)
+    return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+
+
+def command(banners: Path, out: Path, model: Path) -> list[str]:
+    options = ["--encoder", str(model), "--views", "plain,mirror", "--batch-size", "16", "--neighbours", "20"]
+    options.append("--no-queries")
+    return [str(banners), "--out", str(out), *options]
+
+
+# Rows are put on disk more often than they need be, so that kills meet some, and not only none or all.
+PROGRAM = """
+import sys
+from banners.embedding import store as rows
+rows.FLUSH_SECONDS = 0.05
+if __name__ == "__main__":
+    from embed_banners import main
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def plain_bytes(out: str) -> int:
+    return sum(path.stat().st_size for path in Path(f"{out}.rows").rglob("plain.records"))
+
+
+def kill(program: Path, arguments: list[str], after: float = 60.0, at_bytes: int = 2**60) -> int:
+    """Run the program and kill it after some seconds, or when so many bytes of plain rows are on disk, if it is still
+    there; how many there are then."""
+    program.write_text(PROGRAM)
+    process = subprocess.Popen(
+        [sys.executable, program, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    started = time.monotonic()
+    while process.poll() is None and time.monotonic() - started < after and plain_bytes(arguments[2]) < at_bytes:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)  # itself alone: its workers must notice
+    process.wait()
+    return plain_bytes(arguments[2])
+
+
+def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path) -> None:
+    banners, out = tmp_path / "banners", tmp_path / "c"
+    draw(banners, range(1, count + 1))
+    seeded = random.Random(0)
+    program = tmp_path / "program.py"
+    left = set()
+    for number in range(kills):
+        if number % 2:  # at any moment; and in the middle of embedding, however slow the machine is
+            left.add(kill(program, command(banners, out, model), after=seeded.uniform(0.5, longest)))
+        else:
+            at_bytes = round(count * RECORD * (number + 1) / (kills + 1))
+            left.add(kill(program, command(banners, out, model), at_bytes=at_bytes))
+    assert main(command(banners, out, model)) == 0
+    assert main(command(banners, tmp_path / "at_once", model)) == 0
+    (whole,) = (path.stat().st_size for path in (tmp_path / "at_once.rows").rglob("plain.records"))
+    assert any(0 < size < whole for size in left), left  # a kill met it in the middle
+    assert arrays(out) == arrays(tmp_path / "at_once")
+    # A tenth each added, changed and removed, and a kill in the middle of that too.
+    part = count // 30
+    for appid in range(1, part + 1):
+        (banners / f"{appid}.png").unlink()
+    draw(banners, range(part + 1, 2 * part + 1), seed=100_000)
+    draw(banners, range(count + 1, count + part + 1))
+    kill(program, command(banners, out, model), after=longest / 2)
+    assert main(command(banners, out, model)) == 0
+    assert main(command(banners, tmp_path / "changed", model)) == 0
+    assert arrays(out) == arrays(tmp_path / "changed")
+    assert arrays(out) != arrays(tmp_path / "at_once")
+    assert not list(tmp_path.glob(".*"))
+    assert sorted(path.name for path in tmp_path.rglob("*.part")) == []
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path, tiny_clip):
+    survive(1200, kills=4, longest=5.0, tmp_path=tmp_path, model=tiny_clip())
+
+
+@pytest.mark.soak
+def test_three_thousand_banners_survive_twenty_kills(tmp_path, tiny_clip):
+    survive(3000, kills=20, longest=7.0, tmp_path=tmp_path, model=tiny_clip())
+
+
+def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, capsys):
+    draw(tmp_path / "banners", range(1, 31))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    assert "30 embedded now, 0 before" in capsys.readouterr().out
+    draw(tmp_path / "banners", [5, 31], seed=1000)
+    (tmp_path / "banners" / "7.png").unlink()
+    assert main(arguments) == 0
+    assert "30 games with 20 neighbours in 2 view(s), 2 embedded now, 28 before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("other", [["--fit", "crop"], ["--batch-size", "8"]])
+def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip, capsys, other):
+    draw(tmp_path / "banners", range(1, 21))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, *other]) == 0
+    assert "20 embedded now, 0 before" in capsys.readouterr().out
+
+
+def test_a_second_run_on_the_same_output_is_refused(tmp_path, tiny_clip, capsys):
+    draw(tmp_path / "banners", range(1, 4))
+    with alone_at(tmp_path / "c"):
+        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip())) == 2
+    assert "error: another run is writing" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_the_old_catalogue(tmp_path, tiny_clip):
+    draw(tmp_path / "banners", range(1, 61))
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    assert main(arguments) == 0
+    before = arrays(tmp_path / "c")
+    shutil.rmtree(tmp_path / "c.rows")
+    draw(tmp_path / "banners", range(61, 400))
+    for limit in (9_000, 60_000):  # bytes of a file: while rows are kept; while the catalogue is written
+
+        def no_larger_files(limit: int = limit) -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        finished = subprocess.run(
+            [sys.executable, "embed_banners.py", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": "/dev/shm", "PYTHONDONTWRITEBYTECODE": "1"},
+            preexec_fn=no_larger_files,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert finished.returncode == 2, finished.stderr
+        assert "error: cannot write" in finished.stderr
+        assert "Traceback" not in finished.stderr
+        assert arrays(tmp_path / "c") == before
+    assert main(arguments) == 0
+    assert len(open_catalogue(tmp_path / "c", check_hashes=True)) == 399
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, tiny_clip):
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        skip_or_fail("root may write anywhere, and there is no setpriv to be somebody else")
+    draw(tmp_path / "banners", range(1, 4))
+    sealed = tmp_path / "sealed"
+    sealed.mkdir(mode=0o555)
+    as_somebody = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    finished = subprocess.run(
+        [*as_somebody, sys.executable, "embed_banners.py", *command(tmp_path / "banners", sealed / "c", tiny_clip())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert "error: cannot write" in finished.stderr
+    assert finished.stderr.count("\n") == 1, finished.stderr
+
+
+def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
+    """Four times as many banners; the rows, which are on disk, would be the least of what could pile up."""
+    program = (
+        "import resource, sys; from embed_banners import main; status = main(sys.argv[1:]);"
+        "print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    grown = []
+    for count in (300, 1200):
+        draw(tmp_path / f"{count}", range(1, count + 1))
+        finished = subprocess.run(
+            [sys.executable, "-c", program, *command(tmp_path / f"{count}", tmp_path / f"c{count}", tiny_clip())],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+        )
+        status, kilobytes = map(int, finished.stdout.splitlines()[-1].split())
+        assert status == 0, finished.stderr
+        grown.append(kilobytes / 1024)
+    assert grown[1] - grown[0] < 20, grown  # MB; the decoded pictures alone would be 900 x 32 x 32 x 3 = 2.7 MB a view
+    assert np.isfinite(grown).all()
+
+
+def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
+    draw(tmp_path / "banners", range(1, 8000))
+    process = subprocess.Popen(
+        [sys.executable, "embed_banners.py", *command(tmp_path / "banners", tmp_path / "c", tiny_clip())],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while not plain_bytes(str(tmp_path / "c")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGINT)  # while it tidies up
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"interrupted; a rerun goes on from here" in err
+    assert b"Traceback" not in err, err[-3000:]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_running_when_the_program_is_killed(tmp_path, tiny_clip, how):
+    draw(tmp_path / "banners", range(1, 3000))
+    process = subprocess.Popen(
+        [sys.executable, "embed_banners.py", *command(tmp_path / "banners", tmp_path / "c", tiny_clip())],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not plain_bytes(str(tmp_path / "c")) and process.poll() is None:
+        time.sleep(0.02)
+    assert len(of_session(process.pid)) > 2
+    process.send_signal(how)
+    process.wait()
+    deadline = time.monotonic() + 15
+    while of_session(process.pid):
+        assert time.monotonic() < deadline, of_session(process.pid)
+        time.sleep(0.2)
+
+
+def of_session(session: int) -> list[str]:
+    """The command lines of the processes of a session that are alive."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append((path / "cmdline").read_text())
+    return found

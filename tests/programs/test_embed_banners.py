@@ -1,0 +1,245 @@
+"""The program as a whole: arguments, exit codes, what it prints, what it leaves."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from banners.catalogue.reader import open_catalogue
+from banners.encoders import library_versions
+from embed_banners import main
+from tests.conftest import ROOT
+
+
+def run(banners, out, *options, encoder):
+    return main([str(banners), "--out", str(out), "--encoder", str(encoder), "--no-queries", *options])
+
+
+def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
+    assert run(banners_folder, tmp_path / "c", "--views", "mirror,rotate", encoder=tiny_clip()) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 1
+    assert "6 games with 5 neighbours in 3 view(s), 6 embedded now, 0 before, 0 skipped" in printed.out
+    assert "img/s" in printed.err
+    made = open_catalogue(tmp_path / "c", check_hashes=True)
+    assert [game.name for game in made.games] == [
+        "Ten",
+        "Twenty",
+        "Thirty & <b>more</b>",
+        "",
+        "五十",
+        "Twenty",
+    ]
+    assert made.games[1].popularity == 50
+    assert list(made.views) == ["plain", "mirror", "rotate"]
+    assert made.duplicates.tolist() == [0, 1, 2, 3, 4, 1]
+    assert made.view("plain").rows[1, 0] == 5
+    assert made.view("plain").similarities[1, 0] == pytest.approx(1)
+    assert made.manifest.encoder == tiny_clip().name
+    assert made.manifest.revision.startswith("sha256:")
+    assert made.manifest.fit == "squash"
+    assert (made.manifest.source, made.manifest.image_size) == ("", (60, 90))
+    assert made.manifest.raw["preprocessing"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
+    assert {"python", *library_versions()} == made.manifest.raw["libraries"].keys()
+
+
+def test_unusable_images_are_named_and_the_rest_is_written(banners_folder, tmp_path, tiny_clip, capsys):
+    (banners_folder / "10.png").write_bytes(b"")
+    (banners_folder / "30.png").write_bytes(b"GIF89a")
+    (banners_folder / "cover.jpg").touch()
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 1
+    printed = capsys.readouterr()
+    assert "skipped 30.png: not a JPEG, PNG or WebP image" in printed.err
+    assert "skipped cover.jpg: 'cover' is not an appid" in printed.err
+    assert "3 skipped" in printed.out
+    assert open_catalogue(tmp_path / "c", check_hashes=True).appids.tolist() == [20, 40, 50, 60]
+
+
+def test_rows_and_banners_without_each_other_are_reported(banners_folder, tmp_path, tiny_clip, capsys):
+    (banners_folder / "10.png").rename(banners_folder / "70.png")
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    err = capsys.readouterr().err
+    assert "1 banners have no row in games.csv, so no name: 70" in err
+    assert "1 rows of games.csv have no banner: 10" in err
+
+
+def test_no_usable_image_writes_nothing_and_keeps_the_old_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    for path in banners_folder.glob("*.png"):
+        path.write_bytes(b"")
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 1
+    assert "not one banner could be embedded" in capsys.readouterr().err
+    assert len(open_catalogue(tmp_path / "c", check_hashes=True)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["nowhere", "--out", "c"], "cannot read the banners folder nowhere"),
+        (["empty", "--out", "c"], "has no banners"),
+        (["banners", "--out", "banners"], "holds other things than a catalogue"),
+        (["banners", "--out", "c", "--encoder", "no such"], "no encoder 'no such'"),
+        (["banners", "--out", "c"], "use --encoder packaged"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(banners_folder, tmp_path, monkeypatch, capsys, options, complaint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(options) == 2
+    printed = capsys.readouterr()
+    assert complaint in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert not (tmp_path / "c").exists()
+    assert not (tmp_path / "c.rows").exists()
+
+
+def test_an_unreachable_hub_is_one_line_within_seconds(banners_folder, tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "embed_banners.py", str(banners_folder), "--out", str(tmp_path / "c")],
+        cwd=ROOT,
+        env=os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1, finished.stderr
+    assert "use --encoder packaged" in finished.stderr
+
+
+def test_another_encoder_stands_in_only_where_it_is_asked_for_and_weights_cannot_be_had(
+    banners_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--no-queries", "--fallback", "packaged"]
+    assert main(arguments) == 0
+    assert "; using the encoder packaged instead" in capsys.readouterr().err
+    assert "efficientnet" in json.loads((tmp_path / "c/manifest.json").read_text())["encoder"]["id"]
+    assert main([*arguments, "--encoder", "no such"]) == 2
+    assert "no encoder 'no such'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--fit", "stretch"], ["--views", "plain,upside"], ["--neighbours", "0"], ["--batch-size", "-1"], []],
+)
+def test_impossible_options_exit_with_2(options):
+    finished = subprocess.run(
+        [sys.executable, "embed_banners.py", *options, "--out", "x"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1, finished.stderr
+
+
+def test_one_banner_is_a_catalogue_without_neighbours(banners_folder, tmp_path, tiny_clip):
+    for path in banners_folder.glob("[2-6]0.png"):
+        path.unlink()
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    made = open_catalogue(tmp_path / "c", check_hashes=True)
+    assert (len(made), made.k) == (1, 0)
+    assert made.manifest.random_similarity is None
+
+
+def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):
+    made = {}
+    for fit in ("squash", "crop", "pad"):
+        run(banners_folder, tmp_path / fit, "--fit", fit, encoder=tiny_clip())
+        made[fit] = open_catalogue(tmp_path / fit, check_hashes=True).embeddings
+        assert json.loads((tmp_path / fit / "manifest.json").read_text())["fit"] == fit
+    assert not np.allclose(made["squash"], made["crop"], atol=1e-4)
+    assert not np.allclose(made["squash"], made["pad"], atol=1e-4)
+
+
+def test_editions_of_a_game_are_found_among_real_covers(tmp_path, covers):
+    """The quality that the packaged encoder must reach: hit@1 0.52, recall@10 0.58 on the series of games.csv."""
+    assert run(covers, tmp_path / "c", "--neighbours", "10", encoder="packaged") == 0
+    made = open_catalogue(tmp_path / "c", check_hashes=True)
+    series = np.array([str(game.known.get("series", "")) for game in made.games])
+    rows = made.view("plain").rows  # (741, 10)
+    siblings = np.array([(series == one).sum() - 1 if one else 0 for one in series])
+    found = (series[rows] == series[:, None])[siblings > 0]  # (139, 10)
+    assert len(found) == 139
+    assert found[:, 0].mean() >= 0.52
+    assert (found.sum(axis=1) / siblings[siblings > 0]).mean() >= 0.58
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full"])
+def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
+    command = [
+        sys.executable,
+        "embed_banners.py",
+        banners_folder,
+        "--out",
+        tmp_path / "c",
+        "--encoder",
+        tiny_clip(),
+        "--no-queries",
+    ]
+    line = f"{shlex.join(map(str, command))} {closed}"
+    finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "Exception" not in finished.stderr
+    assert len(open_catalogue(tmp_path / "c", check_hashes=True)) == 6
+
+
+@pytest.mark.parametrize("name", ["games.csv", "rows"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for(banners_folder, tmp_path, tiny_clip, capsys, name):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    path = banners_folder / "games.csv" if name == "games.csv" else next(tmp_path.rglob("plain.records"))
+    path.unlink()
+    os.mkfifo(path)
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 2
+    assert f"{path} is not a regular file" in capsys.readouterr().err
+
+
+def test_the_folder_one_stands_in_is_not_replaced(banners_folder, tmp_path, tiny_clip, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(banners_folder, ".", encoder=tiny_clip()) == 2
+    assert ". is the current folder, which cannot be replaced" in capsys.readouterr().err
+
+
+def test_a_url_is_no_place_for_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        run(banners_folder, "s3://bucket/catalogue", encoder=tiny_clip())
+    assert "is a URL" in capsys.readouterr().err
+    assert not list(tmp_path.glob("s3*"))
+
+
+def test_a_list_that_leaves_nothing_is_named(banners_folder, tmp_path, tiny_clip, capsys):
+    (tmp_path / "all").write_text("10\n20\n30\n40\n50\n60\n")
+    assert run(banners_folder, tmp_path / "c", "--exclude", str(tmp_path / "all"), encoder=tiny_clip()) == 2
+    assert "leaves out every banner" in capsys.readouterr().err
+
+
+def test_a_compiler_that_is_not_there_is_one_clear_line(banners_folder, tmp_path, tiny_clip, capsys, monkeypatch):
+    import torch
+
+    def compile(forward, **_):
+        def fail(pixels):
+            raise RuntimeError("no C++ compiler\nfound")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile)
+    assert run(banners_folder, tmp_path / "c", "--compile", encoder=tiny_clip()) == 2
+    assert "--compile: torch cannot compile here: no C++ compiler found" in capsys.readouterr().err
+
+
+def test_info_ends_quietly_where_nobody_reads_it(banners_folder, tmp_path, tiny_clip):
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    line = f"{sys.executable} manage_catalogue.py info {tmp_path / 'c'} >/dev/full"
+    finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert finished.returncode == 0
+    assert "Traceback" not in finished.stderr

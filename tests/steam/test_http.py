@@ -1,0 +1,245 @@
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from banners.errors import BadInput
+from banners.steam.http import Client, Refused, Unanswered, _retry_after
+from tests.steam.steam_server import Steam, serving
+
+
+def client(**options: object) -> Client:
+    return Client(**({"pause": 0.01} | options))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 0),
+        ("7", 7),
+        (" 7 ", 7),
+        ("86400", 86400),
+        ("999999999", 7 * 86400),
+        ("3, 3", 3),
+        ("120.0", 120),
+        ("²", 0),
+        ("-1", 0),
+        ("x", 0),
+        ("7x", 0),
+        ("Wed, 21 Oct 2015 07:28:00 +9999999999999999", 0),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", 0),
+    ],
+)
+def test_retry_after_in_seconds_is_bounded_and_nonsense_is_none(text, seconds):
+    assert _retry_after(text) == seconds
+
+
+def test_retry_after_may_be_a_date():
+    from email.utils import formatdate
+
+    assert 8 < _retry_after(formatdate(time.time() + 10, usegmt=True)) <= 10
+    assert _retry_after(formatdate(time.time() - 10, usegmt=True)) == 0
+
+
+def test_a_missing_page_is_an_answer_and_a_refusal_is_none():
+    with serving(Steam(3, troubles=False)) as steam:
+        assert client().get(f"{steam.url}/nowhere").status == 404
+        with pytest.raises(Unanswered, match="status 403"):
+            client().get(f"{steam.url}/api/IStoreService/GetAppList/v1/?last_appid=0")
+
+
+def test_a_server_that_fails_for_ever_is_given_up_after_the_attempts():
+    with serving(Steam(3, always=frozenset({10}))) as steam:
+        with pytest.raises(Unanswered, match="status 500"):
+            client(attempts=3).get(f"{steam.url}/cdn/10/x.jpg")
+        assert steam.requests["/cdn/10/x.jpg"] == 3
+
+
+def test_an_unusable_body_is_asked_for_again():
+    with serving(Steam(3, troubles=False)) as steam:
+        bodies = []
+
+        def check(body: bytes) -> str:
+            bodies.append(body)
+            return "" if len(bodies) == 2 else "not yet"
+
+        assert client().get(f"{steam.url}/cdn/20/library_600x900.jpg", check=check).status == 200
+        assert len(bodies) == 2
+
+
+def test_all_threads_wait_as_long_as_one_was_told_and_so_does_the_next_run(tmp_path):
+    number = 8  # the ninth trouble is a 429
+    with serving(Steam(20, retry_after=1.0)) as steam:
+        path = f"/cdn/{number * 10}/{steam.path(number * 10)}"
+        assert steam.trouble(number * 10) == "429"
+        with pytest.raises(Unanswered):
+            client(attempts=1, remember=tmp_path / "wait").get(steam.url + path)
+        started = time.monotonic()
+        assert client(attempts=1, remember=tmp_path / "wait").get(f"{steam.url}/nowhere").status == 404
+        assert 0.7 < time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("trouble", ["drip", "dripping head"])
+def test_an_answer_that_drips_is_cut_off(trouble):
+    with serving(Steam(40)) as steam:
+        appid = next(appid for appid in steam.appids if steam.trouble(appid) == trouble and steam.has_banner(appid))
+        path = f"/cdn/{appid}/{steam.path(appid)}"
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match=r"too long|timed out"):
+            client(attempts=1, timeout=0.5).get(steam.url + path)
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("url", ["http://", "nonsense", "http://[::1"])
+def test_what_is_no_address_is_said_to_be_none(url):
+    with pytest.raises((BadInput, Unanswered)):
+        client(attempts=1).get(url)
+
+
+@contextmanager
+def raw_server(*answers: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that answers each connection with the next of `answers`, the last one for ever."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    remaining = list(answers)
+
+    def serve() -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            with line, suppress(OSError):
+                line.recv(65536)
+                (remaining.pop(0) if len(remaining) > 1 else remaining[0])(line)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def endless(head: bytes, part: bytes) -> Callable[[socket.socket], None]:
+    def answer(line: socket.socket) -> None:
+        line.sendall(head)
+        while True:
+            line.sendall(part)
+            time.sleep(0.005)
+
+    return answer
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless(CHUNKED + b"1\r\na\r\n0\r\n", b"X: y\r\n"),
+        endless(CHUNKED + b"1;", b"aaaa"),
+        endless(GZIPPED + bytes(7), b"\x00\x00\x00\xff\xff"),
+        endless(GZIPPED + b"\x08" + bytes(6), b"name"),
+    ],
+    ids=["trailers", "chunk extension", "empty blocks", "file name"],
+)
+def test_a_body_that_never_gets_anywhere_is_cut_off(answer):
+    with raw_server(answer) as url:
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="too long"):
+            client(attempts=1, timeout=0.5).get(url)
+        assert time.monotonic() - started < 2
+
+
+def test_redirects_share_the_time_of_one_answer():
+    def slow_redirect(line: socket.socket) -> None:
+        time.sleep(0.3)
+        line.sendall(b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with raw_server(slow_redirect) as url:
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="too long"):
+            client(attempts=1, timeout=0.5).get(url)
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 99\r\n\r\nx", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"])
+def test_a_wait_that_is_asked_for_counts_whatever_is_wrong_with_the_body(body):
+    asked = []
+
+    def busy(line: socket.socket) -> None:
+        asked.append(time.monotonic())
+        line.sendall(b"HTTP/1.1 429 Busy\r\nRetry-After: 1\r\n" + body)
+
+    with raw_server(busy) as url, pytest.raises(Unanswered):
+        client(attempts=2).get(url)
+    assert asked[1] - asked[0] >= 1
+
+
+def test_a_server_that_wants_to_be_left_alone_for_hours_is_and_the_next_run_knows(tmp_path):
+    def busy(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 429 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(busy) as url:
+        for _ in range(2):
+            with pytest.raises(Refused, match=r"for 24\.0 hours"):
+                client(remember=tmp_path / "wait").get(url)
+
+
+def test_a_wait_is_announced_and_ends_when_the_client_is_stopped():
+    told = []
+
+    def busy(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(busy) as url:
+        waiting = client(on_wait=told.append)
+        threading.Timer(0.5, waiting.stop).start()
+        started = time.monotonic()
+        with pytest.raises(Unanswered, match="interrupted"):
+            waiting.get(url)
+        assert time.monotonic() - started < 2
+    assert told == [60]
+
+
+def test_stopping_hangs_up_what_is_under_way():
+    with raw_server(lambda line: time.sleep(2)) as url:
+        waiting = client()
+        threading.Timer(0.3, waiting.stop).start()
+        started = time.monotonic()
+        with pytest.raises(Unanswered):
+            waiting.get(url)
+        assert time.monotonic() - started < 1
+
+
+def test_a_secret_that_a_server_repeats_is_not_shown():
+    with raw_server(lambda line: line.sendall(b"ERROR bad key=SECRET123\r\n")) as url:
+        with pytest.raises(Unanswered) as caught:
+            client(attempts=1, secret="secret123").get(url)  # noqa: S106
+        assert "SECRET123" not in str(caught.value)
+
+
+def test_only_refusals_one_after_the_other_end_a_run():
+    def answer(status: bytes) -> Callable[[socket.socket], None]:
+        return lambda line: line.sendall(
+            b"HTTP/1.1 " + status + b" X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+
+    no, yes = answer(b"403"), answer(b"404")
+    with raw_server(*[no] * 9, yes, *[no] * 10) as url:
+        asking = client()
+        for _ in range(9):
+            with pytest.raises(Unanswered):
+                asking.get(url)
+        assert asking.get(url).status == 404
+        for _ in range(9):
+            with pytest.raises(Unanswered):
+                asking.get(url)
+        with pytest.raises(Refused, match="10 times with status 403"):
+            asking.get(url)

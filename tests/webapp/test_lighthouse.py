@@ -1,0 +1,60 @@
+"""Lighthouse's judgement of the pages that most readers begin with, as on a phone with a slow connection."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from embed_banners import main as embed
+from fetch_banners import main as fetch
+from tests.conftest import skip_or_fail
+from tests.servers import Server, serving
+from tests.webapp.test_browser import CHROMIUM
+
+LIGHTHOUSE = "lighthouse@12.8.2"  # the last that Node.js 18 and 20 can run
+CATEGORIES = ("performance", "accessibility", "best-practices", "seo")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real catalogue of drawn banners: in the sizes and with the weight that pages have."""
+    folder = tmp_path_factory.mktemp("demo")
+    assert fetch(["--demo", "120", "--out", str(folder / "banners")]) == 0
+    arguments = [str(folder / "banners"), "--out", str(folder / "c"), "--encoder", "packaged"]
+    assert embed([*arguments, "--views", "plain,mirror,flip,rotate"]) == 0
+    with serving(folder / "c", folder / "banners") as running:
+        yield running
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique"])
+def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
+    if shutil.which("npx") is None or not CHROMIUM.exists():
+        skip_or_fail("needs npm and Chromium")
+    report = tmp_path / "report.json"
+    finished = subprocess.run(
+        [
+            *("npx", "--yes", LIGHTHOUSE, demo.url + path),
+            *("--quiet", "--no-enable-error-reporting", "--output=json", f"--output-path={report}"),
+            f"--only-categories={','.join(CATEGORIES)}",
+            "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
+        ],
+        env=os.environ | {"CHROME_PATH": str(CHROMIUM)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    judged = json.loads(report.read_text())
+    assert "runtimeError" not in judged
+    scores = {name: round(100 * judged["categories"][name]["score"]) for name in CATEGORIES}
+    lost = {
+        audit["id"]: audit.get("displayValue") or audit["title"]
+        for audit in judged["audits"].values()
+        if audit["score"] is not None and audit["score"] < 0.9
+    }
+    assert min(scores.values()) >= 95, (scores, lost)

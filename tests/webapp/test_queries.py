@@ -1,0 +1,522 @@
+"""Queries by words, by a picture, and by several things at once, through tokenizer, ONNX Runtime, search and page.
+
+The encoder is a small CLIP whose weights are constructed: it knows colours, in words and in pictures."""
+
+import html
+import io
+import re
+import struct
+import sys
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from banners.errors import BadCatalogue, BadInput
+from embed_banners import main
+from tests.colour_clip import COLOURS, coloured
+from tests.conftest import with_file
+from webapp import create_app
+from webapp.limits import Limiter, client_of
+from webapp.queries import picture_of, vector_of
+from webapp.uploads import MAX_BYTES
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def app(colour_site):
+    overrides = {"CATALOGUE": colour_site / "c", "BANNERS": colour_site / "banners", "QUERIES_PER_MINUTE": "0"}
+    return create_app(overrides)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+def form(data: bytes, name: str = "x.png", kind: str = "image/png") -> dict[str, object]:
+    """A form with one file, as a browser sends it."""
+    head = (
+        f'--edge\r\nContent-Disposition: form-data; name="picture"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+    )
+    return {"data": head.encode() + data + b"\r\n--edge--\r\n", "content_type": "multipart/form-data; boundary=edge"}
+
+
+def shown(page: str, beginning: str = "") -> list[int]:
+    """The appids of the banners on a page, in their order."""
+    return [
+        int(appid) for appid in re.findall(r'<h\d class="name"><a href="/render/(\d+)"', page[page.index(beginning) :])
+    ]
+
+
+def text(client, url: str, status: int = 200) -> str:
+    response = client.get(url)
+    assert response.status_code == status, response.get_data(as_text=True)[:500]
+    return response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(("number", "colour"), list(enumerate(COLOURS, 1)))
+def test_a_word_finds_the_banners_that_look_like_it(client, number, colour):
+    page = text(client, f"/mix?text=a+{colour}+banner")
+    assert set(shown(page)[:2]) == {10 * number + 1, 10 * number + 2}
+    results = client.get(f"/api/v1/similar?text=a+{colour}+banner&n=2").get_json()["results"]
+    assert {result["game"]["appid"] for result in results} == {10 * number + 1, 10 * number + 2}
+    assert all(result["similarity"] > 0.9 for result in results)
+
+
+def test_the_search_box_finds_names_first_and_then_looks_clearly_apart(client):
+    page = text(client, "/search?q=green")
+    assert shown(page)[0] == 11
+    assert set(shown(page, "Banners that look like")[:2]) == {21, 22}
+    page = text(client, "/search?q=turquoise+picture")
+    assert "No game has a name like this" in page
+    assert page.count("<h1") == 1
+    assert set(shown(page, "Banners that look like")[:2]) == {61, 62}
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("JPEG", {"quality": 60}), ("WEBP", {"quality": 60})])
+def test_an_uploaded_picture_finds_what_looks_like_it(client, kind, options):
+    data = encoded(coloured("violet", 99, (200, 120)), kind, **options)
+    response = client.post("/upload", **form(data))
+    assert response.status_code == 303
+    assert response.location.startswith("/mix?picture=")
+    page = text(client, response.location)
+    assert set(shown(page)[:2]) == {51, 52}
+    assert "Your picture shows" in page
+    assert re.search(r'href="/label\?name=violet">violet <span>\d+%', page)
+    answer = client.post("/api/v1/pictures?n=2", data=data, content_type=f"image/{kind.lower()}").get_json()
+    assert {result["game"]["appid"] for result in answer["results"]} == {51, 52}
+    assert answer["labels"][0]["name"] == "violet"
+    again = client.get("/api/v1/similar", query_string={"picture": answer["picture"], "n": 2}).get_json()
+    assert again["results"] == answer["results"]
+
+
+def test_plus_and_minus_can_be_combined_and_shared(client):
+    # Red and blue have in common that there is no green; yellow without green leaves whatever has red in it.
+    assert set(shown(text(client, "/mix?text=red&text=blue"))[:6]) == {11, 12, 31, 32, 51, 52}
+    assert set(shown(text(client, "/mix?text=yellow&not_text=green"))[:6]) == {11, 12, 41, 42, 51, 52}
+    page = text(client, "/mix?game=11&not_game=31")
+    assert not {11, 31} & set(shown(page))
+    assert set(shown(page)[:3]) == {12, 41, 42}  # red without blue
+    picture = picture_of(vector_of_colour(client, "green"))
+    assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
+
+
+def vector_of_colour(client, colour):
+    with client.application.app_context():
+        opened = client.application.extensions["exhibition"].shown.gallery
+        return opened.encoder.picture(coloured(colour, 5))
+
+
+def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(client):
+    assert client.get("/mix?game=21&add=green+hills&as=minus").location == "/mix?game=21&not_game=11"
+    assert client.get("/mix?add=31&as=plus").location == "/mix?game=31"
+    assert client.get("/mix?add=dark+green&as=plus").location == "/mix?text=dark+green"
+    assert client.get("/mix?add=999&as=plus").location == "/mix?text=999"
+    assert client.get("/mix?add=hills&as=plus").location == "/mix?game=11"  # the only one of this name
+    assert client.get("/mix?add=game&as=plus").location == "/mix?text=game"  # of which there are many
+    page = text(client, "/mix?game=21&add=21&as=plus", 400)
+    assert "That is part of your mix already." in page
+    assert shown(page)[0] == 22
+
+
+def test_a_catalogue_without_words_takes_the_game_whose_name_comes_closest(tmp_path, banners_folder):
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
+    client, game = app.test_client(), app.extensions["exhibition"].shown.gallery.catalogue.games[0]
+    assert client.get("/mix", query_string={"add": game.name[:-1]}).location == f"/mix?game={game.appid}"
+    page = text(client, f"/mix?game={game.appid}&add=qqqqqqq", 400)
+    assert "No game here has a name like “qqqqqqq”." in page
+    assert page.count('class="chip"') == 1
+
+
+def test_chips_lead_to_the_query_without_them_and_the_other_way_round(client):
+    page = html.unescape(text(client, "/mix?game=11&text=blue"))
+    assert 'href="/mix?text=blue#query"' in page
+    assert 'href="/mix?text=blue&not_game=11#query"' in page
+    assert 'href="/mix?game=11#query"' in page
+    assert 'href="/mix?game=11&not_text=blue#query"' in page
+    assert "/api/v1/similar?game=11&text=blue&n=24" in page
+
+
+def test_every_result_can_be_added_to_the_query_for_and_against_it(client):
+    for url, mix in (
+        ("/render/11", "/mix?game=11"),
+        ("/mix?text=red", "/mix?text=red"),
+        ("/search?q=red", "/mix?text=red"),
+    ):
+        page = html.unescape(text(client, url))
+        assert f'href="{mix}&game=12"' in page
+        assert f'href="{mix}&not_game=12"' in page
+    full = "/mix?" + "&".join(f"text={word}" for word in "abcdefgh")
+    assert "&not_game=" not in html.unescape(text(client, full))
+
+
+def test_a_picture_joins_a_query_and_takes_the_place_of_another(client):
+    data = encoded(coloured("violet", 99, (200, 120)))
+    assert 'action="/upload?game=11&not_text=red"' in html.unescape(text(client, "/upload?game=11&not_text=red"))
+    location = client.post("/upload?game=11&not_text=red", **form(data)).location
+    assert re.fullmatch(r"/mix\?picture=[\w-]+&game=11&not_text=red", location)
+    again = client.post(location.replace("/mix", "/upload"), **form(encoded(coloured("green", 3)))).location
+    assert client.post("/upload?" + "&".join(f"text={word}" for word in "abcdefgh"), **form(data)).status_code == 400
+    assert client.post("/upload?game=x", **form(data)).status_code == 400
+    assert again.count("picture=") == 1
+    assert again != location
+
+
+def test_the_twin_of_a_mix_shows_the_same(client):
+    for url in ("/mix?game=11&n=", "/mix?game=11&n=3", "/mix?text=red&foo=1"):
+        page = html.unescape(text(client, url))
+        twin = re.search(r'type="application/json" href="([^"]+)"', page)[1]
+        results = client.get(twin).get_json()["results"]
+        assert [result["game"]["appid"] for result in results] == shown(page)
+    assert "application/json" not in text(client, "/mix?foo=1")
+
+
+def test_games_are_labelled_and_terms_list_the_banners_that_fit(client):
+    assert re.search(r"Seems to show.*?>blue <span>", text(client, "/render/31"), re.DOTALL)
+    assert client.get("/api/v1/games/31").get_json()["labels"][0]["name"] == "blue"
+    assert set(shown(text(client, "/label?name=Yellow"))[:2]) == {41, 42}
+    assert len(client.get("/api/v1/labels").get_json()["labels"]) == 6
+    assert 'href="/label?name=turquoise"' in text(client, "/labels")
+    text(client, "/label?name=plaid", 404)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "game=0",
+        "game=x",
+        "text=",
+        "text=" + "a" * 201,
+        "picture=xx",
+        "picture=%00",
+        "picture=AAAA",
+        "picture=" + "A" * 4000,
+        "picture=AQID&picture=AQIE",
+        "game=11&game=11",
+        "game=11&not_game=11",
+        "text=red&not_text=red",
+        "&".join(f"text={n}" for n in range(9)),
+        "n=0",
+        "n=1e9",
+        "text=red&n=999",
+    ],
+)
+def test_a_query_that_cannot_be_meant_is_a_400(client, query):
+    text(client, f"/mix?{query}", 400)
+    response = client.get(f"/api/v1/similar?{query}")
+    assert response.status_code == 400
+    assert response.mimetype == "application/problem+json"
+
+
+def test_an_unknown_game_is_a_404(client):
+    text(client, "/mix?game=999", 404)
+    assert client.get("/api/v1/similar?game=999").status_code == 404
+    assert client.get("/api/v1/similar").status_code == 400
+
+
+def test_a_picture_survives_its_way_through_an_address():
+    for dim in (3, 512, 1280):
+        vector = np.random.default_rng(dim).normal(size=dim)
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        assert vector_of(picture_of(vector), dim) @ vector > 0.999
+        with pytest.raises(BadInput):
+            vector_of(picture_of(vector), dim + 1)
+
+
+# -- what a catalogue cannot do -------------------------------------------------------------------------------------
+
+
+def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
+    from tests.webapp.test_webapp import make_catalogue
+
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
+    for page in ("/", "/render/10", "/search?q=portal"):
+        shown_page = text(client, page)
+        for offer in ("/upload", "/mix", '"/label', "Banners that look like"):
+            assert offer not in shown_page, (page, offer)
+    for url in ("/upload", "/mix", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
+        assert "Not possible here" in text(client, url, 501)
+    for url in ("/api/v1/similar?text=red", "/api/v1/labels", "/api/v1/label?name=red"):
+        response = client.get(url)
+        assert (response.status_code, response.mimetype) == (501, "application/problem+json")
+        assert response.get_json()["detail"]
+    assert client.post("/api/v1/pictures", data=b"x", content_type="image/png").status_code == 501
+
+
+# -- hostile uploads ------------------------------------------------------------------------------------------------
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that declares a size and has hardly any data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def scans(count: int) -> bytes:
+    data = encoded(coloured("red"), "JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    return data[:at] + data[at:-2] * count + data[-2:]
+
+
+GIF = encoded(coloured("red"), "GIF")
+ANIMATED = encoded(coloured("red"), "WEBP", save_all=True, append_images=[coloured("blue")])
+
+
+def with_segments(segment: bytes, count: int) -> bytes:
+    whole = encoded(coloured("red"), "JPEG")
+    return whole[:2] + segment * count + whole[2:]
+
+
+def app1(data: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
+
+
+def with_chunks(kind: bytes, data: bytes, count: int) -> bytes:
+    whole = encoded(coloured("red"))
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return whole[:33] + chunk * count + whole[33:]
+
+
+HOSTILE = {
+    "segments of metadata": with_segments(app1(b"Exif\0\0" + b"x" * 100), 87_000),
+    "empty segments": with_segments(b"\xff\xef\0\2", 2_400_000),
+    "bytes that fill": with_segments(b"\xff", 9_800_000),
+    "bytes between segments": with_segments(b"\0", 9_800_000),
+    "compressed profiles": with_chunks(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * 10**6, 9), 9600),
+    "empty chunks": with_chunks(b"zzZz", b"", 800_000),
+    "empty chunks of pixels": with_chunks(b"IDAT", b"", 800_000),
+    "empty": b"",
+    "text": b"hello",
+    "gif": GIF,
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "animated": ANIMATED,
+    "truncated": encoded(coloured("red"))[:200],
+    "huge": bomb(60_000, 60_000),
+    "large": bomb(10_000, 10_000),
+    "elongated": bomb(1, 20_000),
+    "zip after a header": b"\x89PNG\r\n\x1a\nPK\x03\x04" + b"x" * 100,
+    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "scans": scans(200),
+    "large and progressive": encoded(Image.new("RGB", (4000, 4000)), "JPEG", progressive=True),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
+    started = time.process_time()
+    response = client.post("/upload", **form(HOSTILE[name]))
+    assert response.status_code == 415
+    assert "Send a JPEG, PNG or WebP" in response.get_data(as_text=True)
+    response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
+    assert (response.status_code, response.mimetype) == (415, "application/problem+json")
+    assert time.process_time() - started < 2
+
+
+def test_pictures_with_the_metadata_that_cameras_write_are_taken(client):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 60_000
+    profile = b"\0" * 2_000_000  # as many segments of a JPEG
+    for kind in ("JPEG", "WEBP", "PNG"):
+        data = encoded(coloured("green"), kind, exif=exif, icc_profile=profile if kind == "JPEG" else b"\0" * 200)
+        assert client.post("/upload", **form(data)).status_code == 303
+
+
+def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what_they_are(client):
+    data = encoded(coloured("green"), "JPEG") + b"<script>alert(1)</script>PK\x03\x04"
+    response = client.post("/upload", **form(data, "../../etc/passwd", "text/html"))
+    assert response.status_code == 303
+
+
+def test_a_photograph_of_a_phone_is_shrunk_while_it_is_decoded(client):
+    data = encoded(coloured("blue").resize((8000, 6000)), "JPEG", quality=50)
+    answer = client.post("/api/v1/pictures?n=2", data=data, content_type="image/jpeg").get_json()
+    assert {result["game"]["appid"] for result in answer["results"]} == {31, 32}
+
+
+def test_random_damage_is_never_more_than_a_415(client):
+    random = np.random.default_rng(0)
+    whole = [encoded(coloured("red"), kind) for kind in ("PNG", "JPEG", "WEBP")]
+    for number in range(150):
+        data = bytearray(whole[number % 3])
+        for _ in range(random.integers(1, 20)):
+            data[random.integers(0, len(data))] = random.integers(0, 256)
+        response = client.post("/api/v1/pictures", data=bytes(data), content_type="image/png")
+        assert response.status_code in (200, 415)
+
+
+def test_too_many_bytes_are_a_413_too_many_fields_a_400_and_wrong_forms_a_415(client):
+    large = b"x" * (MAX_BYTES + 20_000)
+    assert client.post("/upload", **form(large)).status_code == 413
+    assert client.post("/api/v1/pictures", data=large, content_type="image/png").status_code == 413
+    assert client.post("/upload", data={"other": "x"}).status_code == 415
+    assert client.post("/upload", data={"picture": "not a file"}).status_code == 415
+    many = {f"field{n}": "x" for n in range(50)}
+    assert client.post("/upload", data=many, content_type="multipart/form-data").status_code == 400
+
+
+def test_of_an_upload_nothing_is_written_to_a_disk(client, monkeypatch):
+    import tempfile
+
+    def refuse(*_, **__):
+        raise AssertionError("a temporary file")
+
+    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    data = encoded(Image.fromarray(noise))
+    assert len(data) > 1_000_000
+    assert client.post("/upload", **form(data)).status_code == 303
+
+
+def test_fifty_uploads_at_once_are_all_answered(app):
+    data = encoded(coloured("blue", 3, (600, 900)))
+    statuses = []
+
+    def send() -> None:
+        response = app.test_client().post("/upload", **form(data))
+        statuses.append(response.status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [303] * 50
+
+
+def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
+    client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "6"}).test_client()
+    assert client.get("/mix?game=11").status_code == 200  # a quarter of what words cost
+    assert [client.get(f"/api/v1/similar?text={n}").status_code for n in range(3)] == [200, 200, 429]
+    response = client.get("/api/v1/similar?text=9")
+    assert 0 < int(response.headers["Retry-After"]) <= 11
+    assert response.mimetype == "application/problem+json"
+    assert client.get("/render/11").status_code == client.get("/mix").status_code == 200  # these cost nothing
+    assert "Banners that look like" not in text(client, "/search?q=game")
+    other = {"REMOTE_ADDR": "10.0.0.9"}
+    assert client.get("/api/v1/similar?text=9", environ_base=other).status_code == 200
+
+
+def test_a_bucket_fills_again_and_those_of_many_clients_are_forgotten():
+    limiter = Limiter(per_minute=6000)
+    assert limiter.wait("a", 2000) == 0
+    assert limiter.wait("a", 50) > 0
+    time.sleep(0.6)
+    assert limiter.wait("a", 50) == 0
+    for number in range(12_000):
+        limiter.wait(str(number), 1)
+    assert len(limiter._buckets) == 10_000
+
+
+def test_what_costs_nothing_changes_nothing_and_the_dearest_can_always_be_asked_for():
+    limiter = Limiter(per_minute=1)
+    assert [limiter.wait("a", cost) for cost in (0.0, 3.0, 0.0)] == [0, 0, 0]
+    assert limiter.wait("a", 1.0) > 0
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4:55", "1.2.3.4"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("2001:DB8::1", "2001:db8::/64"),
+        ("2001:0db8:0:0:ffff::1", "2001:db8::/64"),
+        ("[2001:db8::1]:99", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_known_by_its_address_however_that_is_written(address, client):
+    assert client_of(address) == client
+
+
+def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    client = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "3"}).test_client()
+    assert {client.get(f"/api/v1/similar?text={n}").status_code for n in range(6)} == {501}
+
+
+# -- damaged catalogues ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["text_encoder.onnx", "tokenizer.json"])
+def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site, tmp_path, name):
+    folder = with_file(colour_site / "c", tmp_path / "c", name, b"{")
+    client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
+    assert "Banners that look like" not in text(client, "/search?q=game")
+    for url in ("/mix?text=red", "/api/v1/similar?text=red"):
+        assert client.get(url).status_code == 503
+    assert client.get("/mix?game=11").status_code == 200
+
+
+# -- real covers ----------------------------------------------------------------------------------------------------
+
+
+def smaller(image: Image.Image) -> bytes:
+    return encoded(image.resize((round(0.7 * image.width), round(0.7 * image.height))), "WEBP", quality=60)
+
+
+def turned(image: Image.Image) -> bytes:
+    """Rotated by 15 degrees, then cropped by 10 %, half of that on each side."""
+    rotated = image.rotate(15, Image.Resampling.BICUBIC)
+    width, height = rotated.size
+    left, top = round(0.05 * width), round(0.05 * height)
+    return encoded(rotated.crop((left, top, width - left, height - top)), "JPEG", quality=90)
+
+
+def grey(image: Image.Image) -> bytes:
+    return encoded(image.convert("L"), "JPEG", quality=90)
+
+
+@pytest.mark.soak
+def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path):
+    assert main([str(covers), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
+    app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
+    client = app.test_client()
+    identical = app.extensions["exhibition"].shown.gallery
+    chosen = sorted(covers.glob("*.jpg"))[:: len(list(covers.glob("*.jpg"))) // 200][:200]
+    assert len(chosen) == 200
+    shares = {}
+    for alter in (smaller, turned, grey):
+        found = 0
+        for path in chosen:
+            with Image.open(path) as image:
+                data = alter(image.convert("RGB"))
+            answer = client.post("/api/v1/pictures?n=1", data=data, content_type="image/jpeg").get_json()
+            first = identical.catalogue.row_of(answer["results"][0]["game"]["appid"])
+            found += bool(identical.groups[first] == identical.groups[identical.catalogue.row_of(int(path.stem))])
+        shares[alter.__name__] = found / len(chosen)
+    sys.stderr.write(f"{shares}\n")
+    assert shares["smaller"] >= 0.98, shares
+    assert shares["turned"] >= 0.92, shares
+    assert shares["grey"] >= 0.90, shares
+
+
+def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client, monkeypatch):
+    opened = client.application.extensions["exhibition"].shown.gallery
+    as_always = client.get("/search?q=red")
+
+    def fail(*_):
+        raise BadCatalogue("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(opened.encoder), "words", fail)
+        failed = client.get("/search?q=red")
+    assert failed.status_code == 200
+    assert "ETag" in as_always.headers and "ETag" not in failed.headers
