@@ -1,8 +1,10 @@
 """How the web app is served. Everything can be set from the environment; see the table in README.md."""
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,16 @@ _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
 
-os.environ["WORKERS"] = str(workers)
+# Where all workers count their requests; see webapp/metrics.py.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="steam-clip-metrics-", dir=worker_tmp_dir)
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker the lowest free number: where it counts for /metrics, see webapp/metrics.py."""
+    """Give a worker the lowest free number; its counts go on where those of an earlier one with this number ended."""
     taken = {other.number for other in server.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
 
@@ -57,7 +64,9 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
-    exhibition = worker.wsgi.extensions["exhibition"]
+    exhibition = worker.wsgi.extensions.get("exhibition")
+    if exhibition is None:  # another app, in benchmarks/bench_pages.py
+        return
     exhibition.begin_worker(worker.wsgi)
     if not _loads_queries:
         return

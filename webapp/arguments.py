@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 
 from flask import request
-from flask.globals import request_ctx
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from banners.errors import BadInput
@@ -107,5 +106,4 @@ def choice(name: str, choices: Sequence[str]) -> str:
 
 def shows_adult() -> bool:
     """Whether the reader has chosen to see banners that may be explicit."""
-    asker = request_ctx.request
-    return "HTTP_COOKIE" in asker.environ and asker.cookies.get(ADULT_COOKIE) == "1"
+    return request.cookies.get(ADULT_COOKIE) == "1"

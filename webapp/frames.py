@@ -1,14 +1,18 @@
 """What surrounds every page, whatever it shows."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
-from flask import render_template, request
-from flask.globals import request_ctx
+from flask import Flask, render_template, request
+from markupsafe import Markup
 
 from webapp import arguments, queries
 from webapp.exhibition import shown
 from webapp.pages import Site
+
+_FRAGMENTS = 32_768  # some 20 MB
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,10 @@ class Frame:
         """Where the switch for adult banners returns to."""
         return quote(self.path) + (f"?{self.query}" if self.query else "")
 
-    @property
-    def has_json(self) -> bool:
-        return self.json_url != ""
-
 
 def frame(json_url: str | None = None) -> Frame:
     """That of this request's page. Where `json_url` is not given, the request tells."""
-    asker = request_ctx.request
+    asker = request
     section = (asker.endpoint or "").removeprefix("pages.")
     return Frame(
         shown().site,
@@ -53,6 +53,17 @@ def render(template: str, surrounding: Frame | None = None, **context: object) -
     """A page from its template, which gets what surrounds it as `frame` and `site`."""
     made = surrounding or frame()
     return render_template(template, frame=made, site=made.site, **context)
+
+
+def register(app: Flask) -> None:
+    """Give templates `fragment(macro, *arguments)`: what a macro of `_cards.html` renders, kept for the latest ones."""
+
+    @lru_cache(maxsize=_FRAGMENTS)
+    def fragment(macro: str, *arguments: Hashable) -> Markup:
+        rendered: Markup = getattr(app.jinja_env.get_template("_cards.html").module, macro)(*arguments)
+        return rendered
+
+    app.jinja_env.globals["fragment"] = fragment
 
 
 def _json_url(section: str) -> str:

@@ -41,14 +41,6 @@ class Card:
     is_adult: bool
 
     @property
-    def has_image(self) -> bool:
-        return self.image is not None
-
-    @property
-    def has_year(self) -> bool:
-        return self.year != ""
-
-    @property
     def store_url(self) -> str:
         return f"{STORE}{self.appid}/"
 

@@ -20,10 +20,6 @@ class Label:
     probability: float | None
 
     @property
-    def is_measured(self) -> bool:
-        return self.probability is not None
-
-    @property
     def percent(self) -> str:
         probability = self.probability or 0
         return "<1" if probability < 0.005 else f"{100 * probability:.0f}"

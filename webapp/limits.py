@@ -1,72 +1,49 @@
 """How often one client may ask for what costs the server a model's work."""
 
 import ipaddress
-import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field
 
 from flask import Flask, current_app, request
+from limits import RateLimitItemPerMinute
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-_KNOWN = 10_000  # clients that are remembered, the latest; who is forgotten begins anew
-_LEAST_HELD = 3.0  # the most that one thing costs: else it could never be asked for
+from banners.errors import BadInput, one_line
+
+_PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
 
 
-@dataclass
-class Limiter:
-    """A bucket of tokens for each client: `per_minute` flow in, and a third of that, 3 at least, is what it holds. 0 is
-    no limit.
-
-    Each worker process has its own; the whole server's limit is that many times as much.
-    """
-
-    per_minute: float
-    _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def wait(self, client: str, cost: float) -> float:
-        """Take `cost` tokens of `client`'s and return 0, or else the seconds after which there will be so many."""
-        if not self.per_minute or not cost:
-            return 0.0
-        most, flow = max(_LEAST_HELD, self.per_minute / 3), self.per_minute / 60
-        now = time.monotonic()
-        with self._lock:
-            held, since = self._buckets.pop(client, (most, now))
-            held = min(most, held + (now - since) * flow)
-            is_enough = held >= cost
-            self._buckets[client] = (held - cost if is_enough else held, now)
-            while len(self._buckets) > _KNOWN:
-                self._buckets.popitem(last=False)
-        return 0.0 if is_enough else (cost - held) / flow
-
-
-def register(app: Flask, per_minute: int) -> None:
-    app.extensions["limiter"] = Limiter(per_minute)
+def register(app: Flask, per_minute: int, storage: str) -> None:
+    """Allow each client `per_minute` queries, 0 for any number. `storage` is a URI of the limits library: with
+    "memory://" each worker process counts for itself. Raises `BadInput` for one that cannot be used."""
+    try:
+        limiter = FixedWindowRateLimiter(storage_from_string(storage))
+    except Exception as error:  # each kind of storage has errors of its own
+        raise BadInput(f"RATELIMIT_STORAGE_URI is {storage[:80]!r}: {one_line(error)}") from None
+    app.extensions["limiter"] = (limiter, RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None)
 
 
 def client_of(address: str) -> str:
     """Whose an address is, as a proxy may write it: without a port, and of IPv6 the network."""
-    host = address.strip()
-    if host.startswith("["):
-        host = host[1:].partition("]")[0]
-    elif host.count(":") == 1:
+    host = address[1:].partition("]")[0] if address.startswith("[") else address
+    if host.count(":") == 1:
         host = host.partition(":")[0]
     try:
         parsed = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))
-    return str(parsed)
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    if parsed.version == 4 or mapped:
+        return str(mapped or parsed)
+    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))
 
 
 def charge(cost: float) -> None:
     """Raise a 429 with Retry-After where this request's client asks for too much."""
-    limiter: Limiter = current_app.extensions["limiter"]
-    seconds = limiter.wait(client_of(request.remote_addr or ""), cost)
-    if seconds:
-        raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=int(seconds) + 1)
+    limiter, limit = current_app.extensions["limiter"]
+    client = client_of(request.remote_addr or "")
+    if limit is not None and not limiter.hit(limit, client, cost=max(1, round(_PARTS * cost))):
+        seconds = limiter.get_window_stats(limit, client).reset_time - time.time()
+        raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=max(1, round(seconds)))

@@ -42,7 +42,6 @@ def version() -> Response:
     manifest = gallery().catalogue.manifest
     return jsonify(
         version=current_app.config["VERSION"],
-        code=current_app.config["VERSION_OF_CODE"].hex(),
         python=platform.python_version(),
         catalogue={
             "format_version": FORMAT_VERSION,

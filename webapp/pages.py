@@ -68,31 +68,6 @@ class Match(NamedTuple):
     is_identical: bool
     mix_url: str = ""
 
-    @property
-    def is_measured(self) -> bool:
-        return self.similarity is not None
-
-    @property
-    def shown_similarity(self) -> str:
-        return f"{self.similarity:.2f}"
-
-    @property
-    def bar_width(self) -> str:
-        """`strength` in percent."""
-        return f"{100 * (self.strength or 0):.1f}"
-
-    @property
-    def can_be_mixed(self) -> bool:
-        return bool(self.mix_url)
-
-    @property
-    def more_like_url(self) -> str:
-        return f"{self.mix_url}&game={self.card.appid}"
-
-    @property
-    def less_like_url(self) -> str:
-        return f"{self.mix_url}&not_game={self.card.appid}"
-
 
 @dataclass(frozen=True)
 class ViewLink:
@@ -127,49 +102,13 @@ class GamePage:
     labels: tuple[Label, ...]
 
     @property
-    def is_long_name(self) -> bool:
-        return len(self.query.name) > 48
-
-    @property
-    def count(self) -> int:
-        return len(self.matches)
-
-    @property
     def heading(self) -> str:
-        return "The game that looks most like it" if self.count == 1 else f"{self.count} games that look like it"
-
-    @property
-    def first_names(self) -> str:
-        return ", ".join(match.card.name for match in self.matches[:5])
+        count = len(self.matches)
+        return "The game that looks most like it" if count == 1 else f"{count} games that look like it"
 
     @property
     def has_similarities(self) -> bool:
-        return bool(self.matches) and self.matches[0].is_measured  # a view has those of all or of none
-
-    @property
-    def has_scale(self) -> bool:
-        return self.random_similarity is not None and self.has_similarities
-
-    @property
-    def shown_random_similarity(self) -> str:
-        return f"{self.random_similarity:.2f}"
-
-    @property
-    def is_ranked(self) -> bool:
-        return self.more_unusual_than is not None
-
-    @property
-    def can_be_mixed(self) -> bool:
-        return self.mix_url != ""
-
-    @property
-    def wants_more(self) -> bool:
-        """Whether more neighbours were asked for than there are."""
-        return self.asked > self.available
-
-    @property
-    def has_more(self) -> bool:
-        return self.more_url is not None
+        return bool(self.matches) and self.matches[0].similarity is not None  # a view has those of all or of none
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ import random
 import re
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, abort, current_app, g, redirect, request, send_file
+from flask import Blueprint, Response, abort, current_app, redirect, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge, TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnusableImage
 from banners.images import is_image_file
-from webapp import arguments, queries, stencils, walls
+from webapp import arguments, queries, walls
 from webapp import pages as page_objects
 from webapp.exhibition import gallery
-from webapp.frames import render
+from webapp.frames import frame, render
 from webapp.modes import Mode, mode_of
 from webapp.share import share_card
 from webapp.uploads import MAX_BYTES
@@ -50,9 +50,10 @@ def random_game(mode: Mode) -> BaseResponse:
 @pages.get("/<mode:mode>/<appid:appid>/")
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>")
 @pages.get("/<mode:mode>/<appid:appid>/<appid:n>/")
-def game(mode: Mode, appid: int, n: int | None = None) -> bytes:
+def game(mode: Mode, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
-    return stencils.game_page(page_objects.game_page(gallery(), appid, _asked_for(mode), n))
+    page = page_objects.game_page(gallery(), appid, _asked_for(mode), n)
+    return render("game.html", frame(page.json_url), page=page)
 
 
 @pages.get("/share/<appid:appid>.jpg")
@@ -85,12 +86,10 @@ def _looks_like(words: str) -> tuple[page_objects.Match, ...]:
         parts = [queries.Part("text", words[: queries.MAX_TEXT], is_minus=False)]
         return queries.mix_page(gallery(), parts, LOOKS).matches
     except TooManyRequests:
-        g.entity_tag = None  # a moment later there would be more
         return ()
     except BadInput:  # words that the encoder makes nothing of
         return ()
     except BadCatalogue as error:  # the names are there
-        g.entity_tag = None
         current_app.logger.error("no queries by words: %s", error)
         return ()
 

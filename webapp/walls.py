@@ -49,10 +49,6 @@ class HubCard:
     card: Card
     times: int
 
-    @property
-    def others(self) -> str:
-        return "1 other" if self.times == 1 else f"{self.times:,} others"
-
 
 @dataclass(frozen=True)
 class HubsPage:

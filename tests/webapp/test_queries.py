@@ -20,7 +20,7 @@ from embed_banners import main
 from tests.colour_clip import COLOURS, coloured
 from tests.conftest import with_file
 from webapp import create_app
-from webapp.limits import Limiter, client_of
+from webapp.limits import client_of
 from webapp.queries import picture_of, vector_of
 from webapp.uploads import MAX_BYTES
 
@@ -399,33 +399,16 @@ def test_fifty_uploads_at_once_are_all_answered(app):
 
 
 def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
-    client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "6"}).test_client()
+    client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "3"}).test_client()
     assert client.get("/mix?game=11").status_code == 200  # a quarter of what words cost
     assert [client.get(f"/api/v1/similar?text={n}").status_code for n in range(3)] == [200, 200, 429]
     response = client.get("/api/v1/similar?text=9")
-    assert 0 < int(response.headers["Retry-After"]) <= 11
+    assert 0 < int(response.headers["Retry-After"]) <= 60
     assert response.mimetype == "application/problem+json"
     assert client.get("/render/11").status_code == client.get("/mix").status_code == 200  # these cost nothing
     assert "Banners that look like" not in text(client, "/search?q=game")
     other = {"REMOTE_ADDR": "10.0.0.9"}
     assert client.get("/api/v1/similar?text=9", environ_base=other).status_code == 200
-
-
-def test_a_bucket_fills_again_and_those_of_many_clients_are_forgotten():
-    limiter = Limiter(per_minute=6000)
-    assert limiter.wait("a", 2000) == 0
-    assert limiter.wait("a", 50) > 0
-    time.sleep(0.6)
-    assert limiter.wait("a", 50) == 0
-    for number in range(12_000):
-        limiter.wait(str(number), 1)
-    assert len(limiter._buckets) == 10_000
-
-
-def test_what_costs_nothing_changes_nothing_and_the_dearest_can_always_be_asked_for():
-    limiter = Limiter(per_minute=1)
-    assert [limiter.wait("a", cost) for cost in (0.0, 3.0, 0.0)] == [0, 0, 0]
-    assert limiter.wait("a", 1.0) > 0
 
 
 @pytest.mark.parametrize(
@@ -519,4 +502,4 @@ def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client,
         patched.setattr(type(opened.encoder), "words", fail)
         failed = client.get("/search?q=red")
     assert failed.status_code == 200
-    assert "ETag" in as_always.headers and "ETag" not in failed.headers
+    assert failed.headers["ETag"] != as_always.headers["ETag"]
