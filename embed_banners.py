@@ -259,8 +259,8 @@ def _finish(
     shutil.rmtree(kept / "export", ignore_errors=True)
     try:
         rows.tidy(embedded.appids.tolist())
-    except OSError as error:  # the catalogue is written; rows that nobody needs cost room only
-        say(PROGRAM, f"warning: cannot tidy up the embedded rows: {error.strerror or error}")
+    except BadInput as error:  # the catalogue is written; rows that nobody needs cost room only
+        say(PROGRAM, f"warning: {error}")
     tell(
         PROGRAM,
         f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours in {len(found)} view(s),"

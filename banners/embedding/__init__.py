@@ -105,8 +105,8 @@ def embed_by(
     the number of `views`.
 
     `on_progress` is called with the number of banners each time some are done. A banner that cannot be decoded, or
-    whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `OSError` where rows cannot
-    be written.
+    whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `BadInput` where rows
+    cannot be written.
     """
     wanted = _plan(banners, rows, views)
     reused = [banner.appid for banner in banners if banner.appid not in wanted]

@@ -16,6 +16,7 @@ import pytest
 from banners.catalogue.reader import open_catalogue
 from embed_banners import main
 from tests.conftest import ROOT, picture
+from tests.embedding.test_resume import plain_rows
 
 BANNERS = 1500
 
@@ -50,9 +51,8 @@ def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middl
         stderr=subprocess.PIPE,
         text=True,
     )
-    rows = tmp_path / "c.rows"
     deadline = time.monotonic() + 200
-    while not any(path.stat().st_size for path in rows.rglob("plain.records")):  # the first are on disk, not all
+    while not plain_rows(str(tmp_path / "c")):  # the first are on disk, not all
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)

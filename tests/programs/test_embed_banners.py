@@ -196,7 +196,7 @@ def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder
 @pytest.mark.parametrize("name", ["games.csv", "rows"])
 def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for(banners_folder, tmp_path, tiny_clip, capsys, name):
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
-    path = banners_folder / "games.csv" if name == "games.csv" else next(tmp_path.rglob("plain.records"))
+    path = banners_folder / "games.csv" if name == "games.csv" else tmp_path / "c.rows" / "rows.db"
     path.unlink()
     os.mkfifo(path)
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 2
