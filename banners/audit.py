@@ -15,10 +15,9 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from banners.catalogue.measures import connected
-from banners.embedding.decoding import read
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
-from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, to_rgb
+from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
 
 _HASH_SIDE, _HASH_INPUT = 8, 32
 _NOTHING = np.zeros((_HASH_INPUT, _HASH_INPUT), np.float32)

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from banners.errors import BadInput, UnusableImage
+from banners.errors import BadInput, UnusableImage, one_line
+from banners.games_csv import is_url
 
 Fit = Literal["squash", "crop", "pad"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
+MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
 _MAX_SIDE = 4096  # of an encoder's input
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
@@ -45,6 +47,22 @@ DECODER_ERRORS = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+
+
+def read(path: Path) -> bytes:
+    """The bytes of an image file. Raises `UnusableImage` where it cannot be read or is longer than `MAX_BYTES`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnusableImage(f"unreadable: {error.strerror or error}") from None
+    except Exception as error:
+        if not is_url(path):
+            raise
+        raise UnusableImage(f"unreadable: {one_line(error)}") from None
+    if len(data) > MAX_BYTES:
+        raise UnusableImage(f"oversized: above {MAX_BYTES // 1_000_000} MB")
+    return data
 
 
 def decode(

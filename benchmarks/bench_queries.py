@@ -32,10 +32,11 @@ from banners.catalogue import writer
 from banners.catalogue.labels import VOCABULARY, read_vocabulary
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import nearest_to, quantise
-from banners.embedding.decoding import decode_bytes, read
+from banners.embedding.decoding import decode_bytes
 from banners.encoders import open_encoder
 from banners.encoders.onnx import export_queries
 from banners.games_csv import Banner, Game, list_banners
+from banners.images import read
 from benchmarks.random_clip import save_random_clip
 
 PORT = 8766

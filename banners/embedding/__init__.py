@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.embedding.decoding import Batch, Decoded, content_hash, decode_batches, read
+from banners.embedding.decoding import Batch, Decoded, content_hash, decode_batches
 from banners.embedding.store import Rows
 from banners.encoders import Encoder
 from banners.encoders.views import View
 from banners.errors import UnusableImage
 from banners.games_csv import Banner
+from banners.images import read
 
 Matrix = npt.NDArray[np.float32]
 

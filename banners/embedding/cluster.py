@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from banners.embedding import Encoded
-from banners.embedding.decoding import Decoded, decode_bytes, read
+from banners.embedding.decoding import Decoded, decode_bytes
 from banners.encoders import Device, Encoder, Precision, open_encoder
 from banners.encoders.views import View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.games_csv import Banner, is_url
-from banners.images import Fit, Preprocessing
+from banners.images import Fit, Preprocessing, read
 from banners.processes import keep_freed_memory
 
 Columns = dict[str, npt.NDArray[Any]]

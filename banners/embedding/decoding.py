@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.errors import UnusableImage, one_line
-from banners.games_csv import Banner, is_url
-from banners.images import Preprocessing, decode
+from banners.errors import UnusableImage
+from banners.games_csv import Banner
+from banners.images import Preprocessing, decode, read
 from banners.processes import begin_worker, end_with
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
 _AHEAD = 3  # batches that are decoded while one is encoded
 _CHUNK = 16  # images that one worker decodes before it reports
 
@@ -51,22 +50,6 @@ class Batch:
 def content_hash(data: bytes) -> bytes:
     """16 bytes that name the content of a file."""
     return blake2b(data, digest_size=16).digest()
-
-
-def read(path: Path) -> bytes:
-    """The bytes of an image file. Raises `UnusableImage` where it cannot be read or is longer than `MAX_BYTES`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UnusableImage(f"unreadable: {error.strerror or error}") from None
-    except Exception as error:
-        if not is_url(path):
-            raise
-        raise UnusableImage(f"unreadable: {one_line(error)}") from None
-    if len(data) > MAX_BYTES:
-        raise UnusableImage(f"oversized: above {MAX_BYTES // 1_000_000} MB")
-    return data
 
 
 def decode_bytes(data: bytes, preprocessing: Preprocessing) -> tuple[Decoded, Pixels]:

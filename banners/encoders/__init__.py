@@ -1,25 +1,32 @@
-"""Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder. Torch is imported late."""
+"""Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
-from banners.encoders.views import REVERSED, View
-from banners.errors import BadInput, Unavailable, one_line
-from banners.images import Fit, Preprocessing
+from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, TextTower, import_torch, library_versions
+from banners.errors import BadInput, one_line
+from banners.images import Fit
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
 
-Matrix = npt.NDArray[np.float32]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "DEVICES",
+    "NAMED",
+    "PACKAGED",
+    "PRECISIONS",
+    "Device",
+    "Encoder",
+    "Precision",
+    "TextTower",
+    "library_versions",
+    "open_encoder",
+    "open_text_tower",
+    "why_no_cuda",
+]
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -27,7 +34,6 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 PACKAGED = "packaged"
-DEFAULT_ENCODER = "openai/clip-vit-base-patch32"
 
 # Short names of models on the Hugging Face hub.
 NAMED: Mapping[str, str] = {
@@ -41,136 +47,6 @@ NAMED: Mapping[str, str] = {
     "mobilenet-v2": "google/mobilenet_v2_1.0_224",
 }
 
-# Libraries whose version may change the last bits of an embedding, by their names on PyPI.
-_LIBRARIES = ("torch", "transformers", "efficientnet-lite-pytorch", "numpy", "Pillow")
-
-
-# A batch is filled up to a multiple of so many images: in smaller or odd ones the place of an image in the batch, and
-# the number of threads, decide how a product is cut up, and so its last bits.
-_ROWS = 16
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An opened image encoder.
-
-    `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
-    is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
-    (B, dim) there, by the weights of `module`. `is_compiled` says whether torch compiled it.
-    """
-
-    id: str
-    revision: str
-    output: str
-    dim: int
-    preprocessing: Preprocessing
-    device: str
-    precision: str
-    forward: "Callable[[Tensor], Tensor]"
-    module: "Module | None" = None
-    is_compiled: bool = False
-
-    def identity(self, batch_size: int) -> dict[str, Any]:
-        """All that the bits of an embedding depend on beside its image. The size of the batch is part of it: a
-        product of other shapes may add up in another order."""
-        return {
-            "encoder": self.id,
-            "revision": self.revision,
-            "output": self.output,
-            "preprocessing": self.preprocessing.to_json(),
-            "device": self.device,
-            "precision": self.precision,
-            "is_compiled": self.is_compiled,
-            "batch_size": batch_size,
-            "libraries": library_versions(),
-        }
-
-    def begin(self, pixels: npt.NDArray[np.uint8], views: Sequence[View]) -> Callable[[], dict[View, Matrix]]:
-        """Begin to embed pixels (uint8 (B, H, W, 3)), and return the function that waits for the result: float32
-        (B, dim) for each view, rows L2-normalised, NaN where they are not finite.
-
-        `pixels` may be overwritten as soon as this returns. Raises `BadInput` when the device cannot hold the batch,
-        here or there.
-        """
-        import torch
-
-        count = len(pixels)
-        pixels = np.pad(pixels, ((0, -count % _ROWS), (0, 0), (0, 0), (0, 0)))
-        features: dict[View, Tensor] = {}
-        with torch.inference_mode(), self._enough_memory(count):
-            images = self.normalise(torch.from_numpy(np.require(pixels, requirements="W")))  # torch warns else
-            for view in views:
-                seen = images.flip(REVERSED[view]) if REVERSED[view] else images
-                output = self.forward(seen).float()  # normalised in float32: half precision makes false ties
-                output = output / output.norm(dim=1, keepdim=True)
-                features[view] = output.to("cpu", non_blocking=True)
-            done = torch.Event("cuda") if self.device == "cuda" else None
-            if done is not None:
-                done.record()
-
-        def finish() -> dict[View, Matrix]:
-            if done is not None:
-                with self._enough_memory(count):
-                    done.synchronize()
-            return {view: output.numpy()[:count] for view, output in features.items()}
-
-        return finish
-
-    def embed(self, pixels: npt.NDArray[np.uint8], view: View = "plain") -> Matrix:
-        """Embed one batch and wait for it; see `begin`."""
-        return self.begin(pixels, [view])()[view]
-
-    def normalise(self, pixels: "Tensor") -> "Tensor":
-        """uint8 (B, H, W, 3) in the computer's memory to what `forward` takes, computed where it is used."""
-        import torch
-
-        if self.device == "cuda":
-            pixels = pixels.pin_memory().to("cuda", non_blocking=True)  # from pinned memory the copy is asynchronous
-        scale, shift = self._scale_and_shift
-        normalised = pixels.permute(0, 3, 1, 2).float() * scale - shift
-        return normalised.to(getattr(torch, self.precision), memory_format=torch.contiguous_format)
-
-    @cached_property
-    def _scale_and_shift(self) -> "tuple[Tensor, Tensor]":
-        """(1, 3, 1, 1) each, on the device. Made once: making them for each batch would wait for the one before."""
-        import torch
-
-        scale, shift = (
-            torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
-            for values in self.preprocessing.scale_and_shift
-        )
-        return scale, shift
-
-    @contextmanager
-    def _enough_memory(self, images: int) -> Iterator[None]:
-        import torch
-
-        try:
-            yield
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            raise BadInput(
-                f"{self.device} does not have enough memory for {images} images at once; use a smaller --batch-size"
-            ) from None
-
-
-@dataclass(frozen=True)
-class TextTower:
-    """The text side of an encoder, in the same space as its images.
-
-    `forward` takes tokens, int64 (B, T), T at most `length`, and gives float32 (B, dim), not normalised. `tokenizer` is
-    the JSON of the tokenizers library. `padding` is the token that every text is filled up to `length` with, None where
-    it is left as it is. Cosines times `scale` are the logits that the model was trained on.
-    """
-
-    forward: "Callable[[Tensor], Tensor]"
-    module: "Module"
-    tokenizer: str
-    length: int
-    padding: int | None
-    scale: float
-
 
 def open_text_tower(name: str) -> TextTower | None:
     """The text side of the encoder `name`, None where it has none. Raises `BadInput` or `Unavailable`."""
@@ -179,15 +55,6 @@ def open_text_tower(name: str) -> TextTower | None:
     from banners.encoders import huggingface
 
     return huggingface.open_text_tower(NAMED.get(name, name))
-
-
-def library_versions() -> dict[str, str]:
-    """Of the libraries that the numbers depend on, those that are installed."""
-    versions = {}
-    for name in _LIBRARIES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def open_encoder(
@@ -263,12 +130,3 @@ def _choose_precision(precision: Precision, device: str) -> str:
     if precision != "float32" and device == "cpu":
         raise BadInput(f"--precision {precision}: half precision is for CUDA; on a CPU use float32")
     return precision
-
-
-def import_torch() -> Any:
-    """The module, or `Unavailable`."""
-    try:
-        import torch
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-    return torch

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from banners.encoders import DEFAULT_ENCODER, Encoder, TextTower, import_torch
+from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, TextTower, import_torch
 from banners.errors import BadInput, Unavailable, one_line
 from banners.images import Fit, Preprocessing
 

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,10 @@ from banners.catalogue.query_encoder import (
 )
 from banners.catalogue.vectors import quantise
 from banners.catalogue.writer import Queries
-from banners.embedding.decoding import decode_bytes, read
 from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.games_csv import Banner
-from banners.images import Fit
+from banners.images import Fit, decode, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +81,7 @@ def export_queries(
     encoder = open_encoder(name, fit, "cpu", "float32")
     for row in np.unique(np.linspace(0, len(banners) - 1, SAMPLE).astype(int)).tolist():
         try:
-            pixels.append(decode_bytes(read(banners[row].path), encoder.preprocessing)[1])
+            pixels.append(encoder.preprocessing.pixels(decode(BytesIO(read(banners[row].path)))))
             rows.append(row)
         except UnusableImage:
             pass  # it was usable a moment ago; the others will do

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from banners.encoders import Encoder, import_torch
+from banners.encoders.encoder import Encoder, import_torch
 from banners.errors import Unavailable
 from banners.images import Fit, Preprocessing
 

@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 from audit_banners import main
-from banners import audit
+from banners import audit, images
 from banners.audit import Examination, Expectations, Finding, near_pairs
 from banners.catalogue.reader import open_catalogue
-from banners.embedding import decoding
 from banners.games_csv import Banner, BannersFolder, Game, read_banners_folder
 from embed_banners import main as embed
 from tests.conftest import picture
@@ -228,7 +227,7 @@ def test_what_embedding_refuses_for_its_shape_the_audit_finds(folder):
 
 def test_a_file_that_embedding_refuses_for_its_size_is_found(folder, monkeypatch):
     save(folder, 40)
-    monkeypatch.setattr(decoding, "MAX_BYTES", (folder / "40.jpg").stat().st_size - 1)
+    monkeypatch.setattr(images, "MAX_BYTES", (folder / "40.jpg").stat().st_size - 1)
     assert 40 in kinds(found_in(folder))["unreadable"]
 
 

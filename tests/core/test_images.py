@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from banners import images
 from banners.errors import BadInput, UnusableImage
 from banners.images import Preprocessing, decode, to_rgb
 from tests.conftest import picture
@@ -211,3 +212,10 @@ def test_convnext_is_resized_by_its_crop_percentage_first():
 def test_an_unusable_configuration_is_refused(config):
     with pytest.raises(BadInput, match=r"preprocessor_config\.json"):
         Preprocessing.from_config(config, "crop")
+
+
+def test_a_file_too_long_for_a_banner_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 1000)
+    (tmp_path / "1.png").write_bytes(bytes(1001))
+    with pytest.raises(UnusableImage, match="oversized"):
+        images.read(tmp_path / "1.png")

@@ -48,13 +48,6 @@ def test_no_banners_are_no_batches():
     assert list(decode_batches([], PREPROCESSING, 8, 2)) == []
 
 
-def test_a_file_too_long_for_a_banner_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
-    (tmp_path / "1.png").write_bytes(bytes(1001))
-    with pytest.raises(decoding.UnusableImage, match="oversized"):
-        decoding.read(tmp_path / "1.png")
-
-
 def test_a_killed_worker_ends_the_run_with_an_error_instead_of_waiting_for_ever(tmp_path):
     from concurrent.futures.process import BrokenProcessPool
 
