@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, product
+from string import ascii_lowercase
 
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA
@@ -71,7 +72,7 @@ _LISTED = 100  # names that resemble a query
 _ALIASED = 10
 _SHORTEST_JOINED = 8
 _SORTED = 200  # matches of whole words that are put in order by how the name begins
-_SHORTEST_MISTYPED, _LONG = 4, 8  # letters; in long words two typos are forgiven
+_SHORTEST_MISTYPED, _SHORT, _LONG = 4, 6, 8  # letters; in long words two typos are forgiven
 _NEAR_WORDS, _CORRECTED_QUERIES = 5, 12
 _WORD_CANDIDATES, _TITLE_CANDIDATES = 200, 400
 _RARE_TRIGRAMS = 8
@@ -284,7 +285,9 @@ def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
 
 def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
     """Names for corrected words, for glued words cut in two, and names that look like the query as a whole."""
-    joined = "".join(words)
+    folded, joined = " ".join(words), "".join(words)
+    alike = _by_ratio(db, folded)
+    yield from (rank for rank, title in alike if OSA.distance(folded, title) == 1)
     if len(joined) >= _SHORTEST_JOINED:
         yield from _ranks(db, "joined > ? AND joined < ?", joined, f"{joined}\U0010ffff", limit=_LISTED)
     for corrected in _corrected(db, words):
@@ -292,7 +295,7 @@ def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
     for at, word in enumerate(words):
         for halves in _cut(db, word):
             yield from _with_words(db, [*words[:at], *halves, *words[at + 1 :]])
-    yield from _by_ratio(db, " ".join(words))
+    yield from (rank for rank, _ in alike)
 
 
 def _by_fewer_words(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
@@ -320,7 +323,7 @@ def _near_words(db: sqlite3.Connection, word: str) -> list[str]:
     if len(word) < _SHORTEST_MISTYPED or word.isdigit():
         return []
     most = 2 if len(word) >= _LONG else 1
-    candidates = chain(_with_swapped_letters(db, word), _sharing_trigrams(db, word))
+    candidates = chain(_with_changed_letters(db, word), _sharing_trigrams(db, word))
     near = process.extract(word, set(candidates) - {word}, scorer=OSA.distance, score_cutoff=most, limit=None)
     least = min((distance for _, distance, _ in near), default=0)
     nearest = [other for other, distance, _ in near if distance == least]
@@ -328,10 +331,13 @@ def _near_words(db: sqlite3.Connection, word: str) -> list[str]:
     return sorted(nearest, key=lambda other: (-counts[other], other))[:_NEAR_WORDS]
 
 
-def _with_swapped_letters(db: sqlite3.Connection, word: str) -> list[str]:
-    """A short word and its neighbour by a swap may share no trigram: "drak", "dark"."""
-    swapped = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
-    return [other for other in swapped if _count(db, other)]
+def _with_changed_letters(db: sqlite3.Connection, word: str) -> list[str]:
+    """Words that differ by two swapped letters or, where `word` is short, by one other letter. They may share no
+    trigram with it: "drak" and "dark", "reiel" and "revel"."""
+    changed = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1)]
+    if len(word) <= _SHORT:
+        changed += [word[:at] + letter + word[at + 1 :] for at in range(len(word)) for letter in ascii_lowercase]
+    return [other for other in changed if _count(db, other)]
 
 
 def _sharing_trigrams(db: sqlite3.Connection, word: str) -> list[str]:
@@ -357,21 +363,22 @@ def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
                 yield word[:at], word[at:]
 
 
-def _by_ratio(db: sqlite3.Connection, folded: str) -> list[int]:
-    """Ranks of the titles that resemble the query as a whole, the best first. The index is asked for the rarest
+def _by_ratio(db: sqlite3.Connection, folded: str) -> list[tuple[int, str]]:
+    """Ranks and titles that resemble the query as a whole, the best first. The index is asked for the rarest
     trigrams: asked for the whole phrase it finds next to nothing."""
     counts = {}
     for trigram in {folded[at : at + 3] for at in range(len(folded) - 2)}:
         found = db.execute("SELECT doc FROM trigram_counts WHERE term = ?", (trigram,)).fetchone()
         if found:
             counts[trigram] = found[0]
-    rare = sorted(counts, key=lambda trigram: (counts[trigram], trigram))[:_RARE_TRIGRAMS]
-    if not rare:
-        return []
-    candidates = db.execute(
-        "SELECT games.title, games.rank FROM trigrams JOIN games ON games.rank = trigrams.rowid"
-        " WHERE trigrams MATCH ? ORDER BY trigrams.rowid LIMIT ?",
-        (" OR ".join(map(_quoted, rare)), _TITLE_CANDIDATES),
-    ).fetchall()
-    scored = [(fuzz.ratio(folded, title), rank) for title, rank in candidates]
-    return [rank for score, rank in sorted(scored, key=lambda one: (-one[0], one[1])) if score >= _LEAST_RATIO]
+    candidates: dict[int, str] = {}
+    for trigram in sorted(counts, key=lambda trigram: (counts[trigram], trigram))[:_RARE_TRIGRAMS]:
+        candidates |= db.execute(
+            "SELECT games.rank, games.title FROM trigrams CROSS JOIN games ON games.rank = trigrams.rowid"
+            " WHERE trigrams MATCH ? ORDER BY trigrams.rowid LIMIT ?",
+            (_quoted(trigram), _TITLE_CANDIDATES - len(candidates)),
+        )
+        if len(candidates) >= _TITLE_CANDIDATES:
+            break
+    scored = sorted((-fuzz.ratio(folded, title), rank, title) for rank, title in candidates.items())
+    return [(rank, title) for score, rank, title in scored if -score >= _LEAST_RATIO]
