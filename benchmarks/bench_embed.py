@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners.catalogue import duplicates, writer
+from banners.catalogue import measures, writer
 from banners.catalogue.neighbours import nearest
 from banners.embedding import embed
 from banners.embedding.decoding import decode_batches
@@ -111,7 +111,7 @@ def end_to_end(banners: list[Banner], encoder: Encoder, options: argparse.Namesp
         neighbours={"plain": found},
         about={},
         embeddings=embedded.embeddings["plain"],
-        duplicates=duplicates.group_identical(embedded.digests),
+        duplicates=measures.group_identical(embedded.digests),
     )
     done = time.perf_counter()
     return {

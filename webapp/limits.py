@@ -9,7 +9,7 @@ from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 from werkzeug.exceptions import TooManyRequests
 
-from banners.errors import BadInput, one_line
+from banners.errors import BadInput
 
 _PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
@@ -21,7 +21,8 @@ def register(app: Flask, per_minute: int, storage: str) -> None:
     try:
         limiter = FixedWindowRateLimiter(storage_from_string(storage))
     except Exception as error:  # each kind of storage has errors of its own
-        raise BadInput(f"RATELIMIT_STORAGE_URI is {storage[:80]!r}: {one_line(error)}") from None
+        # Its text is not shown: a URI may hold a password.
+        raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {type(error).__name__}") from None
     app.extensions["limiter"] = (limiter, RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None)
 
 

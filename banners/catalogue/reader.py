@@ -1,6 +1,6 @@
 """Opening a catalogue: arrays memory-mapped, records read when they are asked for.
 
-What opens a catalogue keeps it while its folder is replaced.
+A catalogue stays open while its folder is replaced.
 """
 
 from collections.abc import Collection, Mapping
@@ -47,7 +47,7 @@ class Catalogue:
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
-        """`matrix`. Raises `NotInCatalogue` where there is none."""
+        """The embeddings, as in `matrix`. Raises `NotInCatalogue` where the catalogue has none."""
         if self.matrix is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return self.matrix
@@ -71,7 +71,7 @@ class Catalogue:
 
 
 def suffix_of(view: View) -> str:
-    """What the names of a view's files end with."""
+    """The suffix of a view's file names."""
     return "" if view == "plain" else f"_{view}"
 
 

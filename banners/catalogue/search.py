@@ -13,9 +13,6 @@ from functools import cached_property
 from itertools import chain, islice, product
 from string import ascii_lowercase
 
-from rapidfuzz import fuzz, process
-from rapidfuzz.distance import OSA
-
 from banners.errors import BadInput
 from banners.games_csv import Game, parse_appid
 
@@ -285,6 +282,8 @@ def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
 
 def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
     """Names for corrected words, for glued words cut in two, and names that look like the query as a whole."""
+    from rapidfuzz.distance import OSA  # late: who only writes an index, as on a GPU machine, does without it
+
     folded, joined = " ".join(words), "".join(words)
     alike = _by_ratio(db, folded)
     yield from (rank for rank, title in alike if OSA.distance(folded, title) == 1)
@@ -320,6 +319,9 @@ def _corrected(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[list[st
 
 def _near_words(db: sqlite3.Connection, word: str) -> list[str]:
     """The other words of names that are the fewest edits away: one, or two from long words; none from short ones."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
     if len(word) < _SHORTEST_MISTYPED or word.isdigit():
         return []
     most = 2 if len(word) >= _LONG else 1
@@ -366,6 +368,8 @@ def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
 def _by_ratio(db: sqlite3.Connection, folded: str) -> list[tuple[int, str]]:
     """Ranks and titles that resemble the query as a whole, the best first. The index is asked for the rarest
     trigrams: asked for the whole phrase it finds next to nothing."""
+    from rapidfuzz import fuzz
+
     counts = {}
     for trigram in {folded[at : at + 3] for at in range(len(folded) - 2)}:
         found = db.execute("SELECT doc FROM trigram_counts WHERE term = ?", (trigram,)).fetchone()
