@@ -64,13 +64,13 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
-    exhibition = worker.wsgi.extensions.get("exhibition")
-    if exhibition is None:  # another app, in benchmarks/bench_pages.py
+    current = worker.wsgi.extensions.get("catalogue")
+    if current is None:  # another app, in benchmarks/bench_pages.py
         return
-    exhibition.begin_worker(worker.wsgi)
+    current.begin_worker(worker.wsgi)
     if not _loads_queries:
         return
-    encoder = exhibition.shown.gallery.encoder
+    encoder = current.served.encoder
     if encoder is not None:
         from banners.errors import SteamClipError
 

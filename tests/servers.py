@@ -64,7 +64,7 @@ def start(catalogue: Path, banners: Path | None = None, **environment: str) -> S
 def serving(catalogue: Path, banners: Path | None = None, **environment: str) -> Iterator[Server]:
     server = start(catalogue, banners, **environment)
     try:
-        for _ in range(200):
+        for _ in range(600):  # a minute, on a machine that is busy
             try:
                 server.get("/healthz")
                 break
@@ -72,6 +72,8 @@ def serving(catalogue: Path, banners: Path | None = None, **environment: str) ->
                 if server.process.poll() is not None:
                     raise AssertionError(server.process.communicate()[0]) from None
                 time.sleep(0.1)
+        else:
+            raise AssertionError("the server does not answer")
         yield server
     finally:
         server.process.terminate()

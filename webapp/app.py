@@ -15,8 +15,10 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners.errors import BadInput
-from webapp import api, errors, exhibition, frames, gallery, legacy_api, limits, metrics, operations, pages, routes
-from webapp.modes import AppidConverter, ModeConverter
+from webapp import context, current, errors, limits, metrics, operations
+from webapp.api import legacy, v1
+from webapp.pages import BLUEPRINTS
+from webapp.pages.variants import AppidConverter, VariantConverter
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_YEAR = 365 * 24 * 3600
@@ -68,23 +70,21 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    app.jinja_env.filters["capitalised"] = pages.capitalised
-    app.jinja_env.globals.update(STORE=gallery.STORE, STEAMDB=gallery.STEAMDB)
     banners = app.config["BANNERS"]
-    exhibition.register(
+    current.register(
         app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, _whole(app, "QUERY_THREADS", 1, 64)
     )
     limits.register(app, _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), app.config["RATELIMIT_STORAGE_URI"])
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
-    app.url_map.converters.update(appid=AppidConverter, mode=ModeConverter)
-    for blueprint in (routes.pages, operations.operations, api.api, legacy_api.legacy, metrics.metrics):
+    app.url_map.converters.update(appid=AppidConverter, variant=VariantConverter)
+    for blueprint in (*BLUEPRINTS, v1.blueprint, legacy.blueprint, operations.operations, metrics.metrics):
         app.register_blueprint(blueprint)
     errors.register(app)
     app.before_request(_check_host)
     Compress(app)  # the first to be registered is the last to run
     app.after_request(_add_headers)
-    frames.register(app)
+    context.register(app)
     metrics.register(app)
     _add_static_files(app)
     hops = _whole(app, "PROXY_HOPS", 0, 10)

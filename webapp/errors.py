@@ -1,17 +1,22 @@
 """Errors as answers: one handler for each kind, in HTML or, under the JSON addresses, as problem details."""
 
-from flask import Flask, Response, current_app, jsonify, request
+from collections.abc import Sequence
+
+from flask import Flask, Response, current_app, jsonify, render_template, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
-from webapp import legacy_api, pages
-from webapp.exhibition import gallery
-from webapp.frames import frame, render
-from webapp.gallery import Card
+from webapp.api import legacy
+from webapp.current import catalogue
+from webapp.records import Game
+from webapp.served import ServedCatalogue
+from webapp.uploads import reason
 
-_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find", "/dl", *legacy_api.paths()})
+OFFERED = 6  # games instead of one that does not exist
+
+_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find", "/dl", *legacy.paths()})
 
 
 def is_json(path: str) -> bool:
@@ -30,21 +35,32 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
-def _answer(status: int, title: str, detail: str, offers: tuple[Card, ...] = (), query: str = "") -> Response:
-    # It may repeat what was asked for.
+def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), query: str = "") -> Response:
+    """`games` are offered instead; `query` is put into the search box."""
+    # The detail may repeat what was asked for.
     detail = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in detail)
     if is_json(request.path):
         response = jsonify(type="about:blank", title=title, status=status, detail=detail)
         response.mimetype = "application/problem+json"
     else:
-        page = pages.ErrorPage(status, title, detail, query, offers)
-        response = Response(render("error.html", frame(json_url=""), page=page))
+        response = Response(
+            render_template("error.html", status=status, title=title, detail=detail, games=games, query=query)
+        )
     response.status_code = status
     return response
 
 
 def _unknown_game(error: UnknownGame) -> Response:
-    return _answer(404, "No such game here", str(error), pages.near_appid(gallery(), error.appid))
+    served = catalogue()
+    rows = served.catalogue.games.search(str(error.appid), OFFERED).rows
+    place = int(served.catalogue.appids.searchsorted(min(error.appid, 2**32 - 1)))
+    rows += range(max(0, place - OFFERED // 2), min(len(served), place + OFFERED // 2))
+    return _answer(404, "No such game here", str(error), _offered(served, rows))
+
+
+def _offered(served: ServedCatalogue, rows: Sequence[int]) -> tuple[Game, ...]:
+    """For a reader who did not ask for these games: each once, and none of adult ones."""
+    return served.games([row for row in dict.fromkeys(rows) if not served.is_adult[row]][:OFFERED])
 
 
 def _not_in_catalogue(error: NotInCatalogue) -> Response:
@@ -62,13 +78,13 @@ def _bad_catalogue(error: BadCatalogue) -> Response:
 
 
 def _unusable_image(error: UnusableImage) -> Response:
-    return _answer(415, "That picture cannot be used", f"{pages.capitalised(str(error))}. Send a JPEG, PNG or WebP.")
+    return _answer(415, "That picture cannot be used", reason(error))
 
 
 def _malformed(_: ParseException) -> Response:
     """A body that gunicorn finds malformed only when it is read."""
-    response = _answer(400, "That cannot be answered", "What was sent is malformed.")
-    response.headers["Connection"] = "close"  # who knows where the next request begins
+    response = _answer(400, "That cannot be answered", "The request body is malformed.")
+    response.headers["Connection"] = "close"  # nobody knows where the next request begins
     return response
 
 
@@ -84,8 +100,9 @@ def _http_error(error: HTTPException) -> Response | BaseResponse:
             part for part in request.path.split("/")[-2:] if part and not part.startswith(("render", "store"))
         )
         typed = "".join(character for character in typed if character.isprintable())[:60]
-        found = pages.near_text(gallery(), typed)
-        return _answer(404, "There is no such page", "The address may be mistyped.", found, typed)
+        rows = catalogue().catalogue.games.search(typed, OFFERED).rows
+        offered = _offered(catalogue(), rows)
+        return _answer(404, "There is no such page", "The address may be mistyped.", offered, typed)
     response = _answer(error.code, error.name, error.description or "")
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):  # such as Allow

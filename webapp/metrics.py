@@ -48,7 +48,7 @@ class _Served(Collector):
     """What the worker that answers serves."""
 
     def collect(self) -> list[GaugeMetricFamily]:
-        catalogue = current_app.extensions["exhibition"].shown.gallery.catalogue
+        catalogue = current_app.extensions["catalogue"].served.catalogue
         about = GaugeMetricFamily("steam_clip_catalogue_info", "The catalogue", labels=["encoder", "created"])
         about.add_metric([catalogue.manifest.encoder, catalogue.manifest.created], 1)
         return [GaugeMetricFamily("steam_clip_games", "Games in the catalogue", len(catalogue)), about]

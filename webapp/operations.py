@@ -5,7 +5,7 @@ import platform
 from flask import Blueprint, Response, current_app, jsonify
 
 from banners.catalogue.manifest import FORMAT_VERSION
-from webapp.exhibition import gallery
+from webapp.current import catalogue
 
 operations = Blueprint("operations", __name__)
 
@@ -32,14 +32,14 @@ def healthz() -> Response:
 @operations.get("/readyz")
 def readyz() -> Response:
     """Whether it has a catalogue to serve. Without one the server does not start, so whoever answers is ready."""
-    manifest = gallery().catalogue.manifest
-    return jsonify(ready=True, games=len(gallery()), encoder=manifest.encoder, created=manifest.created)
+    manifest = catalogue().catalogue.manifest
+    return jsonify(ready=True, games=len(catalogue()), encoder=manifest.encoder, created=manifest.created)
 
 
 @operations.get("/version")
 def version() -> Response:
     """Which version of the program answers, and with what."""
-    manifest = gallery().catalogue.manifest
+    manifest = catalogue().catalogue.manifest
     return jsonify(
         version=current_app.config["VERSION"],
         python=platform.python_version(),
@@ -48,7 +48,7 @@ def version() -> Response:
             "created": manifest.created,
             "encoder": manifest.encoder,
             "revision": manifest.revision,
-            "games": len(gallery()),
+            "games": len(catalogue()),
         },
     )
 

@@ -1,56 +1,82 @@
 """Queries by example: games, words and a picture, with plus and minus, in an address that can be shared.
 
-A picture is not kept: its embedding travels in the address, in 8 bits a number.
+A picture is not kept: its embedding is part of the address, in 8 bits a number.
 """
 
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta, field
 
-from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue import labels
 from banners.catalogue.search import MAX_QUERY
 from banners.catalogue.vectors import nearest_to
 from banners.errors import BadInput, CannotAnswer
-from webapp.gallery import Card, Gallery
-from webapp.labels import Label, labels_of_vector
 from webapp.limits import charge
-from webapp.pages import Match, card, match_of
+from webapp.params import Appid, Query, words
+from webapp.records import Label, Result
+from webapp.served import ServedCatalogue
 from webapp.uploads import decode_upload
 
 Vector = npt.NDArray[np.float32]
 Kind = Literal["game", "text", "picture"]
 
-MIXED = 24  # results, if no number is asked for
-STARTS = 12  # games to begin with
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
-MAX_NEAREST = 200
+MAX_RESULTS = 200
 _COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
 
-# The parameters of an address, in this order.
-PARAMETERS: dict[str, tuple[Kind, bool]] = {
-    "picture": ("picture", False),
-    "game": ("game", False),
-    "text": ("text", False),
-    "not_game": ("game", True),
-    "not_text": ("text", True),
-}
+_Appids = Annotated[list[Appid], Meta(max_length=MAX_PARTS)]
+_Texts = Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]], Meta(max_length=MAX_PARTS)]
+ResultCount = Annotated[int, Meta(ge=1, le=MAX_RESULTS, description="How many.")]
+
+
+class SimilarQuery(Query):
+    """The parts of a query, in the order in which an address names them."""
+
+    picture: Annotated[str, Meta(max_length=8000, description="A picture's embedding, as POST /pictures gives it.")] = (
+        ""
+    )
+    game: Annotated[_Appids, Meta(description="Appids of games that results should look like.")] = field(
+        default_factory=list
+    )
+    text: Annotated[_Texts, Meta(description="Words for what results should look like.")] = field(default_factory=list)
+    not_game: Annotated[_Appids, Meta(description="Appids of games that results should not look like.")] = field(
+        default_factory=list
+    )
+    not_text: Annotated[_Texts, Meta(description="Words for what results should not look like.")] = field(
+        default_factory=list
+    )
+    n: ResultCount = 24
+
+    def parts(self) -> list["Part"]:
+        """Raises `BadInput` for parts that cannot be combined."""
+        given = [
+            *([Part("picture", self.picture)] if self.picture else []),
+            *(Part("game", str(appid)) for appid in self.game),
+            *(Part("text", words(text)) for text in self.text),
+            *(Part("game", str(appid), is_minus=True) for appid in self.not_game),
+            *(Part("text", words(text), is_minus=True) for text in self.not_text),
+        ]
+        check(given)
+        return given
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a result shall look like or, with minus, shall not: an appid, words, or a picture's embedding as text."""
+    """A part of a query, which results should resemble or, with minus, should not: an appid, words, or a picture's
+    embedding as text."""
 
     kind: Kind
     value: str
-    is_minus: bool
+    is_minus: bool = False
 
     @property
     def parameter(self) -> str:
@@ -58,86 +84,77 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Chip:
-    """A part as it stands on the page, with the addresses of the query without it, and with it the other way round."""
+class SimilarGames:
+    """What a query found. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
+    further queries, "" if there is none. `stands_out_percent` is the part of the catalogue's banners that have a nearer
+    nearest neighbour than the one picture or game that was asked for, null where it is not known."""
 
-    part: Part
-    card: Card | None
-    without_url: str
-    other_url: str | None
-
-
-@dataclass(frozen=True)
-class MixPage:
-    """`labels` are those of the picture, where one is asked for; `complaint` is what was wrong with what was added
-    last. `starts` are cards that lead to a query, where there is none yet."""
-
-    chips: tuple[Chip, ...]
-    matches: tuple[Match, ...]
+    picture: str
+    stands_out_percent: int | None
     labels: tuple[Label, ...]
-    parameters: tuple[tuple[str, str], ...]
-    more_url: str | None
-    complaint: str
-    starts: tuple[Card, ...]
-
-    @property
-    def likes(self) -> list[Chip]:
-        return [chip for chip in self.chips if not chip.part.is_minus]
-
-    @property
-    def unlikes(self) -> list[Chip]:
-        return [chip for chip in self.chips if chip.part.is_minus]
-
-    @property
-    def has_similarities(self) -> bool:
-        return any(match.similarity is not None for match in self.matches)
-
-
-@dataclass(frozen=True)
-class UploadPage:
-    """`parameters` are those of the query that the picture joins, `complaint` what was wrong with the last one."""
-
-    parameters: tuple[tuple[str, str], ...]
-    complaint: str
+    results: tuple[Result, ...]
 
 
 def url_of(parts: Sequence[Part], path: str = "/mix", n: int | None = None) -> str:
-    given = [(part.parameter, part.value) for name in PARAMETERS for part in parts if part.parameter == name]
-    return f"{path}?{urlencode([*given, *([('n', str(n))] if n else [])])}"
+    return f"{path}?{urlencode([*parameters_of(parts), *([('n', str(n))] if n else [])])}"
+
+
+def parameters_of(parts: Sequence[Part]) -> tuple[tuple[str, str], ...]:
+    """Names and values for an address, in the order of `SimilarQuery`."""
+    order = SimilarQuery.__struct_fields__
+    ordered = sorted(parts, key=lambda part: order.index(part.parameter))
+    return tuple((part.parameter, part.value) for part in ordered)
 
 
 def check(parts: Sequence[Part]) -> None:
-    """Raise `BadInput` for what is no query."""
+    """Raise `BadInput` for parts that cannot be combined."""
     if len(parts) > MAX_PARTS:
         raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
     if len(set(parts)) < len(parts):
         raise BadInput("The same thing is asked for twice.")
-    if sum(part.kind == "picture" for part in parts) > 1:
-        raise BadInput("One picture at a time can be asked for.")
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
 
 
-def encoder_of(gallery: Gallery) -> QueryEncoder:
-    """What embeds this catalogue's queries. Raises `CannotAnswer`."""
-    if gallery.encoder is None:
-        raise CannotAnswer("This catalogue was made without what embeds queries, so it knows its own banners only.")
-    return gallery.encoder
+def similar(served: ServedCatalogue, parts: Sequence[Part], count: int) -> SimilarGames:
+    """The `count` games that are nearest to all of `parts`, best first, never one of the games among them.
+
+    Raises `UnknownGame`, `BadInput`, `CannotAnswer`.
+    """
+    found = nearest(served, parts, count)
+    results = tuple(served.result(rank, row, cosine) for rank, (row, cosine) in enumerate(found, 1))
+    picture = next((part.value for part in parts if part.kind == "picture"), "")
+    shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
+    stands_out = _stands_out(served, results) if is_comparable(parts) else None
+    return SimilarGames(picture, stands_out, shown, results)
 
 
-def _vector(gallery: Gallery, part: Part) -> Vector:
-    """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
-    if part.kind == "game":
-        return np.array(gallery.catalogue.embeddings[gallery.catalogue.row_of(int(part.value))])
-    if part.kind == "picture":
-        return vector_of(part.value, gallery.catalogue.embeddings.shape[1])
-    return encoder_of(gallery).words(part.value)
+def is_comparable(parts: Sequence[Part]) -> bool:
+    """Whether the similarities of the results are on the scale of those between banners. Those of words are not."""
+    return not any(part.kind == "text" for part in parts)
 
 
-def nearest(gallery: Gallery, parts: Sequence[Part], count: int) -> list[tuple[int, float | None]]:
-    """The rows nearest to all of `parts` together, best first, never one of the games among them, with their cosine
-    where only one thing is asked for.
+def _stands_out(served: ServedCatalogue, results: Sequence[Result]) -> int | None:
+    others = served.first_similarities
+    if others is None or not results or results[0].similarity is None:
+        return None
+    return int(100 * np.count_nonzero(others > results[0].similarity) / len(others))
+
+
+def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
+    """What a picture shows, the likeliest first; empty if the catalogue has no labels."""
+    opened = served.catalogue
+    if opened.term_embeddings is None:
+        return ()
+    likely = labels.probabilities(vector[None], opened.term_embeddings, opened.manifest.text_scale)[0]
+    order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
+    terms = opened.games.terms
+    return tuple(Label(terms[term].name, terms[term].kind, round(float(likely[term]), 6)) for term in order)
+
+
+def nearest(served: ServedCatalogue, parts: Sequence[Part], count: int) -> list[tuple[int, float | None]]:
+    """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for.
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
     in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
@@ -145,14 +162,15 @@ def nearest(gallery: Gallery, parts: Sequence[Part], count: int) -> list[tuple[i
     check(parts)
     if not parts:
         return []
-    encoder, matrix = encoder_of(gallery), gallery.catalogue.quantised
+    encoder, matrix = served.query_encoder, served.catalogue.quantised
     if matrix is None:
         raise CannotAnswer("This catalogue was made without what queries are compared with.")
     if not encoder.has_text and any(part.kind == "text" for part in parts):
         raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
     charge(sum(_COST[part.kind] for part in parts))
-    vectors = [_vector(gallery, part) for part in parts]
-    asked = np.array([gallery.catalogue.row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
+    vectors = [_vector(served, part) for part in parts]
+    row_of = served.catalogue.row_of
+    asked = np.array([row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
     rough = [matrix @ vector for vector in vectors]
     vector, scores = vectors[0], rough[0]
     is_single = len(parts) == 1 and not parts[0].is_minus
@@ -164,8 +182,17 @@ def nearest(gallery: Gallery, parts: Sequence[Part], count: int) -> list[tuple[i
             raise BadInput("These cancel each other out.")
         weights = (weights / length).astype(np.float32)
         vector, scores = weights @ np.stack(vectors), weights @ np.stack(rough)
-    rows, cosines = nearest_to(vector, gallery.catalogue.embeddings, scores, count, asked)
+    rows, cosines = nearest_to(vector, served.catalogue.embeddings, scores, count, asked)
     return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True))
+
+
+def _vector(served: ServedCatalogue, part: Part) -> Vector:
+    """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
+    if part.kind == "game":
+        return np.array(served.catalogue.embeddings[served.catalogue.row_of(int(part.value))])
+    if part.kind == "picture":
+        return vector_of(part.value, served.catalogue.embeddings.shape[1])
+    return served.query_encoder.words(part.value)
 
 
 def picture_of(vector: Vector) -> str:
@@ -186,67 +213,24 @@ def vector_of(picture: str, dim: int) -> Vector:
     return np.asarray(codes / np.linalg.norm(codes), np.float32)
 
 
-def embed_upload(gallery: Gallery, data: bytes) -> Vector:
-    """Embed a picture that somebody sent. Raises `UnusableImage`, `CannotAnswer`."""
-    encoder = encoder_of(gallery)
+def embed_upload(served: ServedCatalogue, data: bytes) -> Part:
+    """The part of a query that an uploaded picture is. Raises `UnusableImage`, `CannotAnswer`."""
+    encoder = served.query_encoder
     charge(_COST_OF_UPLOAD)
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
-    return encoder.picture(decode_upload(data, side))
+    return Part("picture", picture_of(encoder.picture(decode_upload(data, side))))
 
 
-def parameters_of(parts: Sequence[Part]) -> tuple[tuple[str, str], ...]:
-    return tuple((part.parameter, part.value) for part in parts)
-
-
-def meant(gallery: Gallery, text: str, is_minus: bool) -> Part | None:
-    """What somebody means who adds `text` to a query: the game of this name or number, or the only one with these words
-    in its name, else words; where the catalogue knows none, the game whose name comes closest. None where none does."""
-    index = gallery.catalogue.games
-    titled = index.titled(text)
+def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
+    """What `text` means when it is added to a query: the game of this name or number, or the only one with these words
+    in its name, else words. If the catalogue knows no words, the game whose name comes closest, or None."""
+    games, appids = served.catalogue.games, served.catalogue.appids
+    titled = games.titled(text)
     if titled:
-        return Part("game", str(gallery.catalogue.appids[titled[0]]), is_minus)
-    found = index.search(text[:MAX_QUERY], 1)
+        return Part("game", str(appids[titled[0]]), is_minus)
+    found = games.search(text[:MAX_QUERY], 1)
     is_sure = found.total == 1 and not found.approximate
-    if found.rows and (is_sure or not encoder_of(gallery).has_text):
-        return Part("game", str(gallery.catalogue.appids[found.rows[0]]), is_minus)
-    return Part("text", text, is_minus) if encoder_of(gallery).has_text else None
-
-
-def mix_page(gallery: Gallery, parts: Sequence[Part], count: int, complaint: str = "") -> MixPage:
-    """Raises what `nearest` raises."""
-    found = nearest(gallery, parts, count)
-    mix_url = url_of(parts) if parts and len(parts) < MAX_PARTS else ""
-    # Cosines of words to banners are on a scale of their own: only the order is shown.
-    has_scale = not any(part.kind == "text" for part in parts)
-    matches = tuple(
-        match_of(gallery, rank, row, cosine if has_scale else None, mix_url)
-        for rank, (row, cosine) in enumerate(found, 1)
-    )
-    chips = []
-    for part in parts:
-        others = [other for other in parts if other != part]
-        turned = Part(part.kind, part.value, not part.is_minus)
-        shown = card(gallery, gallery.catalogue.row_of(int(part.value))) if part.kind == "game" else None
-        can_turn = part.kind != "picture" and turned not in parts
-        chips.append(Chip(part, shown, url_of(others), url_of([*others, turned]) if can_turn else None))
-    pictures = [part for part in parts if part.kind == "picture"]
-    shown_labels = labels_of_vector(gallery, _vector(gallery, pictures[0])) if pictures else ()
-    more = min(MAX_NEAREST, len(gallery), 2 * count)
-    return MixPage(
-        tuple(chips),
-        matches,
-        shown_labels,
-        parameters_of(parts),
-        url_of(parts, n=more) if parts and more > len(matches) == count else None,
-        complaint,
-        () if parts else _starts(gallery),
-    )
-
-
-def _starts(gallery: Gallery) -> tuple[Card, ...]:
-    """Games to begin a query with: popular ones, or some from all over the catalogue."""
-    rows = gallery.popular.safe[:STARTS]
-    if not len(rows):
-        named = gallery.named.safe
-        rows = named[np.linspace(0, len(named) - 1, min(STARTS, len(named))).astype(np.intp)]
-    return tuple(replace(one, url=f"/mix?game={one.appid}") for one in map(gallery.card, rows.tolist()))
+    has_text = served.query_encoder.has_text
+    if found.rows and (is_sure or not has_text):
+        return Part("game", str(appids[found.rows[0]]), is_minus)
+    return Part("text", text, is_minus) if has_text else None

@@ -33,6 +33,12 @@ def decode_upload(data: bytes, side: int) -> Image.Image:
         return decode(BytesIO(data), _MAX_PIXELS, shrink_to=side)
 
 
+def reason(error: UnusableImage) -> str:
+    """What to tell the person who sent a picture that cannot be used."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}. Send a JPEG, PNG or WebP."
+
+
 def _check_jpeg(data: bytes) -> None:
     if data.count(b"\xff\xda") > _MAX_SCANS:
         raise UnusableImage(f"malformed: a JPEG of more than {_MAX_SCANS} scans")

@@ -13,7 +13,7 @@ try:
 except SteamClipError as error:
     sys.stderr.write(f"steam-clip: cannot start: {error}\n")
     sys.exit(1)
-app.extensions["exhibition"].shown.gallery.warm()
+app.extensions["catalogue"].served.warm()
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers
     app.jinja_env.get_template(template)
 # What is there now stays: the collector need not look at it again, nor write to memory that the workers share.

@@ -46,14 +46,9 @@ def times_near(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     return np.bincount(rows[:, :NEAREST].ravel(), minlength=len(rows)).astype(np.int32)
 
 
-def unique_first(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
-    """Rows in order of the similarity to their nearest neighbour, the most unusual first; ties by row number.
-
-    `similarities` is float32 (n, k), best first, without the row itself; k may be 0 only where n is 1.
-    """
-    if similarities.shape[1] == 0:
-        return np.arange(len(similarities))
-    return np.argsort(similarities[:, 0], kind="stable")
+def unique_first(first_similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+    """Rows in order of the similarity to their nearest neighbour, float32 (n,): the most unusual first, ties by row."""
+    return np.argsort(first_similarities, kind="stable")
 
 
 def weak_below(similarities: npt.NDArray[np.float32]) -> float:

@@ -3,7 +3,7 @@ import sys
 
 from manage_catalogue import main
 from tests.conftest import ROOT
-from tests.webapp.test_webapp import make_catalogue
+from tests.webapp.small_site import make_catalogue
 
 
 def test_a_sound_catalogue_exits_with_0_a_damaged_one_with_1_a_mistake_with_2(tmp_path, capsys):

@@ -11,11 +11,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from tests.colour_clip import coloured
-from tests.conftest import skip_or_fail
+from tests.conftest import picture, skip_or_fail
 from tests.servers import Server, serving
-from tests.webapp.test_webapp import make_catalogue, picture
+from tests.webapp.small_site import make_catalogue
+from webapp.pages.walls import WALLS
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+WALL_PAGES = tuple(f"/{wall.name}" for wall in WALLS if wall.name != "label")
 WIDTHS = (320, 390, 820, 1440)
 
 
@@ -170,10 +172,7 @@ def test_missing_images_leave_a_placeholder_and_move_nothing(page):
         "/render/70",
         "/render_x/30",
         "/search?q=portal",
-        "/unique",
-        "/hubs",
-        "/duplicates",
-        "/popular",
+        *WALL_PAGES,
         "/about",
         "/api/v1/",
         "/render/21",
@@ -250,11 +249,8 @@ PAGES = (
     "/search?q=portal",
     "/search?q=portl",
     "/search?q=zzzzqq",
-    "/unique",
+    *WALL_PAGES,
     "/unique?below=-1",
-    "/hubs",
-    "/duplicates",
-    "/popular",
     "/about",
     "/api/v1/",
     "/render/11",
@@ -300,7 +296,7 @@ def test_nothing_moves_while_a_page_loads_also_when_every_image_fails(browser, s
     context = browser.new_context(base_url=server.url)
     opened = context.new_page()
     opened.route("**/banners/**", lambda route: route.abort())
-    for url in ("/", "/render/10", "/popular", "/unique", "/hubs", "/duplicates"):
+    for url in ("/", "/render/10", *WALL_PAGES):
         opened.goto(url)
         opened.wait_for_load_state("networkidle")
         shift = opened.evaluate(
@@ -426,8 +422,7 @@ def test_nothing_is_wider_than_a_phone(browser, queried, width):
         "/search?q=red",
         "/mix?game=11&not_text=red",
         "/upload",
-        "/unique",
-        "/hubs",
+        *WALL_PAGES,
         "/labels",
         "/label?name=red",
         "/about",

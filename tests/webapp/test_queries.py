@@ -112,7 +112,7 @@ def test_plus_and_minus_can_be_combined_and_shared(client):
 
 def vector_of_colour(client, colour):
     with client.application.app_context():
-        opened = client.application.extensions["exhibition"].shown.gallery
+        opened = client.application.extensions["catalogue"].served
         return opened.encoder.picture(coloured(colour, 5))
 
 
@@ -131,7 +131,7 @@ def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(cli
 def test_a_catalogue_without_words_takes_the_game_whose_name_comes_closest(tmp_path, banners_folder):
     assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
-    client, game = app.test_client(), app.extensions["exhibition"].shown.gallery.catalogue.games[0]
+    client, game = app.test_client(), app.extensions["catalogue"].served.catalogue.games[0]
     assert client.get("/mix", query_string={"add": game.name[:-1]}).location == f"/mix?game={game.appid}"
     page = text(client, f"/mix?game={game.appid}&add=qqqqqqq", 400)
     assert "No game here has a name like “qqqqqqq”." in page
@@ -237,7 +237,7 @@ def test_a_picture_survives_its_way_through_an_address():
 
 
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
-    from tests.webapp.test_webapp import make_catalogue
+    from tests.webapp.small_site import make_catalogue
 
     client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
     for page in ("/", "/render/10", "/search?q=portal"):
@@ -472,7 +472,7 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
     assert main([str(covers), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
     client = app.test_client()
-    identical = app.extensions["exhibition"].shown.gallery
+    identical = app.extensions["catalogue"].served
     chosen = sorted(covers.glob("*.jpg"))[:: len(list(covers.glob("*.jpg"))) // 200][:200]
     assert len(chosen) == 200
     shares = {}
@@ -492,7 +492,7 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
 
 
 def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client, monkeypatch):
-    opened = client.application.extensions["exhibition"].shown.gallery
+    opened = client.application.extensions["catalogue"].served
     as_always = client.get("/search?q=red")
 
     def fail(*_):

@@ -15,7 +15,7 @@ from banners.errors import BadInput
 from manage_catalogue import main as manage
 from tests.conftest import with_file
 from tests.servers import serving, start
-from tests.webapp.test_webapp import make_catalogue
+from tests.webapp.small_site import make_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -196,10 +196,10 @@ def test_a_worker_that_comes_later_serves_the_catalogue_of_now(tmp_path):
 
 
 def test_a_catalogue_that_arrives_file_by_file_is_served_in_the_end(tmp_path, monkeypatch):
-    from webapp import create_app, exhibition
+    from webapp import create_app, current
 
-    monkeypatch.setattr(exhibition, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr(exhibition, "LOOK_AGAIN", 0.0)
+    monkeypatch.setattr(current, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(current, "CHECK_AFTER_FAILURE", 0.0)
     folder, other = make_catalogue(tmp_path / "c"), make_catalogue(tmp_path / "d", views=False)
     client = create_app({"CATALOGUE": folder}).test_client()
     for name in ("manifest.json", *sorted(path.name for path in other.iterdir() if path.name != "manifest.json")):

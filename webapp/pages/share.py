@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from banners.errors import NotInCatalogue, UnusableImage
 from banners.images import decode, is_image_file
-from webapp.gallery import Gallery
+from webapp.served import ServedCatalogue
 
 SIZE = (1200, 630)  # as the Open Graph protocol's readers want it
 _GROUND = (18, 20, 22)
@@ -21,24 +21,22 @@ _one_at_a_time = threading.Lock()  # in memory, whoever asks for how many
 Stamped = tuple[Path, int, int]
 
 
-def share_card(gallery: Gallery, appid: int) -> bytes:
+def share_card(served: ServedCatalogue, appid: int) -> bytes:
     """A JPEG of `SIZE`: the query on the left, six neighbours in two rows beside it.
 
     Only images of this server are used; it never fetches any. Raises `UnknownGame`, and `NotInCatalogue` where the game
     has no such image.
     """
-    row = gallery.catalogue.row_of(appid)
-    near = gallery.catalogue.view("plain").rows[row].tolist()
-    appids = gallery.catalogue.appids
-    chosen = [int(appids[other]) for other in near if not gallery.is_adult[other]]
-    paths = [gallery.local_images[one] for one in chosen if one in gallery.local_images][:_NEIGHBOURS]
-    query = gallery.local_images.get(appid)
-    if query is None or gallery.is_adult[row]:
-        raise NotInCatalogue("There is no picture to share of this game.")
-    if not is_image_file(query):
+    row = served.catalogue.row_of(appid)
+    near = served.catalogue.view("plain").rows[row].tolist()
+    appids = served.catalogue.appids
+    chosen = [int(appids[other]) for other in near if not served.is_adult[other]]
+    paths = [served.local_images[one] for one in chosen if one in served.local_images][:_NEIGHBOURS]
+    query = served.local_images.get(appid)
+    if query is None or served.is_adult[row] or not is_image_file(query):
         raise NotInCatalogue("There is no picture to share of this game.")
     with _one_at_a_time:
-        return _drawn(_stamped(query), tuple(map(_stamped, paths)), gallery.image_size)
+        return _drawn(_stamped(query), tuple(map(_stamped, paths)), served.image_size)
 
 
 def _stamped(path: Path) -> tuple[Path, int, int]:

@@ -1,0 +1,99 @@
+"""Banners: local files, Steam's CDN, and the card that other sites show."""
+
+import os
+import re
+
+import numpy as np
+
+from banners.catalogue import writer
+from banners.catalogue.neighbours import Neighbours
+from banners.games_csv import Game
+from tests.conftest import picture
+from tests.webapp.small_site import make_catalogue, text
+from webapp import create_app
+
+
+def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp_path):
+    paths = ["0123abcd/library_capsule.jpg", "../../evil.jpg", "https://evil.example/x.jpg", "a.jpg?x=<b>", "", 7]
+    rows = np.array([[(row + 1) % 6] for row in range(6)], np.int32)
+    writer.save(
+        tmp_path / "c",
+        games=[Game(row + 1, "x", {"image_path": path}) for row, path in enumerate(paths)],
+        neighbours={"plain": Neighbours(rows, None)},
+        about={"images": {"source": "steam", "width": 460, "height": 215}},
+    )
+    client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+    base = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+    page = text(client, "/search?q=x")
+    assert re.findall('src="(http[^"]*)"', page) == [
+        f"{base}/1/0123abcd/library_capsule.jpg",
+        *(f"{base}/{appid}/header.jpg" for appid in range(2, 7)),
+    ]
+    assert 'width="460" height="215"' in page
+    assert client.get("/aspect.css?v=460x215").data == b":root { --aspect: 460 / 215; }\n"
+
+
+def test_a_local_image_is_served_and_nothing_else_of_the_disk(client, tmp_path):
+    response = client.get("/banners/10.jpg", buffered=True)
+    assert response.mimetype == "image/jpeg"
+    assert response.data == (tmp_path / "banners" / "10.jpg").read_bytes()
+    again = client.get("/banners/10.jpg", headers={"If-None-Match": response.headers["ETag"]}, buffered=True)
+    assert again.status_code == 304
+    (tmp_path / "banners" / "11.jpg").write_text("later")
+    for url in (
+        "/banners/11.jpg",
+        "/banners/10.png",
+        "/banners/20.jpg",
+        "/banners/../c/manifest.json",
+        "/banners/%2e%2e/x.jpg",
+    ):
+        assert client.get(url).status_code == 404, url
+
+
+def test_a_game_without_an_image_gets_no_broken_address(client):
+    page = text(client, "/render/20")
+    assert 'src="/banners/10.jpg"' in page
+    assert "steamstatic" not in page
+
+
+def test_images_that_come_to_hand_make_another_page(tmp_path):
+    make_catalogue(tmp_path / "c")
+    tags = []
+    for banners in (None, tmp_path / "b"):
+        if banners:
+            banners.mkdir()
+            picture(1).save(banners / "10.png")
+        page = create_app({"CATALOGUE": tmp_path / "c", "BANNERS": banners or ""}).test_client().get("/render/10")
+        tags.append(page.headers["ETag"])
+    assert tags[0] != tags[1]
+
+
+def test_only_images_are_handed_out_and_drawn(tmp_path):
+    make_catalogue(tmp_path / "c")
+    banners = tmp_path / "b"
+    banners.mkdir()
+    for appid in (10, 20, 30, 40, 60):
+        picture(appid, (60, 90)).save(banners / f"{appid}.jpg")
+    client = create_app({"CATALOGUE": tmp_path / "c", "BANNERS": banners}).test_client()
+    first = client.get("/share/10.jpg").data
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (banners / "20.jpg").unlink()
+    (banners / "20.jpg").symlink_to(secret)
+    (banners / "30.jpg").unlink()
+    os.mkfifo(banners / "30.jpg")
+    picture(40, (3000, 3000)).save(banners / "40.jpg")  # more than a banner has
+    for appid in (20, 30):
+        assert client.get(f"/banners/{appid}.jpg").status_code == 404
+        assert client.get(f"/share/{appid}.jpg").status_code == 404
+    assert client.get("/share/40.jpg").status_code == 404
+    assert client.get("/share/10.jpg").data != first
+    (banners / "10.jpg").unlink()
+    assert client.get("/share/10.jpg").status_code == 404
+
+
+def test_the_aspect_is_kept_for_long_only_under_its_own_name(client):
+    right = re.search(r"/aspect.css\?v=([0-9x]+)", text(client, "/about"))[1]
+    assert "max-age" in client.get(f"/aspect.css?v={right}").headers["Cache-Control"]
+    for url in ("/aspect.css", "/aspect.css?v=1x1"):
+        assert "max-age" not in client.get(url).headers.get("Cache-Control", "")

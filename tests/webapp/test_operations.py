@@ -1,0 +1,120 @@
+"""Metrics, versions, the start, and what is kept in memory."""
+
+import gc
+import os
+import subprocess
+import sys
+import tomllib
+import weakref
+from collections import Counter
+
+import pytest
+
+from banners.errors import BadCatalogue, BadInput
+from tests.conftest import ROOT
+from tests.webapp.small_site import make_catalogue, text
+from webapp import create_app
+
+
+def test_metrics_count_requests_by_route_and_never_by_address(client):
+    def counted() -> Counter:
+        lines = client.get("/metrics").get_data(as_text=True).splitlines()
+        return Counter({line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"})
+
+    before = counted()
+    for url in ("/render/10", "/render/20", "/render/11", "/nowhere/9", "/nowhere/8"):
+        client.get(url)
+    client.open("/", method="BREW")
+    after = counted()
+    route = 'route="/<variant:variant>/<appid:appid>"'
+    assert (after - before)[f'steam_clip_requests_total{{method="GET",{route},status="200"}}'] == 2
+    assert (after - before)[f'steam_clip_requests_total{{method="GET",{route},status="404"}}'] == 1
+    assert (after - before)['steam_clip_requests_total{method="GET",route="none",status="404"}'] == 2
+    assert (after - before)[f"steam_clip_request_seconds_count{{{route}}}"] == 3
+    assert any('method="other"' in name for name in after - before)
+    assert after["steam_clip_games"] == 8
+    assert not any("nowhere" in name for name in after)
+
+
+def test_the_version_names_program_and_catalogue(client):
+    version = client.get("/version").get_json()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert version["version"] == project["version"]
+    assert version["catalogue"] == {
+        "format_version": 3,
+        "created": version["catalogue"]["created"],
+        "encoder": "test-encoder",
+        "revision": "r1",
+        "games": 8,
+    }
+
+
+def test_operations(client):
+    assert client.get("/healthz").data == b"ok\n"
+    ready = client.get("/readyz").get_json()
+    assert (ready["ready"], ready["games"], ready["encoder"]) == (True, 8, "test-encoder")
+    assert b"User-agent: *" in client.get("/robots.txt").data
+    about = text(client, "/about")
+    assert "test-encoder" in about
+    assert "2 games share theirs" in about
+
+
+def test_a_catalogue_that_cannot_be_served_stops_the_start(tmp_path):
+    with pytest.raises(BadCatalogue, match="does not exist"):
+        create_app({"CATALOGUE": tmp_path / "none"})
+    make_catalogue(tmp_path / "c")
+    with pytest.raises(BadInput, match="cannot read the banners folder"):
+        create_app({"CATALOGUE": tmp_path / "c", "BANNERS": tmp_path / "none"})
+    data = bytearray((tmp_path / "c" / "neighbours.npy").read_bytes())
+    data[-4] ^= 1
+    (tmp_path / "c" / "neighbours.npy").write_bytes(data)
+    with pytest.raises(BadCatalogue, match="was changed"):
+        create_app({"CATALOGUE": tmp_path / "c"})
+
+
+def test_the_web_app_imports_neither_torch_nor_transformers(tmp_path):
+    code = (
+        "import sys; from webapp import create_app; client = create_app().test_client();"
+        "print([client.get(url).status_code for url in ('/', '/render/10', '/unique', '/suggest?q=portal')],"
+        "sorted({'torch', 'transformers', 'faiss', 'tqdm'} & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"CATALOGUE": str(make_catalogue(tmp_path / "c"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert finished.stdout.strip() == "[200, 200, 200, 200] []"
+
+
+def test_games_that_are_kept_stay_when_there_is_no_room_for_others(tmp_path, monkeypatch):
+    from webapp import served
+
+    monkeypatch.setattr(served, "_GAMES_KEPT", 3)
+    opened = served.ServedCatalogue.open(make_catalogue(tmp_path / "c"), None)
+    opened.warm()
+    kept = dict(opened._games)
+    assert sorted(game.appid for game in kept.values()) == [10, 20, 30]  # the popular ones
+    assert [opened.game(row).name for row in range(8)][:2] == ["Portal", "Portal 2"]
+    assert opened._games == kept
+
+
+def test_a_catalogue_that_was_replaced_is_forgotten(tmp_path):
+    """What is there before the workers are forked is frozen, see webapp/wsgi.py: a cycle would stay for ever."""
+    folder = make_catalogue(tmp_path / "c")
+    app = create_app({"CATALOGUE": folder})
+    current, client = app.extensions["catalogue"], app.test_client()
+    current.served.warm()
+    for url in ("/render/10", "/search?q=portal", "/suggest?q=p", "/unique", "/api/v1/games/10", "/find/?q=portal"):
+        client.get(url)
+    old = weakref.ref(current.served)
+    gc.freeze()
+    try:
+        make_catalogue(folder, views=False)
+        current._next_check -= 100  # nobody has looked for a while
+        assert client.get("/healthz").status_code == 200
+        assert old() is None
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,74 @@
+"""Search, suggestions and the first page."""
+
+import pytest
+
+from tests.webapp.small_site import linked, text
+
+
+def test_search_finds_games_and_keeps_the_query_in_the_box(client):
+    page = text(client, "/search?q=portal")
+    assert linked(page) == ["/render/10", "/render/20"]
+    assert 'value="portal"' in page
+    assert "2 games for" in page
+
+
+def test_search_forgives_typos_and_admits_defeat(client):
+    assert "Names like" in text(client, "/search?q=protal")
+    assert "Nothing for" in text(client, "/search?q=zzzzqqq")
+    assert "Type a name" in text(client, "/search?q=")
+    assert "Type a name" in text(client, "/search?q=%00%00")
+    for space in ("%E3%80%80", "%C2%A0", "%09", "+++"):
+        assert client.get(f"/search?q=portal{space}2").headers["Location"] == "/render/20"
+    assert "Type a name" in text(client, "/search")
+
+
+def test_a_query_is_escaped_wherever_it_appears(client):
+    page = text(client, "/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    assert "<script>alert" not in page
+
+
+def test_a_query_longer_than_any_name_is_refused_kindly(client):
+    assert "longer than any name: 5000 characters" in text(client, "/search?q=" + "x" * 5000, 400)
+    assert client.get("/suggest?q=" + "x" * 5000).get_json()["suggestions"] == []
+
+
+def test_suggestions_are_json_for_the_search_box(client):
+    response = client.get("/suggest?q=portal")
+    assert response.get_json() == {
+        "query": "portal",
+        "suggestions": [
+            {
+                "appid": 10,
+                "name": "Portal",
+                "url": "/render/10",
+                "image": "/banners/10.jpg",
+                "is_adult": False,
+                "year": 2000,
+            },
+            {"appid": 20, "name": "Portal 2", "url": "/render/20", "image": None, "is_adult": False, "year": 2000},
+        ],
+        "hidden": 0,
+        "approximate": False,
+    }
+    assert client.get("/suggest").get_json()["suggestions"] == []
+    assert client.get("/suggest?q=40").get_json()["suggestions"][0]["name"] == "App 40"
+
+
+def test_the_home_page_shows_banners_but_no_adult_ones(client):
+    page = text(client, "/")
+    assert "/render/10" in linked(page)
+    assert "/render/60" not in linked(page)
+    assert 'action="/search"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "place"), [("portal+2", "/render/20"), ("PORTAL+2", "/render/20"), ("10", "/render/10")]
+)
+def test_a_search_for_one_game_by_its_whole_name_goes_straight_to_it(client, query, place):
+    response = client.get(f"/search?q={query}")
+    assert (response.status_code, response.headers["Location"]) == (302, place)
+
+
+@pytest.mark.parametrize("query", ["portal", "porta", "portl+2", "2", "zzz"])
+def test_a_search_that_may_mean_others_lists_them(client, query):
+    text(client, f"/search?q={query}")

@@ -1,0 +1,146 @@
+"""JSON endpoints, and the OpenAPI 3.1 document that describes them. Both follow from the annotations of a view: its
+parameter `given` is a `Query`, what it returns is encoded."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import msgspec
+from flask import Blueprint, Response
+
+from webapp.params import FLAGS, Query, read
+
+VERSION = "2.0.0"  # of the API
+_REF = "#/components/schemas/{name}"
+_STATUSES = {
+    400: "A parameter is not valid.",
+    404: "Nothing of that kind is in this catalogue.",
+    413: "The upload is too large.",
+    415: "The upload is no picture that can be used.",
+    429: "Too many queries; the header Retry-After says for how many seconds.",
+    501: "This catalogue was made without the means for that.",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """`rule` is Flask's. `body` is what a POST takes: media type to schema. `statuses` are the errors beside 400 and
+    404."""
+
+    method: str
+    rule: str
+    name: str
+    summary: str
+    query: type[Query]
+    returns: Any
+    tag: str
+    statuses: Sequence[int] = ()
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def path(self) -> str:
+        return self.rule.replace("<appid:appid>", "{appid}")
+
+    @property
+    def parameters(self) -> list[dict[str, Any]]:
+        """The query parameters, as the document lists them."""
+        properties = msgspec.json.schema_components([self.query])[1][self.query.__name__]["properties"]
+        return [
+            {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": _sent(schema)}
+            for name, schema in properties.items()
+        ]
+
+    def operation(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """This endpoint in the document; `schema` is that of what it returns."""
+        appid = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
+        in_path = [{"name": "appid", "in": "path", "required": True, "schema": appid}] if "{" in self.path else []
+        answers = {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
+        for status in (400, 404, *self.statuses):
+            content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
+            answers[str(status)] = {"description": _STATUSES[status], "content": content}
+        described = {
+            "operationId": self.name,
+            "summary": self.summary,
+            "tags": [self.tag],
+            "parameters": [*in_path, *self.parameters],
+            "responses": answers,
+        }
+        if self.body:
+            content = {kind: {"schema": schema} for kind, schema in self.body.items()}
+            described["requestBody"] = {"required": True, "content": content}
+        return described
+
+
+def _sent(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema as it is sent in an address, where yes and no are words."""
+    return {"type": "string", "enum": list(FLAGS), "default": "0"} if schema.get("type") == "boolean" else schema
+
+
+class Endpoints:
+    """The endpoints of all blueprints, in the order in which they are declared."""
+
+    def __init__(self) -> None:
+        self._all: list[Endpoint] = []
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._all)
+
+    def route(
+        self, blueprint: Blueprint, rule: str, tag: str, **more: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Answer `rule` with what the decorated view returns. `more` are further fields of `Endpoint`."""
+
+        def register(view: Callable[..., Any]) -> Callable[..., Any]:
+            hints = get_type_hints(view, include_extras=True)
+            declared = {"query": hints.get("given", Query), "returns": hints["return"], "summary": inspect.getdoc(view)}
+            self.add(blueprint, rule, view, tag=tag, name=view.__name__.rstrip("_"), **declared | more)
+            return view
+
+        return register
+
+    def add(self, blueprint: Blueprint, rule: str, view: Callable[..., Any], **described: Any) -> None:
+        """The same for a view without annotations."""
+        described["summary"] = " ".join(described["summary"].split())
+        endpoint = Endpoint(**{"method": "get", "rule": (blueprint.url_prefix or "") + rule} | described)
+        self._all.append(endpoint)
+
+        def answer(**path: Any) -> Response:
+            given = {} if endpoint.query is Query else {"given": read(endpoint.query)}
+            return Response(msgspec.json.encode(view(**path, **given)), mimetype="application/json")
+
+        blueprint.add_url_rule(rule, endpoint.name, answer, methods=[endpoint.method.upper()])
+
+    def by_tag(self) -> dict[str, list[Endpoint]]:
+        groups: dict[str, list[Endpoint]] = {}
+        for endpoint in self:
+            groups.setdefault(endpoint.tag, []).append(endpoint)
+        return groups
+
+    def document(self, title: str, about: str) -> dict[str, Any]:
+        """The OpenAPI document of all endpoints."""
+        returned = [endpoint.returns for endpoint in self]
+        schemas, components = msgspec.json.schema_components([*returned, Problem], ref_template=_REF)
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": title, "version": VERSION, "description": about, "license": {"name": "MIT"}},
+            "servers": [{"url": "/"}],
+            "paths": {
+                endpoint.path: {endpoint.method: endpoint.operation(schema)}
+                for endpoint, schema in zip(self, schemas, strict=False)  # the last is that of Problem
+            },
+            "components": {"schemas": components},
+        }
+
+
+endpoints = Endpoints()

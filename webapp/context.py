@@ -1,0 +1,45 @@
+"""What every template can use beside the page's own object."""
+
+from collections.abc import Hashable
+from functools import lru_cache
+from urllib.parse import quote
+
+from flask import Flask, request
+from markupsafe import Markup
+
+from webapp.current import catalogue
+from webapp.pages.walls import tabs
+from webapp.params import shows_adult
+from webapp.served import STEAMDB, STORE
+
+_FRAGMENTS = 32_768  # some 20 MB
+
+
+def register(app: Flask) -> None:
+    app.jinja_env.filters["capitalised"] = capitalised
+    app.jinja_env.globals.update(STORE=STORE, STEAMDB=STEAMDB)
+
+    @lru_cache(maxsize=_FRAGMENTS)
+    def fragment(macro: str, *arguments: Hashable) -> Markup:
+        """What a macro of `_cards.html` renders. The latest ones are kept."""
+        rendered: Markup = getattr(app.jinja_env.get_template("_cards.html").module, macro)(*arguments)
+        return rendered
+
+    app.jinja_env.globals["fragment"] = fragment
+    app.context_processor(_context)
+
+
+def _context() -> dict[str, object]:
+    query = request.query_string.decode("ascii", "ignore")
+    return {
+        "site": catalogue().site,
+        "tabs": tabs(catalogue()),
+        "shows_adult": shows_adult(),
+        "origin": request.host_url.rstrip("/"),
+        "here": quote(request.path) + (f"?{query}" if query else ""),
+    }
+
+
+def capitalised(text: str) -> str:
+    """With a capital at the beginning; the rest stays as it is."""
+    return text[:1].upper() + text[1:]

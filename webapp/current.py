@@ -1,0 +1,92 @@
+"""Which catalogue is served, and its replacement.
+
+A catalogue's folder is replaced in one step. The server notices it some seconds later, opens the new catalogue in the
+background, and serves the old one until the new one is ready. A new catalogue that cannot be served is ignored. Each
+request sees one catalogue from beginning to end.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+from flask import Flask, current_app, g
+
+from banners.catalogue.manifest import MANIFEST
+from webapp.served import ServedCatalogue
+
+CHECK_EVERY = 5.0  # seconds
+CHECK_AFTER_FAILURE = 20.0
+_ABSENT = (0, 0, 0)
+
+
+class CurrentCatalogue:
+    """Keeps `served` up to date. Raises `BadCatalogue` and `BadInput` if there is nothing to begin with."""
+
+    def __init__(self, catalogue: Path, banners: Path | None, threads: int) -> None:
+        self._catalogue, self._banners, self._threads = catalogue, banners, threads
+        self._stamp = self._read_stamp()
+        self.served = ServedCatalogue.open(catalogue, banners, threads)
+        self._next_check = time.monotonic() + CHECK_EVERY
+        self._lock = threading.Lock()
+
+    def _read_stamp(self) -> tuple[int, int, int]:
+        """The manifest's inode, time and size, which change when a catalogue is replaced; zeros if there is none."""
+        try:
+            status = (self._catalogue / MANIFEST).stat()
+        except OSError:
+            return _ABSENT
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def begin_worker(self, app: Flask) -> None:
+        """Call this in a process that was just forked: it opens its own `games.db`, and the new catalogue if one was
+        put in place since the parent opened it."""
+        stamp = self._read_stamp()
+        if stamp in (self._stamp, _ABSENT):
+            self.served.catalogue.games.connect()
+        else:
+            self._lock.acquire()
+            self._replace(app, stamp)
+
+    def refresh(self, app: Flask) -> None:
+        """Start to open a new catalogue if there is one, and return at once. After an idle time the request waits for
+        it instead, so that it does not get an old page."""
+        late = time.monotonic() - self._next_check
+        if late < 0 or not self._lock.acquire(blocking=late > CHECK_EVERY):
+            return
+        self._next_check = time.monotonic() + CHECK_EVERY
+        stamp = self._read_stamp()
+        if stamp in (self._stamp, _ABSENT):
+            self._lock.release()
+        elif late > CHECK_EVERY:
+            self._replace(app, stamp)
+        else:
+            threading.Thread(target=self._replace, args=(app, stamp), name="catalogue", daemon=True).start()
+
+    def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
+        try:
+            served = ServedCatalogue.open(self._catalogue, self._banners, self._threads)
+            served.warm()
+            self.served, self._stamp = served, stamp
+            app.logger.warning("the catalogue was replaced: %d games", len(served))
+        except Exception as error:  # whatever is wrong with the new catalogue, the old one is still there
+            app.logger.error("the catalogue was replaced by one that cannot be served: %s", error)
+            self._next_check = time.monotonic() + CHECK_AFTER_FAILURE  # it may still be copied, file by file
+        finally:
+            self._lock.release()
+
+
+def catalogue() -> ServedCatalogue:
+    """The catalogue that this request sees."""
+    try:
+        pinned: ServedCatalogue = g.served
+    except AttributeError:
+        pinned = g.served = current_app.extensions["catalogue"].served
+    return pinned
+
+
+def register(app: Flask, catalogue: Path, banners: Path | None, threads: int) -> None:
+    """Queries are embedded by `threads` threads. Raises `BadCatalogue` and `BadInput`."""
+    current = app.extensions["catalogue"] = CurrentCatalogue(catalogue, banners, threads)
+    app.before_request(lambda: current.refresh(app))
+    # A request context may live until the next garbage collection; the catalogue that it used must not.
+    app.teardown_request(lambda _: g.pop("served", None))

@@ -1,0 +1,61 @@
+"""What this is, how the catalogue was made, and what it cannot tell."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template
+
+from banners.encoders.views import View
+from webapp.current import catalogue
+from webapp.pages.game import VIEW_NAMES
+from webapp.records import json_url
+from webapp.served import ServedCatalogue
+
+blueprint = Blueprint("about", __name__)
+
+
+@dataclass(frozen=True)
+class AboutPage:
+    """What is served, and how it was made. `random_similarity` is the median of random pairs of banners, null where it
+    is not known; `created` is a date and time, ISO 8601."""
+
+    games: int
+    neighbours: int
+    views: tuple[View, ...]
+    has_similarities: bool
+    identical_banners: int
+    random_similarity: float | None
+    encoder: str
+    revision: str
+    fit: str
+    source: str
+    created: str
+
+    @property
+    def view_names(self) -> list[str]:
+        return [VIEW_NAMES[view].lower() for view in self.views]
+
+    @property
+    def made_on(self) -> str:
+        return self.created.partition("T")[0]
+
+
+def about_page(served: ServedCatalogue) -> AboutPage:
+    manifest = served.catalogue.manifest
+    return AboutPage(
+        games=len(served),
+        neighbours=served.catalogue.k,
+        views=tuple(served.catalogue.views),
+        has_similarities=served.catalogue.view("plain").similarities is not None,
+        identical_banners=sum(map(len, served.identical)),
+        random_similarity=manifest.random_similarity,
+        encoder=manifest.encoder,
+        revision=manifest.revision,
+        fit=manifest.fit,
+        source=manifest.source,
+        created=manifest.created,
+    )
+
+
+@blueprint.get("/about")
+def about() -> str:
+    return render_template("about.html", page=about_page(catalogue()), json_url=json_url("catalogue"))

@@ -1,0 +1,190 @@
+"""The page of a game: its banner beside its nearest neighbours."""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from flask import Blueprint, Response, redirect, render_template
+from werkzeug.wrappers import Response as BaseResponse
+
+from banners.encoders.views import View
+from banners.errors import BadInput, NotInCatalogue
+from webapp.current import catalogue
+from webapp.pages.share import share_card
+from webapp.pages.variants import Variant
+from webapp.params import Flag, Query, read, shows_adult
+from webapp.records import Game, Label, Result, json_url
+from webapp.served import ServedCatalogue
+
+DEFAULT_NEIGHBOURS = 10
+MAX_NEIGHBOURS = 100_000  # as many as embed_banners.py takes
+VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
+
+PLAIN = Variant()
+
+blueprint = Blueprint("game", __name__)
+
+
+class VariantQuery(Query):
+    """The other form of `/render_x` and its like."""
+
+    mirror: Flag = False
+    flip: Flag = False
+
+
+@dataclass(frozen=True)
+class GameDetails:
+    """A game and its place among the others. `stands_out_percent` is the part of the other games whose banner is less
+    unusual, null where it is not known; `neighbour_of` is the number of games that have this one among their first ten
+    neighbours; `identical` are the games with the same banner."""
+
+    game: Game
+    views: tuple[View, ...]
+    stands_out_percent: int | None
+    neighbour_of: int
+    identical: tuple[Game, ...]
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
+class GamePage:
+    """A game and its nearest neighbours, best first. `available` is how many neighbours the catalogue knows."""
+
+    query: GameDetails
+    view: View
+    available: int
+    results: tuple[Result, ...]
+
+    @property
+    def has_similarities(self) -> bool:
+        return bool(self.results) and self.results[0].similarity is not None  # a view has those of all or of none
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where a game's page leads to. `share_image` is shown by other sites beside a link to the page: a card that this
+    server draws, a banner elsewhere, or nothing, as `shares` says. `mix` is a query that others can be added to, "" if
+    the catalogue answers none."""
+
+    views: tuple[tuple[str, str, bool], ...]  # label, address, whether it is this page
+    more: str
+    neighbours: str
+    store: str
+    canonical: str
+    share_image: str
+    shares: Literal["card", "banner", ""]
+    mix: str
+
+
+def game_details(served: ServedCatalogue, row: int) -> GameDetails:
+    rank, others = served.unique_rank, max(1, len(served) - 1)
+    return GameDetails(
+        game=served.game(row),
+        views=tuple(served.catalogue.views),
+        stands_out_percent=None if rank is None else int(100 * (others - rank[row]) // others),
+        neighbour_of=int(served.times_near[row]),
+        identical=served.games([other for other in served.members_of(row) if other != row]),
+        labels=served.labels(row),
+    )
+
+
+def game_page(served: ServedCatalogue, appid: int, view: View, n: int) -> GamePage:
+    """A game beside its `n` nearest neighbours, or all that are known if there are fewer.
+
+    Raises `UnknownGame`, `NotInCatalogue` for a view that the catalogue lacks.
+    """
+    row = served.catalogue.row_of(appid)
+    return GamePage(game_details(served, row), view, served.catalogue.k, served.neighbours(row, n, view))
+
+
+def random_row(served: ServedCatalogue, adult: bool) -> int:
+    """A game with a name. Raises `NotInCatalogue`."""
+    rows = served.without_adult(served.named, adult)
+    if not len(rows):
+        raise NotInCatalogue("This catalogue has no game that may be shown without being asked for.")
+    return int(random.choice(rows))
+
+
+@blueprint.get("/random")
+@blueprint.get("/<variant:variant>")
+@blueprint.get("/<variant:variant>/")
+def random_game(variant: Variant = PLAIN) -> BaseResponse:
+    """Redirect to a game picked at random."""
+    variant = _asked_for(variant)
+    _ = catalogue().catalogue.view(variant.view)  # or the game's page would be a 404
+    response = redirect(variant.url(int(catalogue().catalogue.appids[random_row(catalogue(), shows_adult())])))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/<variant:variant>/<appid:appid>")  # both forms, or other methods on the first would be a 404
+@blueprint.get("/<variant:variant>/<appid:appid>/")
+@blueprint.get("/<variant:variant>/<appid:appid>/<appid:n>")
+@blueprint.get("/<variant:variant>/<appid:appid>/<appid:n>/")
+def game(variant: Variant, appid: int, n: int | None = None) -> str:
+    """Show one game's banner beside its nearest neighbours."""
+    variant = _asked_for(variant)
+    if n == 0:
+        raise BadInput(f"A game has 1 to {catalogue().catalogue.k} neighbours; 0 cannot be shown.")
+    count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n
+    page = game_page(catalogue(), appid, variant.view, count)
+    links = _links(catalogue(), page, variant, n)
+    if variant != PLAIN or n is not None:
+        page = _linked(page, variant, n)
+    twin = json_url(
+        f"games/{appid}/neighbours",
+        view="" if variant.view == "plain" else variant.view,
+        n=n and min(n, MAX_NEIGHBOURS),
+    )
+    return render_template("game.html", page=page, links=links, asked=count, to_store=variant.to_store, json_url=twin)
+
+
+def _asked_for(variant: Variant) -> Variant:
+    given = read(VariantQuery)
+    return variant.reversed(given.mirror, given.flip)
+
+
+def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
+    """The page with the links that the pages of `variant` have."""
+    details = replace(page.query, game=replace(page.query.game, url=Variant(page.view).url(page.query.game.appid)))
+    return replace(
+        page,
+        query=details,
+        results=tuple(replace(result, game=variant.link(result.game, n)) for result in page.results),
+    )
+
+
+def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | None) -> Links:
+    appid, known = page.query.game.appid, page.query.views
+    more = min(page.available, max(20, 2 * len(page.results)))
+    share_image, shares = _share_image(served, page.query.game)
+    return Links(
+        views=tuple(
+            (label, replace(variant, view=view).url(appid, n), view == page.view)
+            for view, label in VIEW_NAMES.items()
+            if view in known and len(known) > 1
+        ),
+        more=variant.url(appid, more) if more > len(page.results) else "",
+        neighbours=replace(variant, to_store=False).url(appid, n),
+        store=replace(variant, to_store=True).url(appid, n),
+        canonical=Variant(page.view).url(appid),
+        share_image=share_image,
+        shares=shares,
+        mix=f"/mix?game={appid}" if served.encoder is not None else "",
+    )
+
+
+def _share_image(served: ServedCatalogue, game: Game) -> tuple[str, Literal["card", "banner", ""]]:
+    """The address of the image that other sites may show of a game, and what it is; none of an adult game."""
+    if game.is_adult or game.image is None:
+        return "", ""
+    return (f"/share/{game.appid}.jpg", "card") if game.appid in served.local_images else (game.image, "banner")
+
+
+@blueprint.get("/share/<appid:appid>.jpg")
+def share(appid: int) -> Response:
+    """What other sites show beside a link to a game."""
+    response = Response(share_card(catalogue(), appid), mimetype="image/jpeg")
+    response.cache_control.public = True
+    response.cache_control.max_age = 86_400
+    return response

@@ -1,0 +1,126 @@
+"""Queries by several games, words and a picture, and the form for the picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import numpy as np
+from flask import Blueprint, redirect, render_template
+from msgspec import Meta, field
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Response as BaseResponse
+
+from banners.errors import UnusableImage
+from webapp import queries
+from webapp.current import catalogue
+from webapp.params import read, uploaded, words
+from webapp.queries import Part, SimilarGames
+from webapp.records import Game, json_url
+from webapp.served import ServedCatalogue
+from webapp.uploads import MAX_BYTES, reason
+
+STARTS = 12  # games to begin with
+
+blueprint = Blueprint("mix", __name__)
+
+
+class MixQuery(queries.SimilarQuery):
+    """A query, and what the page's form adds to it: a game by name or number, else words."""
+
+    add: Annotated[str, Meta(max_length=8190)] = ""
+    as_: Literal["plus", "minus"] = field(name="as", default="plus")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A part as it stands on the page, with the addresses of the query without it, and with its sign turned."""
+
+    part: Part
+    game: Game | None
+    without_url: str
+    turned_url: str
+
+
+def _chips(served: ServedCatalogue, parts: Sequence[Part]) -> list[Chip]:
+    chips = []
+    for part in parts:
+        others = [other for other in parts if other != part]
+        turned = replace(part, is_minus=not part.is_minus)
+        game = served.game(served.catalogue.row_of(int(part.value))) if part.kind == "game" else None
+        can_turn = part.kind != "picture" and turned not in parts
+        chips.append(Chip(part, game, queries.url_of(others), queries.url_of([*others, turned]) if can_turn else ""))
+    return chips
+
+
+def _starts(served: ServedCatalogue) -> list[Game]:
+    """Games to begin a query with: popular ones, or some from all over the catalogue."""
+    rows = served.without_adult(served.popular, False)[:STARTS]
+    if not len(rows):
+        named = served.without_adult(served.named, False)
+        rows = named[np.linspace(0, len(named) - 1, min(STARTS, len(named))).astype(np.intp)]
+    return [replace(game, url=f"/mix?game={game.appid}") for game in served.games(rows.tolist())]
+
+
+def _mix_page(parts: Sequence[Part], count: int, complaint: str = "") -> str:
+    served = catalogue()
+    found = queries.similar(served, parts, count) if parts else SimilarGames("", None, (), ())
+    more = min(queries.MAX_RESULTS, len(served), 2 * count)
+    has_more = parts and more > len(found.results) == count
+    return render_template(
+        "mix.html",
+        page=found,
+        chips=_chips(served, parts),
+        parameters=queries.parameters_of(parts),
+        add_url=queries.url_of(parts) if parts and len(parts) < queries.MAX_PARTS else "",
+        more_url=queries.url_of(parts, n=more) if has_more else "",
+        starts=[] if parts else _starts(served),
+        with_measure=queries.is_comparable(parts) and any(one.similarity is not None for one in found.results),
+        complaint=complaint,
+        json_url=queries.url_of(parts, json_url("similar"), count) if parts else "",
+    )
+
+
+@blueprint.get("/mix")
+def mix() -> str | tuple[str, int] | BaseResponse:
+    """What looks like several games, words or a picture at once, and not like others."""
+    _ = catalogue().query_encoder
+    given = read(MixQuery, from_form=True)
+    parts, added = given.parts(), words(given.add)
+    if not added:
+        return _mix_page(parts, given.n)
+    part = queries.meant(catalogue(), added, given.as_ == "minus")
+    if part is None:
+        return _mix_page(parts, given.n, f"No game here has a name like “{added}”."), 400
+    if part in parts:
+        return _mix_page(parts, given.n, "That is part of your mix already."), 400
+    queries.check([*parts, part])
+    return redirect(queries.url_of([*parts, part]), 303)
+
+
+@blueprint.get("/upload")
+def upload_form() -> str:
+    """Choose a picture, for itself or to join a query."""
+    _ = catalogue().query_encoder
+    return _upload_page(_parts_but_picture(), "")
+
+
+@blueprint.post("/upload")
+def upload() -> tuple[str, int] | BaseResponse:
+    """From a picture to the banners that look like it. Nothing of it is kept."""
+    others = _parts_but_picture()
+    queries.check([*others, Part("picture", "")])  # before the work is done
+    try:
+        picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
+    except UnusableImage as error:
+        return _upload_page(others, reason(error)), 415
+    except RequestEntityTooLarge as error:
+        return _upload_page(others, error.description or ""), 413
+    return redirect(queries.url_of([picture, *others]), 303)
+
+
+def _parts_but_picture() -> list[Part]:
+    return [part for part in read(queries.SimilarQuery, from_form=True).parts() if part.kind != "picture"]
+
+
+def _upload_page(others: Sequence[Part], complaint: str) -> str:
+    return render_template("upload.html", parameters=queries.parameters_of(others), complaint=complaint)

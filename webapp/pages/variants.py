@@ -1,0 +1,63 @@
+"""The variants of a game's address: which view of the query, and where its banners link to."""
+
+from dataclasses import dataclass, replace
+
+from werkzeug.routing import BaseConverter, Map
+
+from banners.encoders.views import View, view_of
+from webapp.records import Game
+from webapp.served import STORE
+
+_SUFFIXES: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
+_VIEWS = {suffix: view for view, suffix in _SUFFIXES.items()}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`/render` links a banner to its own page, `/store` to the Steam store; `_x`, `_y`, `_xy` choose the view."""
+
+    view: View = "plain"
+    to_store: bool = False
+
+    @property
+    def path(self) -> str:
+        return ("store" if self.to_store else "render") + _SUFFIXES[self.view]
+
+    def url(self, appid: int, n: int | None = None) -> str:
+        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "")
+
+    def link(self, game: Game, n: int | None) -> Game:
+        """`game` with a link as this variant's pages have it."""
+        return replace(game, url=f"{STORE}{game.appid}/" if self.to_store else self.url(game.appid, n))
+
+    def reversed(self, mirror: bool, flip: bool) -> "Variant":
+        """This variant, and mirrored or flipped if it was not."""
+        mirror = mirror or self.view in ("mirror", "rotate")
+        flip = flip or self.view in ("flip", "rotate")
+        return Variant(view_of(mirror, flip), self.to_store)
+
+
+class VariantConverter(BaseConverter):
+    """`render`, `render_x`, ... `store_xy` in a rule."""
+
+    part_isolating = True
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map)
+        self.regex = "(?:render|store)(?:_xy|_x|_y)?"
+
+    def to_python(self, value: str) -> Variant:
+        name, _, letters = value.partition("_")
+        return Variant(_VIEWS[f"_{letters}" if letters else ""], name == "store")
+
+    def to_url(self, value: Variant) -> str:
+        return value.path
+
+
+class AppidConverter(BaseConverter):
+    """A whole number of at most 20 digits; Python would refuse to convert many more, and none is an appid."""
+
+    regex = "[0-9]{1,20}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)

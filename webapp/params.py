@@ -1,0 +1,84 @@
+"""Query parameters and uploads, as strangers send them. A page's parameters are the fields of a `Query`; from these the
+OpenAPI document is made too. Invalid values raise `BadInput`, which is answered with a 400."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from flask import request
+from msgspec import Meta
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from banners.errors import BadInput
+
+ADULT_COOKIE = "adult"
+FLAGS = ("1", "true", "yes", "on", "0", "false", "no", "off", "")
+_NUMBER_OF_FLAG = {"yes": "1", "on": "1", "no": "0", "off": "0", "": "0"}
+
+Appid = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+Flag = Annotated[bool, Meta(description="1 for yes, 0 for no.")]
+AdultFlag = Annotated[bool, Meta(description="Whether banners that may be explicit are listed.")]
+PageNumber = Annotated[int, Meta(ge=1, le=999_999, description="Which page, from 1.")]
+
+
+class Query(msgspec.Struct, kw_only=True):
+    """The query parameters of one address; each has a default."""
+
+
+AnyQuery = TypeVar("AnyQuery", bound=Query)
+
+
+def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> AnyQuery:
+    """This request's query parameters, but for those that are `fixed`. A form also sends the fields that were left
+    empty; `from_form` ignores them.
+
+    Raises `BadInput`.
+    """
+    given: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        values = request.args.getlist(field.encode_name)
+        if field.default_factory is list:
+            given[field.encode_name] = values
+        elif values and not (from_form and not values[0]):
+            value = values[0]
+            is_flag = isinstance(field.default, bool)
+            given[field.encode_name] = _NUMBER_OF_FLAG.get(value.lower(), value) if is_flag else value
+    try:
+        return msgspec.convert(given | fixed, kind, strict=False)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        name = place.rstrip("`").partition("[")[0]
+        shown = f"={request.args[name][:20]}" if name in request.args else ""
+        raise BadInput(f"{name}{shown} is not valid: {reason[:1].lower()}{reason[1:]}.") from None
+
+
+def words(given: str) -> str:
+    """A text with single spaces between its words and without control characters."""
+    text = " ".join(given.split())
+    if text.isprintable():
+        return text
+    return "".join(character for character in text if character.isprintable()).strip()
+
+
+def uploaded(name: str, most: int) -> bytes:
+    """The bytes of a file, sent in the field `name` of a form or as the body itself. More than `most` are a 413."""
+    request.max_content_length = most + 10_000  # for the form around it
+    try:
+        if request.mimetype == "multipart/form-data":
+            file = request.files.get(name)
+            data = b"" if file is None else file.read(most + 1)
+        else:
+            data = request.get_data(cache=False)
+    except OSError:  # gunicorn's error for a malformed body
+        raise BadInput("The request body is malformed.") from None
+    except RequestEntityTooLarge:
+        if request.content_length is not None and request.content_length <= most:
+            raise BadInput("The form has too many fields, or a text field is too long.") from None
+        raise
+    if len(data) > most:
+        raise RequestEntityTooLarge(f"A picture may be at most {most // 1_000_000} MB.")
+    return data
+
+
+def shows_adult() -> bool:
+    """Whether the reader has chosen to see banners that may be explicit."""
+    return request.cookies.get(ADULT_COOKIE) == "1"

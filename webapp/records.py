@@ -1,0 +1,85 @@
+"""The records that pages print and that the JSON API encodes: the same objects for both."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from flask import request
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """A game. `url` is where its banner links to; `image` is null if there is none, `year` if it is not known."""
+
+    appid: int
+    name: str
+    year: int | None
+    image: str | None
+    url: str
+    is_adult: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A game that resembles the query. `similarity` is the cosine of the embeddings, null where it is not known or has
+    no fixed scale. `strength` is the same between 0, a random pair, and 1, identical. A result is weak if nine games
+    in ten have a nearer first neighbour."""
+
+    rank: int
+    game: Game
+    similarity: float | None
+    strength: float | None = None
+    is_weak: bool = False
+    is_identical: bool = False
+
+
+@dataclass(frozen=True)
+class Label:
+    """A term that describes banners. `probability` is among all terms of the vocabulary, null if the label is not about
+    one banner."""
+
+    name: str
+    kind: str
+    probability: float | None = None
+
+    @property
+    def url(self) -> str:
+        return f"/label?{urlencode({'name': self.name})}"
+
+    @property
+    def percent(self) -> str:
+        probability = self.probability or 0
+        return "<1" if probability < 0.005 else f"{100 * probability:.0f}"
+
+
+@dataclass(frozen=True)
+class Paging:
+    """The place of a page in a list. `previous` and `next` are addresses, null at the ends."""
+
+    page: int
+    pages: int
+    total: int
+    previous: str | None
+    next: str | None
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether this page lies behind the last one."""
+        return self.page > self.pages
+
+
+def paging(page: int, total: int, per_page: int) -> Paging:
+    """The paging of this request's list of `total` items. The addresses keep all its parameters."""
+    pages = max(1, -(-total // per_page))
+
+    def url(number: int) -> str:
+        kept = [(name, value) for name, value in request.args.items(multi=True) if name != "page" and value]
+        return f"{request.path}?{urlencode([*kept, ('page', str(number))])}"
+
+    previous = url(min(page - 1, pages)) if page > 1 else None
+    return Paging(page, pages, total, previous, url(page + 1) if page < pages else None)
+
+
+def json_url(path: str, **parameters: object) -> str:
+    """The address of a page's JSON; parameters that are empty are left out."""
+    given = {name: str(value) for name, value in parameters.items() if value not in ("", None)}
+    return f"/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")

@@ -1,0 +1,315 @@
+"""The catalogue that is served: an opened catalogue with the local images, and what pages need to know of all games."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.catalogue import measures
+from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.reader import Catalogue, open_catalogue
+from banners.encoders.views import View
+from banners.errors import CannotAnswer
+from banners.games_csv import CURATED, list_banners
+from banners.games_csv import Game as KnownGame
+from webapp.records import Game, Label, Result
+
+CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+STORE, STEAMDB = "https://store.steampowered.com/app/", "https://steamdb.info/app/"
+DEFAULT_SIZE = (300, 450)
+
+_GAMES_KEPT = 32_768  # some 15 MB
+
+# Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
+# could contain them. Joiners stay, emoji need them.
+_UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+_IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """What every page says of the catalogue. `source` is "steam", "demo" or "" for a local folder. `random_similarity`
+    is that of a random pair of banners, None if it is not known."""
+
+    games: int
+    encoder: str
+    source: str
+    image_width: int
+    image_height: int
+    has_popular: bool
+    has_unique: bool
+    has_years: bool
+    has_adult: bool
+    takes_pictures: bool  # as queries
+    takes_words: bool
+    random_similarity: float | None
+
+    @property
+    def shown_games(self) -> str:
+        return f"{self.games:,}"
+
+
+@dataclass(frozen=True)
+class ServedCatalogue:
+    """`local_images` are files by appid. `cdn_name` is the file's name on Steam's CDN if a game's own path is not
+    known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the catalogue has none."""
+
+    catalogue: Catalogue
+    local_images: dict[int, Path]
+    cdn_name: str | None
+    encoder: QueryEncoder | None = None
+    _games: dict[int, Game] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, folder: Path, banners: Path | None, threads: int = 1) -> Self:
+        """Open the catalogue at `folder`, check every byte that pages read of it, and list the local images. Queries
+        are embedded by `threads` threads.
+
+        Raises `BadCatalogue` and `BadInput`.
+        """
+        catalogue = open_catalogue(folder, check_hashes=True, unread=("embeddings.npy",))
+        local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
+        width, height = catalogue.manifest.image_size or DEFAULT_SIZE
+        plain = "library_600x900.jpg" if height > width else "header.jpg"
+        cdn_name = plain if catalogue.manifest.source == "steam" else None
+        return cls(catalogue, local, cdn_name, QueryEncoder.of(catalogue.folder, catalogue.manifest, threads))
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    def warm(self) -> None:
+        """Compute everything that depends on the catalogue alone, so that workers share it and no reader waits."""
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                getattr(self, name)
+        for row in self.by_popularity[:_GAMES_KEPT].tolist():
+            self.game(row)
+
+    # -- records --
+
+    def game(self, row: int) -> Game:
+        """The game of a row; its banner links to its own page."""
+        kept = self._games.get(row)
+        if kept is not None:
+            return kept
+        known = self.catalogue.games[row]
+        year = int(self.years[row])
+        made = Game(
+            appid=known.appid,
+            name=_shown_name(known),
+            year=year if year else None,
+            image=self._image(known),
+            url=f"/render/{known.appid}",
+            is_adult=bool(self.is_adult[row]),
+        )
+        if len(self._games) < _GAMES_KEPT:
+            self._games[row] = made
+        return made
+
+    def games(self, rows: Sequence[int]) -> tuple[Game, ...]:
+        return tuple(map(self.game, rows))
+
+    def neighbours(self, row: int, count: int, view: View = "plain") -> tuple[Result, ...]:
+        """The first `count` neighbours of a row, best first. Raises `NotInCatalogue` without that view."""
+        found = self.catalogue.view(view)
+        rows = found.rows[row, :count].tolist()
+        known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
+        weak_below = self.weak_below.get(view, -1.0)
+        group = self.groups[row] if view == "plain" else -1
+        return tuple(
+            self.result(rank, other, similarity, weak_below, is_identical=self.groups[other] == group)
+            for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), 1)
+        )
+
+    def result(
+        self,
+        rank: int,
+        row: int,
+        similarity: float | None,
+        weak_below: float = -1.0,
+        is_identical: bool = False,
+    ) -> Result:
+        """A result that is weak if its similarity is less than `weak_below`."""
+        if similarity is None:
+            return Result(rank, self.game(row), None, None, False, bool(is_identical))
+        floor = min(self.catalogue.manifest.random_similarity or 0.0, 0.99)
+        strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
+        return Result(
+            rank, self.game(row), round(similarity, 6), round(strength, 4), similarity < weak_below, bool(is_identical)
+        )
+
+    def labels(self, row: int) -> tuple[Label, ...]:
+        """What a game's banner shows, the likeliest first; empty if the catalogue has no labels."""
+        found = self.catalogue.games.labels_of(row)
+        return tuple(Label(term.name, term.kind, probability) for term, probability in found)
+
+    def _image(self, game: KnownGame) -> str | None:
+        local = self.local_images.get(game.appid)
+        if local is not None:
+            return f"/banners/{game.appid}{local.suffix.lower()}"
+        return None if self.cdn_name is None else _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
+
+    def illustration(self, row: int) -> str:
+        """The address of a banner for other programs: where the pages show it, else where Steam has it."""
+        game = self.game(row)
+        return game.image or _cdn_url(game.appid, None, "library_600x900.jpg")
+
+    # -- the catalogue as a whole --
+
+    @cached_property
+    def site(self) -> Site:
+        manifest, (width, height) = self.catalogue.manifest, self.image_size
+        return Site(
+            games=len(self),
+            encoder=manifest.encoder,
+            source=manifest.source,
+            image_width=width,
+            image_height=height,
+            has_popular=len(self.without_adult(self.benchmark, False)) > 0,
+            has_unique=self.first_similarities is not None,
+            has_years=bool(self.years.any()),
+            has_adult=bool(self.is_adult.any()),
+            takes_pictures=self.encoder is not None,
+            takes_words=self.encoder is not None and self.encoder.has_text,
+            random_similarity=manifest.random_similarity,
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of most images, so that pages reserve their room."""
+        return self.catalogue.manifest.image_size or DEFAULT_SIZE
+
+    @property
+    def query_encoder(self) -> QueryEncoder:
+        """Raises `CannotAnswer`."""
+        if self.encoder is None:
+            raise CannotAnswer("This catalogue was made without what embeds queries, so it knows its own banners only.")
+        return self.encoder
+
+    @cached_property
+    def weak_below(self) -> dict[View, float]:
+        """For each view the similarity below which a match is weak; views without similarities have none."""
+        return {
+            view: measures.weak_below(found.similarities)
+            for view, found in self.catalogue.views.items()
+            if found.similarities is not None and found.similarities.size
+        }
+
+    # -- one value for each game --
+
+    @cached_property
+    def _columns(self) -> npt.NDArray[np.void]:
+        """What the walls need to know of each game, read in one pass: (n,)."""
+        return self.catalogue.games.columns()
+
+    @cached_property
+    def is_adult(self) -> npt.NDArray[np.bool_]:
+        """Which games' banners may be explicit: (n,)."""
+        return np.ascontiguousarray(self._columns["is_adult"])
+
+    @cached_property
+    def has_name(self) -> npt.NDArray[np.bool_]:
+        """Which games have a name: (n,); all, if none has one."""
+        named = np.ascontiguousarray(self._columns["has_name"])
+        return named if named.any() else np.ones(len(self), np.bool_)
+
+    @cached_property
+    def years(self) -> npt.NDArray[np.int32]:
+        """The year of each game's release, 0 if it is not known: int32 (n,)."""
+        return np.ascontiguousarray(self._columns["year"])
+
+    @cached_property
+    def popularity(self) -> npt.NDArray[np.int64]:
+        """Each game's number of reviews, 0 if it is not known: int64 (n,)."""
+        return np.ascontiguousarray(self._columns["popularity"])
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int32]:
+        """For each row the first row with the identical banner: int32 (n,)."""
+        found = self.catalogue.duplicates
+        return np.arange(len(self), dtype=np.int32) if found is None else found
+
+    @cached_property
+    def times_near(self) -> npt.NDArray[np.int32]:
+        """How many games have each row among their first ten neighbours: int32 (n,)."""
+        return measures.times_near(self.catalogue.view("plain").rows)
+
+    @cached_property
+    def first_similarities(self) -> npt.NDArray[np.float32] | None:
+        """Each game's similarity to its nearest neighbour: float32 (n,); None if it is not known."""
+        similarities = self.catalogue.view("plain").similarities
+        return None if similarities is None or not self.catalogue.k else np.ascontiguousarray(similarities[:, 0])
+
+    @cached_property
+    def unique_rank(self) -> Rows | None:
+        """How many banners are more unusual than each row's: (n,); None without similarities."""
+        if self.first_similarities is None:
+            return None
+        rank = np.empty(len(self), np.intp)
+        rank[self.unique_first] = np.arange(len(self))
+        return rank
+
+    # -- orders of games: rows (m,) --
+
+    @cached_property
+    def named(self) -> Rows:
+        """Games with a name, by appid."""
+        return np.flatnonzero(self.has_name)
+
+    @cached_property
+    def by_popularity(self) -> Rows:
+        """All games, the most popular first."""
+        return np.argsort(-self.popularity, kind="stable")
+
+    @cached_property
+    def popular(self) -> Rows:
+        """The games whose popularity is known, the most popular first."""
+        return self.by_popularity[self.popularity[self.by_popularity] > 0]
+
+    @cached_property
+    def unique_first(self) -> Rows:
+        """All games, the most unusual banner first; empty without similarities."""
+        known = self.first_similarities
+        return np.empty(0, np.intp) if known is None else measures.unique_first(known)
+
+    @cached_property
+    def benchmark(self) -> Rows:
+        """The benchmark list, the most popular first: the games that the banners folder marked as such, else the
+        curated ones and the hundred most popular that are known."""
+        marked = np.flatnonzero(self._columns["is_benchmark"])
+        if not len(marked):
+            curated = np.flatnonzero(np.isin(self.catalogue.appids, CURATED))
+            marked = np.union1d(self.popular[:100], curated)
+        return marked[np.argsort(-self.popularity[marked], kind="stable")]
+
+    @cached_property
+    def identical(self) -> Sequence[Sequence[int]]:
+        """Groups of two or more rows with the identical banner, the largest first."""
+        return sorted(measures.members(self.groups), key=len, reverse=True)
+
+    def members_of(self, row: int) -> list[int]:
+        """The rows with the banner of `row`, itself included."""
+        found: list[int] = np.flatnonzero(self.groups == self.groups[row]).tolist()
+        return found
+
+    def without_adult(self, rows: Rows, shows_adult: bool) -> Rows:
+        """`rows`, unless the reader wants to see them without those whose banners may be explicit."""
+        return rows if shows_adult else rows[~self.is_adult[rows]]
+
+
+def _shown_name(game: KnownGame) -> str:
+    name = game.name if game.name.isprintable() else _UNSHOWABLE.sub(" ", game.name)
+    return name.strip() or f"App {game.appid}"
+
+
+def _cdn_url(appid: int, path: object, plain: str) -> str:
+    """The address of a banner on Steam's CDN; a stored path comes from a file that anybody may have written."""
+    is_path = isinstance(path, str) and _IMAGE_PATH.fullmatch(path)
+    return f"{CDN}/{appid}/{path if is_path else plain}"
