@@ -36,6 +36,8 @@ def _context() -> dict[str, object]:
         "tabs": tabs(catalogue()),
         "shows_adult": shows_adult(),
         "origin": request.host_url.rstrip("/"),
+        "tab": None,  # the wall, on its page
+        "json_url": "",  # of the page, if it has one
         "here": quote(request.path) + (f"?{query}" if query else ""),
     }
 

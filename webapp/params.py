@@ -15,8 +15,7 @@ FLAGS = ("1", "true", "yes", "on", "0", "false", "no", "off", "")
 _NUMBER_OF_FLAG = {"yes": "1", "on": "1", "no": "0", "off": "0", "": "0"}
 
 Appid = Annotated[int, Meta(ge=1, le=2**32 - 1)]
-Flag = Annotated[bool, Meta(description="1 for yes, 0 for no.")]
-AdultFlag = Annotated[bool, Meta(description="Whether banners that may be explicit are listed.")]
+AdultFlag = Annotated[bool, Meta(description="Whether banners that may be explicit are listed, 1 or 0.")]
 PageNumber = Annotated[int, Meta(ge=1, le=999_999, description="Which page, from 1.")]
 
 

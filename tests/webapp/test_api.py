@@ -1,5 +1,7 @@
 """The JSON API, and that the OpenAPI document tells the truth about it and about the earlier systems' routes."""
 
+import html
+
 import hypothesis
 import pytest
 import schemathesis
@@ -213,7 +215,11 @@ def test_an_illustration_of_ones_own_has_a_whole_address(tmp_path):
 
 
 def test_the_guide_names_every_endpoint(app):
-    page = app.test_client().get("/api/v1/").get_data(as_text=True)
+    page = html.unescape(app.test_client().get("/api/v1/").get_data(as_text=True))
     for path, methods in app.test_client().get("/api/v1/openapi.json").get_json()["paths"].items():
-        for method in methods:
+        for method, operation in methods.items():
             assert f"{method.upper()} {path}<" in page
+            for parameter in operation["parameters"]:
+                assert parameter["in"] == "path" or html.escape(parameter["description"], quote=False) in page.replace(
+                    "&#39;", "'"
+                )

@@ -17,7 +17,7 @@ from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
 from webapp.api.openapi import endpoints
 from webapp.current import catalogue
-from webapp.params import Flag, Query
+from webapp.params import Query
 from webapp.served import STEAMDB, STORE
 
 blueprint = Blueprint("legacy", __name__)
@@ -37,8 +37,8 @@ class _Similar(Query):
     """How many similar games, of which variant of the query."""
 
     n: _Count = -1
-    mirror: Flag = False
-    flip: Flag = False
+    mirror: Annotated[bool, Meta(description="Whether the query is mirrored, 1 or 0.")] = False
+    flip: Annotated[bool, Meta(description="Whether it is flipped, 1 or 0.")] = False
 
 
 class ByIndex(Query):

@@ -122,8 +122,9 @@ class Endpoints:
         blueprint.add_url_rule(rule, endpoint.name, answer, methods=[endpoint.method.upper()])
 
     def by_tag(self) -> dict[str, list[Endpoint]]:
+        """The endpoints of each tag, those of the current API first."""
         groups: dict[str, list[Endpoint]] = {}
-        for endpoint in self:
+        for endpoint in sorted(self, key=lambda one: not one.rule.startswith("/api/")):
             groups.setdefault(endpoint.tag, []).append(endpoint)
         return groups
 

@@ -12,7 +12,7 @@ from banners.errors import BadInput, NotInCatalogue
 from webapp.current import catalogue
 from webapp.pages.share import share_card
 from webapp.pages.variants import Variant
-from webapp.params import Flag, Query, read, shows_adult
+from webapp.params import Query, read, shows_adult
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
 
@@ -28,8 +28,8 @@ blueprint = Blueprint("game", __name__)
 class VariantQuery(Query):
     """The other form of `/render_x` and its like."""
 
-    mirror: Flag = False
-    flip: Flag = False
+    mirror: bool = False
+    flip: bool = False
 
 
 @dataclass(frozen=True)

@@ -96,15 +96,17 @@ def search() -> tuple[str, int] | BaseResponse:
     only = _only_match(catalogue(), query)
     if only is not None:
         return redirect(only.url)
+    complaint, twin = "", ""
+    looks: tuple[Result, ...] = ()
     try:
         page = search_page(catalogue(), query, given.page)
     except BadInput as error:
-        empty = SearchPage(query[:MAX_QUERY], False, paging(1, 0, PER_PAGE), ())
-        return render_template("search.html", page=empty, complaint=str(error)), 400
-    looks = _looks_like(catalogue(), query) if given.page == 1 else ()
-    twin = json_url("games", q=query, page=given.page if given.page > 1 else "") if query else json_url("games")
-    html = render_template("search.html", page=page, looks=looks, json_url=twin)
-    return html, 404 if page.paging.is_beyond else 200
+        page, complaint = SearchPage(query[:MAX_QUERY], False, paging(1, 0, PER_PAGE), ()), str(error)
+    else:
+        looks = _looks_like(catalogue(), query) if given.page == 1 else ()
+        twin = json_url("games", q=query, page=given.page if given.page > 1 else "")
+    html = render_template("search.html", page=page, looks=looks, complaint=complaint, json_url=twin)
+    return html, 400 if complaint else 404 if page.paging.is_beyond else 200
 
 
 @blueprint.get("/suggest")
