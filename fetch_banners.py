@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from banners import demo
 from banners.errors import BadInput, SteamClipError, Unavailable
-from banners.files import locked
+from banners.files import locked, write_whole
 from banners.games_csv import Game, games_table, list_banners, read_appids, read_games
 from banners.processes import available_cores, begin_worker
 from banners.steam import api as steam
@@ -226,7 +226,7 @@ def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Ma
 
 def _write_games(out: Path, wanted: Mapping[int, steam.App], journal: download.Journal) -> None:
     """Merge what is known into `games.csv` as it is now: somebody may have edited it meanwhile."""
-    _write(out / "games.csv", games_table(download.games(_read_games(out), wanted, journal.settled)))
+    write_whole(out / "games.csv", games_table(download.games(_read_games(out), wanted, journal.settled)))
 
 
 def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
@@ -295,7 +295,7 @@ def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("appid", "reason"))
     rows.writerows((outcome.settled.item.appid, outcome.detail) for outcome in failed)
-    _write(path, table.getvalue().encode())
+    write_whole(path, table.getvalue().encode())
 
 
 # -- the demo set ---------------------------------------------------------------------------------------------------
@@ -312,11 +312,11 @@ def _draw_demo(count: int, out: Path) -> None:
         with ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool:
             drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
             for appid, data in zip(missing, tqdm(drawn, total=len(missing), unit="img", desc="drawing"), strict=True):
-                _write(paths[appid], data)
+                write_whole(paths[appid], data)
         for banner in list_banners(out)[0]:  # of a larger demo set before this one
             if banner.appid not in planned:
                 banner.path.unlink()
-        _write(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
+        write_whole(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
     tell(PROGRAM, f"{out}: {count} demo banners, {len(missing)} drawn now")
 
 
@@ -334,19 +334,6 @@ def _jpeg(game: demo.DemoGame) -> bytes:
     file = io.BytesIO()
     demo.draw(game).save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside and rename: a killed run leaves no half file under a real name."""
-    path = path.resolve()  # a link stays one
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.unlink(missing_ok=True)
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 if __name__ == "__main__":

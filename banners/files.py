@@ -1,4 +1,4 @@
-"""Folders that one process at a time works on."""
+"""Writing whole files, and folders that one process at a time works on."""
 
 import fcntl
 import os
@@ -7,11 +7,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = None) -> None:
+    """Write a file beside `path` and rename it: a killed process leaves no half file under that name. A link stays one.
+    `times` are those of access and modification, in seconds since 1970. Raises `OSError`."""
+    path = path.resolve()
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.unlink(missing_ok=True)  # whatever it is, a link too
+        beside.write_bytes(data)
+        if times is not None:
+            os.utime(beside, times)
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Try to lock a folder; whether it worked. The lock dies with its process, however that ends.
+    """Try to lock a folder; gives whether it worked. The lock ends with its process, however that ends.
 
-    A folder that its holder removed meanwhile counts as held: a lock on what has no name keeps nobody out.
+    A folder that its holder removed meanwhile counts as held: a lock on a folder without a name keeps nobody out.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

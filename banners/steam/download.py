@@ -24,6 +24,7 @@ from typing import IO, Any, Literal, Self
 from PIL import Image
 
 from banners.errors import BadInput, UnusableImage
+from banners.files import write_whole
 from banners.games_csv import CURATED, Game, list_banners, parse_appid, valid_unicode
 from banners.images import FORMATS, decode
 from banners.steam.api import MAX_NAME, Addresses, App, Item
@@ -122,9 +123,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         # Written anew first: later lines replace earlier ones, and a line cut short would spoil the next.
-        beside = self._path.with_name(self._path.name + ".part")
-        beside.write_text("".join(map(_line, self.settled.values())), encoding="utf-8")
-        beside.replace(self._path)
+        write_whole(self._path, "".join(map(_line, self.settled.values())).encode())
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -296,21 +295,15 @@ def _write(folder: Path, present: File | None, answer: Answer, entry: Settled, j
     if os.path.lexists(path) and (present is None or present.path != path):
         raise FileExistsError(errno.EEXIST, f"{path.name} is there already, and not fetched by this program")
     entry = replace(entry, file=path.name, length=len(answer.body))
-    beside = folder / f".{path.name}.part"
-    try:
-        beside.unlink(missing_ok=True)  # whatever it is, a link too
-        beside.write_bytes(answer.body)
-        with suppress(TypeError, ValueError, OverflowError):
-            moment = parsedate_to_datetime(answer.headers.get("Last-Modified", "")).timestamp()
-            if 0 < moment < time.time() + ONE_DAY:
-                os.utime(beside, (moment, moment))  # asked for by date where the journal is lost
-        journal.append(entry)
-        beside.replace(path)
-        if present is not None and present.path != path:
-            present.path.unlink(missing_ok=True)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    times = None
+    with suppress(TypeError, ValueError, OverflowError):
+        moment = parsedate_to_datetime(answer.headers.get("Last-Modified", "")).timestamp()
+        if 0 < moment < time.time() + ONE_DAY:
+            times = (moment, moment)  # asked for by date if the journal is lost
+    journal.append(entry)
+    write_whole(path, answer.body, times)
+    if present is not None and present.path != path:
+        present.path.unlink(missing_ok=True)
     return entry
 
 

@@ -28,7 +28,7 @@ TROUBLES = (
     "429",
     "endless",
     "drip",
-    "dripping head",
+    "no HTTP",
     "wrong length",
 )  # 13, so that each meets games with and without banners, hashed and plain ones
 
@@ -270,11 +270,8 @@ class Handler(BaseHTTPRequestHandler):
         elif trouble == "wrong length":
             self.send(200, body, "image/jpeg", length=-5)
             self.close_connection = True
-        elif trouble == "dripping head":
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-            for number in range(400):
-                self.wfile.write(b"X-%d: x\r\n" % number)
-                time.sleep(0.01)
+        elif trouble == "no HTTP":
+            self.wfile.write(b"nonsense\r\n\r\n")
             self.close_connection = True
         else:
             if trouble == "slow":
