@@ -8,16 +8,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from tqdm import tqdm
 
 from banners import audit
-from banners.errors import BadInput, SteamClipError
+from banners.errors import BadInput
 from banners.games_csv import Banner, read_banners_folder
 from banners.processes import available_cores, begin_worker
-from console import Parser, begin, say, tell, whole_number
+from console import Parser, run, tell, whole_number
 
 PROGRAM = "audit_banners.py"
 BATCH = 32  # banners examined by a process at a time
@@ -26,19 +25,7 @@ LOGS = {"blank_image.txt": "blank", "wrong_size.txt": "size", "wrong_channels.tx
 
 
 def main(arguments: list[str] | None = None) -> int:
-    begin()
-    options = _parse(arguments)
-    try:
-        return _audit(options)
-    except SteamClipError as error:
-        say(PROGRAM, f"error: {error}")
-        return 2
-    except BrokenProcessPool:
-        say(PROGRAM, "error: a worker process was killed; is there enough memory?")
-        return 2
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; nothing was written")
-        return 130
+    return run(PROGRAM, lambda: _audit(_parse(arguments)), "nothing was written")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

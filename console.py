@@ -6,10 +6,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
+
+from banners.errors import SteamClipError
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +31,31 @@ def whole_number(most: int) -> Callable[[str], int]:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to {most}")
 
     return parse
+
+
+def run(program: str, action: Callable[[], int], interrupted: str, damaged: type[Exception] | tuple[()] = ()) -> int:
+    """Run a program's `action` and give its exit status. What goes wrong is one line to stderr: status 1 for errors of
+    the type `damaged`, 130 for an interrupt, which says `interrupted`, and 2 for all others."""
+    begin()
+    try:
+        return action()
+    except SteamClipError as error:
+        say(program, f"error: {error}")
+        return 1 if isinstance(error, damaged) else 2
+    except MemoryError:
+        say(program, "error: not enough memory; smaller batches or fewer workers need less")
+    except OSError as error:
+        say(program, f"error: cannot read or write {error.filename or 'a file'}: {error.strerror or error}")
+    except BrokenProcessPool:
+        say(program, "error: a worker process was killed; is there enough memory?")
+    except RuntimeError as error:
+        if "start new thread" not in str(error) and "allocate memory" not in str(error):
+            raise
+        say(program, f"error: this machine gives too little: {str(error)[:200]}")
+    except KeyboardInterrupt:
+        say(program, f"interrupted; {interrupted}")
+        return 130
+    return 2
 
 
 def printable(text: str) -> str:
@@ -56,7 +84,7 @@ def tell(program: str, text: str) -> None:
 
 
 class _Forgiving:
-    """A stream that takes what it is given also where nobody reads it any more, or its disk is full."""
+    """A stream that ignores write errors: on a closed pipe, or a full disk."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -77,8 +105,8 @@ class _Forgiving:
 def begin() -> None:
     """Make a program's streams and interrupts safe; for the first line of its `main`.
 
-    A closed stream takes what it is given; a terminal that cannot show a character shows its number, instead of
-    failing after the work is done. Only the first interrupt counts: a second one would break off the tidying up.
+    Writing to a closed stream is ignored; a terminal that cannot show a character shows its number. Otherwise a program
+    would fail after its work is done. Only the first interrupt counts: a second one would break off the cleaning up.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end

@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,37 +23,14 @@ from banners.errors import BadInput, SteamClipError, Unavailable
 from banners.games_csv import BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.images import FITS
 from banners.processes import available_cores, keep_freed_memory
-from console import Parser, begin, say, tell, whole_number
+from console import Parser, run, say, tell, whole_number
 
 PROGRAM = "embed_banners.py"
 NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
 
 
 def main(arguments: list[str] | None = None) -> int:
-    begin()
-    options = _parse(arguments)
-    try:
-        return _embed(options)
-    except SteamClipError as error:
-        say(PROGRAM, f"error: {error}")
-        return 2
-    except MemoryError:
-        say(PROGRAM, "error: not enough memory; a smaller --batch-size or fewer --workers need less")
-        return 2
-    except OSError as error:
-        say(PROGRAM, f"error: cannot write or read {error.filename or 'a file'}: {error.strerror or error}")
-        return 2
-    except BrokenProcessPool:
-        say(PROGRAM, "error: a decoding process was killed; a rerun goes on from here")
-        return 2
-    except RuntimeError as error:
-        if "start new thread" not in str(error) and "allocate memory" not in str(error):
-            raise
-        say(PROGRAM, f"error: this machine gives too little: {str(error)[:200]}")
-        return 2
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; a rerun goes on from here")
-        return 130
+    return run(PROGRAM, lambda: _embed(_parse(arguments)), "a rerun goes on from here")
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

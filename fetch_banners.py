@@ -10,21 +10,20 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from banners import demo
-from banners.errors import BadInput, SteamClipError, Unavailable
+from banners.errors import BadInput, Unavailable
 from banners.files import locked, write_whole
 from banners.games_csv import Game, games_table, list_banners, read_appids, read_games
 from banners.processes import available_cores, begin_worker
 from banners.steam import api as steam
 from banners.steam import download
 from banners.steam.http import Client, Unanswered
-from console import Parser, begin, say, tell, whole_number
+from console import Parser, run, say, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
@@ -34,30 +33,18 @@ INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    begin()
-    options = _parse(arguments)
-    try:
-        if options.demo is None:
-            try:
-                return _fetch(options)
-            except Unavailable as error:
-                if not options.or_demo or (options.out / "games.csv").exists():
-                    raise
-                say(PROGRAM, f"{error}; drawing the demo set instead")
-        _draw_demo(options.demo or min(options.popular, demo.MOST), options.out)
-    except SteamClipError as error:
-        say(PROGRAM, f"error: {error}")
-        return 2
-    except OSError as error:
-        say(PROGRAM, f"error: cannot write {options.out}: {error.strerror or error}")
-        return 2
-    except BrokenProcessPool:
-        say(PROGRAM, "error: a drawing process was killed; a rerun draws only what is missing")
-        return 2
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; a rerun gets only what is missing")
-        return 130
-    return 0
+    return run(PROGRAM, lambda: _get_banners(_parse(arguments)), "a rerun gets only what is missing")
+
+
+def _get_banners(options: argparse.Namespace) -> int:
+    if options.demo is None:
+        try:
+            return _fetch(options)
+        except Unavailable as error:
+            if not options.or_demo or (options.out / "games.csv").exists():
+                raise
+            say(PROGRAM, f"{error}; drawing the demo set instead")
+    return _draw_demo(options.demo or min(options.popular, demo.MOST), options.out)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -301,7 +288,7 @@ def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
 # -- the demo set ---------------------------------------------------------------------------------------------------
 
 
-def _draw_demo(count: int, out: Path) -> None:
+def _draw_demo(count: int, out: Path) -> int:
     """Draw what is missing of the demo set in `out`; `games.csv` is written last, so that it means 'complete'."""
     planned = {game.game.appid: game for game in demo.plan(count)}
     with _alone_in(out):
@@ -318,6 +305,7 @@ def _draw_demo(count: int, out: Path) -> None:
                 banner.path.unlink()
         write_whole(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
     tell(PROGRAM, f"{out}: {count} demo banners, {len(missing)} drawn now")
+    return 0
 
 
 def _check_is_demo(out: Path) -> None:

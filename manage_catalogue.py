@@ -7,14 +7,17 @@ from pathlib import Path
 
 from banners.catalogue import import_2021, measures, writer
 from banners.catalogue.reader import open_catalogue
-from banners.errors import BadCatalogue, BadInput, SteamClipError
-from console import Parser, begin, say, tell
+from banners.errors import BadCatalogue, BadInput
+from console import Parser, run, tell
 
 PROGRAM = "manage_catalogue.py"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    begin()
+    return run(PROGRAM, lambda: _manage(arguments), "nothing was written", damaged=BadCatalogue)
+
+
+def _manage(arguments: list[str] | None) -> int:
     parser = Parser(
         prog=PROGRAM,
         description=__doc__,
@@ -34,17 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
     command.set_defaults(action=_import_matches)
     options = parser.parse_args(arguments)
-    try:
-        options.action(options)
-    except BadCatalogue as error:
-        say(PROGRAM, f"error: {error}")
-        return 1
-    except SteamClipError as error:
-        say(PROGRAM, f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; nothing was written")
-        return 130
+    options.action(options)
     return 0
 
 
