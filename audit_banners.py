@@ -92,11 +92,7 @@ def _contrast(text: str) -> float:
 
 
 def _distance(text: str) -> int:
-    if text == "off":
-        return -1
-    if not (text.isascii() and text.isdigit() and int(text) <= 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither 'off' nor a whole number from 0 to 16")
-    return int(text)
+    return -1 if text == "off" else whole_number(16, least=0)(text)
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from banners.errors import SteamClipError
+from banners import settings
+from banners.errors import BadInput, SteamClipError
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,13 +23,14 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {printable(message)} (see {self.prog} --help)\n")
 
 
-def whole_number(most: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number from 1 to `most`."""
+def whole_number(most: int, least: int = 1) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) <= 12 and 1 <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to {most}")
+        try:
+            return settings.whole(text, least, most)
+        except BadInput as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
 

@@ -4,7 +4,6 @@ import argparse
 import csv
 import io
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from banners import demo
+from banners import demo, settings
 from banners.errors import BadInput, Unavailable
 from banners.files import locked, write_whole
 from banners.games_csv import Game, games_table, list_banners, read_appids, read_games
@@ -110,9 +109,10 @@ def _include(text: str) -> tuple[str, ...]:
 
 
 def _days(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
-    return float(text)
+    try:
+        return settings.decimal(text, "days")
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # -- from Steam -----------------------------------------------------------------------------------------------------
@@ -237,10 +237,7 @@ def _demos(
 
 
 def _seconds(name: str, default: float) -> float:
-    text = os.environ.get(name) or str(default)
-    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text, re.ASCII):
-        raise BadInput(f"{name} is {text[:20]!r}, not a number of seconds")
-    return float(text)
+    return settings.decimal(os.environ.get(name) or str(default), "seconds", name)
 
 
 def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, steam.App]:

@@ -8,16 +8,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))  # gunicorn does so only later
+from banners import settings
+from banners.errors import BadInput, SteamClipError
+
 # NumPy's BLAS would start a thread per core in every worker; the pages multiply nothing.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _number(name: str, default: int, least: int, most: int) -> int:
-    text = os.environ.get(name) or str(default)
-    if text.isascii() and text.isdigit() and least <= int(text) <= most:
-        return int(text)
-    sys.stderr.write(f"steam-clip: cannot start: {name} is {text[:20]!r}, not a whole number from {least} to {most}\n")
-    sys.exit(1)
+    try:
+        return settings.whole(os.environ.get(name) or str(default), least, most, name)
+    except BadInput as error:
+        sys.stderr.write(f"steam-clip: cannot start: {error}\n")
+        sys.exit(1)
 
 
 _port = _number("PORT", 8000, 0, 65535)
@@ -72,8 +76,6 @@ def post_worker_init(worker: Any) -> None:
         return
     encoder = current.served.encoder
     if encoder is not None:
-        from banners.errors import SteamClipError
-
         try:
             encoder.load()
         except SteamClipError as error:  # names and neighbours are served all the same

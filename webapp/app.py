@@ -15,7 +15,8 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from banners.errors import BadInput
+from banners import settings
+from banners.steam import CDN_HOST
 from webapp import context, current, errors, limits, metrics, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
@@ -34,7 +35,7 @@ DEFAULTS = {
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " manifest-src 'self'; img-src 'self' https://shared.akamai.steamstatic.com; form-action 'self'; base-uri 'none';"
+    " manifest-src 'self'; img-src 'self' " + CDN_HOST + "; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -95,10 +96,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _whole(app: Flask, name: str, least: int, most: int) -> int:
-    text = str(app.config[name])
-    if text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most:
-        return int(text)
-    raise BadInput(f"{name} is {text[:20]!r}, not a whole number from {least} to {most}")
+    return settings.whole(str(app.config[name]), least, most, name)
 
 
 def _check_host() -> Response | None:

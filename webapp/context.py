@@ -7,10 +7,10 @@ from urllib.parse import quote
 from flask import Flask, request
 from markupsafe import Markup
 
+from banners.steam import STEAMDB, STORE
 from webapp.current import catalogue
 from webapp.pages.walls import tabs
 from webapp.params import shows_adult
-from webapp.served import STEAMDB, STORE
 
 _FRAGMENTS = 32_768  # some 20 MB
 

@@ -17,10 +17,9 @@ from banners.encoders.views import View
 from banners.errors import CannotAnswer
 from banners.games_csv import CURATED, list_banners
 from banners.games_csv import Game as KnownGame
+from banners.steam import CDN
 from webapp.records import Game, Label, Result
 
-CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
-STORE, STEAMDB = "https://store.steampowered.com/app/", "https://steamdb.info/app/"
 DEFAULT_SIZE = (300, 450)
 
 _GAMES_KEPT = 32_768  # some 15 MB

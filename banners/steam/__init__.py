@@ -1,0 +1,6 @@
+"""Steam: what it knows of games, and their banners."""
+
+STORE = "https://store.steampowered.com/app/"
+STEAMDB = "https://steamdb.info/app/"
+CDN_HOST = "https://shared.akamai.steamstatic.com"
+CDN = f"{CDN_HOST}/store_item_assets/steam/apps"

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from banners.errors import BadInput
 from banners.games_csv import MAX_APPID, valid_unicode
+from banners.steam import CDN
 from banners.steam.http import Client, Unanswered
 
 Kind = Literal["vertical", "horizontal", "hero", "screenshot"]
@@ -54,7 +55,7 @@ class Addresses:
 
     spy: str = "https://steamspy.com/api.php"
     api: str = "https://api.steampowered.com"
-    cdn: str = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+    cdn: str = CDN
 
     @classmethod
     def from_environment(cls) -> "Addresses":

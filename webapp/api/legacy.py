@@ -15,10 +15,10 @@ from msgspec import Meta, field
 
 from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
+from banners.steam import STEAMDB, STORE
 from webapp.api.openapi import endpoints
 from webapp.current import catalogue
 from webapp.params import Query
-from webapp.served import STEAMDB, STORE
 
 blueprint = Blueprint("legacy", __name__)
 

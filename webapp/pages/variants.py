@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from werkzeug.routing import BaseConverter, Map
 
 from banners.encoders.views import View, view_of
+from banners.steam import STORE
 from webapp.records import Game
-from webapp.served import STORE
 
 _SUFFIXES: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
 _VIEWS = {suffix: view for view, suffix in _SUFFIXES.items()}
