@@ -5,29 +5,26 @@ import csv
 import io
 import os
 import sys
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from banners import demo, settings
+from banners.demo.folder import draw_folder
 from banners.errors import BadInput, Unavailable
 from banners.files import locked, write_whole
-from banners.games_csv import Game, games_table, list_banners, read_appids, read_games
-from banners.processes import available_cores, begin_worker
-from banners.steam import api as steam
-from banners.steam import download
+from banners.games_csv import games_at, read_appids
+from banners.steam import api, fetch
+from banners.steam.download import Outcome
 from banners.steam.http import Client, Unanswered
 from console import Parser, run, say, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
-DEMO_MARK = ".demo"  # in a folder whose banners may be drawn anew and removed
-UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and after a run that was killed
 INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
 
 
@@ -68,8 +65,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="with --popular: draw as many where Steam cannot be reached and DIR has no games yet",
     )
     parser.add_argument("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--kind", choices=steam.KINDS, default="vertical", help="default: %(default)s")
-    parser.add_argument("--size", choices=steam.SIZES, default="1x", help="default: %(default)s")
+    parser.add_argument("--kind", choices=api.KINDS, default="vertical", help="default: %(default)s")
+    parser.add_argument("--size", choices=api.SIZES, default="1x", help="default: %(default)s")
     parser.add_argument(
         "--include",
         type=_include,
@@ -115,20 +112,93 @@ def _days(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-# -- from Steam -----------------------------------------------------------------------------------------------------
-
-
 def _fetch(options: argparse.Namespace) -> int:
-    """List the games, ask the store about those that are not settled, fetch their banners, and write `games.csv`."""
-    where = steam.Addresses.from_environment()
-    out: Path = options.out
+    where, out = api.Addresses.from_environment(), options.out
     with _alone_in(out):
-        if any(game.known.get("source") == demo.SOURCE for game in _read_games(out).values()):
+        if any(game.known.get("source") == demo.SOURCE for game in games_at(out).values()):
             raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
         apps = _list(options, where)
         if not apps:
             raise BadInput("the list has no games")
-        return _fetch_banners(options, where, apps)
+        wanted = fetch.Wanted(
+            options.kind, options.size, "demos" in options.include, options.recheck, options.connections
+        )
+        client, result = _client(options, options.connections), fetch.Result()
+        with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
+            listener = fetch.Listener(
+                on_total=lambda count: _lengthen(bar, count), on_outcome=bar.update, on_warning=_warn
+            )
+            try:
+                fetch.fetch(client, where, out, apps, wanted, listener, result)
+            finally:
+                _write_failed(out / FAILED, result.failed)
+    for outcome in result.failed:
+        say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
+    counts = Counter(outcome.status for outcome in result.outcomes)
+    tell(
+        PROGRAM,
+        f"{out}: {result.games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
+        f" {counts['missing']} missing, {counts['failed']} failed, {result.settled} settled before",
+    )
+    return 1 if result.failed else 0
+
+
+def _lengthen(bar: Any, count: int) -> None:
+    bar.total += count
+    bar.refresh()
+
+
+def _warn(text: str) -> None:
+    say(PROGRAM, f"warning: {text}")
+
+
+def _list(options: argparse.Namespace, where: api.Addresses) -> dict[int, api.App]:
+    # Few attempts: if Steam cannot be reached at all, that should be known soon.
+    client = _client(options, 1, attempts=3)
+    try:
+        if options.popular:
+            apps = api.popular(client, where, options.popular, _seconds("STEAMSPY_PAUSE", 60), on_gap=_warn)
+        elif options.all:
+            key = api.read_key()
+            apps = list(api.all_apps(client, where, key, [kind for kind in options.include if kind != "demos"]))
+        else:
+            apps = [api.App(appid) for appid in sorted(read_appids(options.appids))]
+    except Unanswered as error:
+        raise Unavailable(f"cannot get the list of games: {error}") from None
+    return {app.appid: app for app in apps}
+
+
+def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
+    return Client(
+        connections,
+        attempts=attempts,
+        pause=_seconds("FETCH_PAUSE", 1),  # shorter in tests
+        remember=options.out / ".fetch_wait",
+        on_wait=lambda seconds: say(PROGRAM, f"the server asks to wait for {seconds:.0f} s"),
+        secret=os.environ.get("STEAM_API_KEY", ""),
+    )
+
+
+def _seconds(name: str, default: float) -> float:
+    return settings.decimal(os.environ.get(name) or str(default), "seconds", name)
+
+
+def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("appid", "reason"))
+    rows.writerows((outcome.settled.item.appid, outcome.detail) for outcome in failed)
+    write_whole(path, table.getvalue().encode())
+
+
+def _draw_demo(count: int, out: Path) -> int:
+    with _alone_in(out), tqdm(total=0, unit="img", desc="drawing") as bar:
+        drawn = draw_folder(count, out, lambda total: _lengthen(bar, total), bar.update)
+    tell(PROGRAM, f"{out}: {count} demo banners, {drawn} drawn now")
+    return 0
 
 
 @contextmanager
@@ -145,180 +215,6 @@ def _alone_in(out: Path) -> Iterator[None]:
             if is_new:
                 with suppress(OSError):
                     out.rmdir()
-
-
-def _read_games(out: Path) -> dict[int, Game]:
-    return dict(read_games(out / "games.csv")) if (out / "games.csv").exists() else {}
-
-
-def _fetch_banners(options: argparse.Namespace, where: steam.Addresses, apps: Mapping[int, steam.App]) -> int:
-    out: Path = options.out
-    image = f"{options.kind} {options.size}"
-    client = _client(options, options.connections)
-    outcomes: list[download.Outcome] = []
-    with download.Journal(out) as journal:
-        files = download.files_in(out)
-        others = {entry.image for entry in journal.settled.values()} - {image}
-        if others:
-            raise BadInput(f"{out} holds {', '.join(sorted(others))} banners; name another folder with --out")
-        foreign = download.foreign(files, journal.settled, _read_games(out))
-        if foreign & apps.keys():
-            count = len(foreign & apps.keys())
-            say(PROGRAM, f"warning: {count} banners were not fetched by this program and stay as they are")
-        # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
-        wanted = {appid: app for appid, app in apps.items() if appid not in foreign}
-        if "demos" in options.include:
-            wanted |= _demos((entry.item for entry in journal.settled.values()), wanted, foreign)
-        (out / UNFINISHED).touch()
-        # Written before too, so that a run after a killed one knows what is this program's.
-        _write_games(out, wanted, journal)
-        now = time.time()
-        asked = download.to_ask(wanted, journal.settled, files, image, now, options.recheck)
-        settled = len(wanted) - len(asked)
-        try:
-            with tqdm(total=len(asked), unit="img", desc="fetching", mininterval=0.5) as bar:
-
-                def items() -> Iterator[Sequence[steam.Item]]:
-                    demos: dict[int, steam.App] = {}
-                    for batch in _items(client, where, asked, options):
-                        if "demos" in options.include:
-                            demos.update(_demos(batch, wanted, foreign))
-                        yield batch
-                    more = download.to_ask(demos, journal.settled, files, image, now, options.recheck)
-                    wanted.update(demos)
-                    bar.total += len(more)
-                    yield from _items(client, where, more, options)
-
-                for outcome in download.download(
-                    client, where, out, files, items(), journal, image, options.connections
-                ):
-                    outcomes.append(outcome)
-                    bar.update()
-        finally:  # an interrupt too: what is known by now is kept
-            _write_games(out, wanted, journal)
-            failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-            _write_failed(out / FAILED, failed)
-        (out / UNFINISHED).unlink(missing_ok=True)
-    for outcome in failed:
-        say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
-    counts = Counter(outcome.status for outcome in outcomes)
-    games = len(wanted) + len(foreign & apps.keys())
-    tell(
-        PROGRAM,
-        f"{out}: {games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
-        f" {counts['missing']} missing, {counts['failed']} failed, {settled} settled before",
-    )
-    return 1 if failed else 0
-
-
-def _write_games(out: Path, wanted: Mapping[int, steam.App], journal: download.Journal) -> None:
-    """Merge what is known into `games.csv` as it is now: somebody may have edited it meanwhile."""
-    write_whole(out / "games.csv", games_table(download.games(_read_games(out), wanted, journal.settled)))
-
-
-def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
-    # The pause is set where a test stands in for Steam, so that a second's pause need not take one.
-    return Client(
-        connections,
-        attempts=attempts,
-        pause=_seconds("FETCH_PAUSE", 1),
-        remember=options.out / ".fetch_wait",
-        on_wait=lambda seconds: say(PROGRAM, f"the server asks to wait for {seconds:.0f} s"),
-        secret=os.environ.get("STEAM_API_KEY", ""),
-    )
-
-
-def _demos(
-    items: Iterable[steam.Item], wanted: Mapping[int, steam.App], foreign: Collection[int]
-) -> dict[int, steam.App]:
-    """The demos of those `items` that are wanted, without those that are wanted already or somebody else's."""
-    demos = {demo for item in items if item.appid in wanted for demo in item.demos}
-    return {demo: steam.App(demo) for demo in sorted(demos) if demo not in wanted and demo not in foreign}
-
-
-def _seconds(name: str, default: float) -> float:
-    return settings.decimal(os.environ.get(name) or str(default), "seconds", name)
-
-
-def _list(options: argparse.Namespace, where: steam.Addresses) -> dict[int, steam.App]:
-    # Few tries: where Steam cannot be reached at all, that should be known soon.
-    client = _client(options, 1, attempts=3)
-    try:
-        if options.popular:
-            pause = _seconds("STEAMSPY_PAUSE", 60)
-            apps = steam.popular(
-                client, where, options.popular, pause, on_gap=lambda text: say(PROGRAM, f"warning: {text}")
-            )
-        elif options.all:
-            key = steam.read_key()
-            apps = list(steam.all_apps(client, where, key, [kind for kind in options.include if kind != "demos"]))
-        else:
-            apps = [steam.App(appid) for appid in sorted(read_appids(options.appids))]
-    except Unanswered as error:
-        raise Unavailable(f"cannot get the list of games: {error}") from None
-    return {app.appid: app for app in apps}
-
-
-def _items(
-    client: Client, where: steam.Addresses, appids: Sequence[int], options: argparse.Namespace
-) -> Iterator[Sequence[steam.Item]]:
-    for batch in steam.batches(appids):
-        try:
-            yield steam.items(client, where, batch, options.kind, options.size)
-        except Unanswered as error:
-            say(PROGRAM, f"warning: {error}; trying the plain addresses of {len(batch)} games")
-            paths = steam.plain_paths(options.kind, options.size)
-            yield [steam.Item(appid, paths=paths, is_known=False) for appid in batch]
-
-
-def _write_failed(path: Path, failed: Sequence[download.Outcome]) -> None:
-    if not failed:
-        path.unlink(missing_ok=True)
-        return
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("appid", "reason"))
-    rows.writerows((outcome.settled.item.appid, outcome.detail) for outcome in failed)
-    write_whole(path, table.getvalue().encode())
-
-
-# -- the demo set ---------------------------------------------------------------------------------------------------
-
-
-def _draw_demo(count: int, out: Path) -> int:
-    """Draw what is missing of the demo set in `out`; `games.csv` is written last, so that it means 'complete'."""
-    planned = {game.game.appid: game for game in demo.plan(count)}
-    with _alone_in(out):
-        _check_is_demo(out)
-        (out / DEMO_MARK).touch()
-        paths = {appid: out / f"{appid}.jpg" for appid in planned}
-        missing = [appid for appid, path in paths.items() if not path.is_file() or not path.stat().st_size]
-        with ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool:
-            drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
-            for appid, data in zip(missing, tqdm(drawn, total=len(missing), unit="img", desc="drawing"), strict=True):
-                write_whole(paths[appid], data)
-        for banner in list_banners(out)[0]:  # of a larger demo set before this one
-            if banner.appid not in planned:
-                banner.path.unlink()
-        write_whole(out / "games.csv", games_table(planned_game.game for planned_game in planned.values()))
-    tell(PROGRAM, f"{out}: {count} demo banners, {len(missing)} drawn now")
-    return 0
-
-
-def _check_is_demo(out: Path) -> None:
-    """Raise `BadInput` if the folder holds anything but a demo set, whole or half drawn: nothing of it may be lost."""
-    games = _read_games(out)
-    is_ours = bool(games) or (out / DEMO_MARK).is_file()
-    appids = {f"{demo.FIRST_APPID + 10 * row}.jpg" for row in range(demo.MOST)} if is_ours else set()
-    others = {path.name for path in out.iterdir() if not path.name.startswith(".")} - appids - {"games.csv"}
-    if others or any(game.known.get("source") != demo.SOURCE for game in games.values()):
-        raise BadInput(f"{out} holds other things than a demo set; name another folder with --out")
-
-
-def _jpeg(game: demo.DemoGame) -> bytes:
-    file = io.BytesIO()
-    demo.draw(game).save(file, "JPEG", quality=90)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

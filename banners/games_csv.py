@@ -211,6 +211,12 @@ def games_table(games: Iterable[Game]) -> bytes:
     return table.getvalue().encode("utf-8", "replace")
 
 
+def games_at(folder: Path) -> dict[int, Game]:
+    """The games of the folder's `games.csv` by appid, none if it has no such file. Raises `BadInput`."""
+    path = folder / "games.csv"
+    return read_games(path) if path.exists() else {}
+
+
 def read_games(path: Path) -> dict[int, Game]:
     """The games of a `games.csv` (UTF-8, with or without BOM; header with at least `appid,name`), by appid.
 

@@ -186,7 +186,9 @@ class Client:
             raise Unanswered("interrupted")
 
     def _wait_until_welcome(self) -> None:
-        while (rest := self._not_before - time.monotonic()) > 0:
+        rest = 1.0
+        while rest > 0:
+            rest = max(0.0, self._not_before - time.monotonic())
             if rest > _LONGEST_WAIT:
                 raise Refused(f"the server asks to be left alone for {rest / 3600:.1f} hours; run again then")
             self._sleep(rest)
@@ -215,7 +217,7 @@ class Client:
 
 
 def _hang_up(response: urllib3.BaseHTTPResponse) -> None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RuntimeError):  # it was read to its end meanwhile
         response.shutdown()
 
 
