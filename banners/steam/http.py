@@ -26,6 +26,7 @@ _LONGEST_WAIT = 1800.0  # seconds; asked to wait longer, the run ends, and the n
 _LONGEST_ASKED = 7 * 24 * 3600
 _WORTH_TELLING = 5.0
 _REFUSALS = 10  # answers of 403, one after the other, after which a server is left alone
+_ABANDONED = 0.1  # seconds for a server to notice that its answer is not read any more, before it is asked again
 _READ_TIMEOUT = 10.0  # seconds without a byte
 _REDIRECTS = 3
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
@@ -79,7 +80,8 @@ class Client:
             retry_after_max=_LONGEST_ASKED,
         )
         read = min(_READ_TIMEOUT, timeout)
-        self._pool = urllib3.PoolManager(maxsize=connections, block=True, timeout=Timeout(connect=read, read=read))
+        self._slots = threading.BoundedSemaphore(connections)
+        self._pool = urllib3.PoolManager(maxsize=connections, timeout=Timeout(connect=read, read=read))
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._responses: set[urllib3.BaseHTTPResponse] = set()
@@ -101,14 +103,17 @@ class Client:
             raise BadInput(f"{shown(url)} is not an http or https URL")
         retry = self._retry
         while True:
-            self._wait_until_welcome()
-            try:
-                return self._get_once(url, headers or {}, check)
-            except (_Temporary, HTTPError, OSError, ValueError) as error:  # ValueError: a malformed address
+            with self._slots:
+                self._wait_until_welcome()
                 try:
-                    retry = retry.increment("GET", url, error=_Temporary())
-                except MaxRetryError:
-                    raise Unanswered(f"{shown(url)}: {self._reason(error)}") from None
+                    return self._get_once(url, headers or {}, check)
+                except (_Temporary, HTTPError, OSError, ValueError) as error:  # ValueError: a malformed address
+                    reason = self._reason(error)
+                    self._sleep(_ABANDONED)
+            try:
+                retry = retry.increment("GET", url, error=_Temporary())
+            except MaxRetryError:
+                raise Unanswered(f"{shown(url)}: {reason}") from None
             self._sleep(retry.get_backoff_time())
 
     def stop(self) -> None:
