@@ -26,7 +26,7 @@ serve: .venv/embed
 	@echo "Steam CLIP is on http://127.0.0.1:$(PORT)"
 	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/gunicorn
 
-# Of what a killed run left unfinished games.csv says nothing.
+# games.csv does not show whether a run was killed; .unfinished does.
 $(BANNERS)/games.csv: $(if $(wildcard $(BANNERS)/.unfinished),unfinished) | .venv/embed
 	@status=0; $(BIN)/python fetch_banners.py --popular $(GAMES) --or-demo --out $(BANNERS) || status=$$?
 	if [ $$status = 2 ] && [ -f $@ ]; then
@@ -40,7 +40,7 @@ $(CATALOGUE)/manifest.json: $(BANNERS)/games.csv | .venv/embed
 	@status=0; $(BIN)/python embed_banners.py $(BANNERS) --out $(CATALOGUE) --views $(VIEWS) --fallback packaged || status=$$?
 	test $$status = 0 || { test $$status = 1 && test $@ -nt $(BANNERS)/games.csv; }
 
-# A run that ends early has written what it knows; it stays for the next.
+# An interrupted run has written what it knows; keep it.
 .PRECIOUS: $(BANNERS)/games.csv
 
 test: .venv/dev

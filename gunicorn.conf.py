@@ -1,4 +1,4 @@
-"""How the web app is served. Everything can be set from the environment; see the table in README.md."""
+"""How the web app is served. Everything can be set from the environment; see docs/deploying.md."""
 
 import os
 import shutil

@@ -124,68 +124,18 @@ def _planet(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _forest(random: Random, p: Palette) -> Image.Image:
-    image = gradient([mix(p.far, p.dark, 0.3), p.near, mix(p.near, p.light, 0.7), p.near])
-    image = glow(image, (W / 2, H * 0.45), W * 0.8, p.light, 0.6)
-    for layer in range(4):
-        draw = ImageDraw.Draw(image)
-        colour = mix(p.near, p.dark, 0.3 + 0.23 * layer)
-        for _ in range(9 - layer):
-            x, width = random.uniform(-20, W + 20), random.uniform(10, 18) * (1 + layer * 0.75)
-            lean = random.uniform(-30, 30)
-            draw.polygon(
-                [(x - width, H), (x + width, H), (x + lean + width * 0.6, 0), (x + lean - width * 0.6, 0)], fill=colour
-            )
-            for _ in range(4):
-                y, reach = random.uniform(0, H * 0.6), random.uniform(60, 160) * random.choice([-1, 1])
-                base = x + lean * (1 - y / H)
-                draw.line((base, y, base + reach, y - abs(reach) * 0.5), fill=colour, width=int(3 + 2 * layer))
-        draw.polygon(_ridge(random, H * (0.86 + 0.04 * layer), 26, 0.5), fill=colour)
-        if layer < 3:
-            image = blend(
-                image, mix(p.near, p.light, 0.5), np.clip(np.linspace(-0.5, 0.38, H), 0, 1)[:, None] * np.ones((1, W))
-            )
-    draw = ImageDraw.Draw(image)
-    for _ in range(int(random.integers(1, 4))):  # somebody watches
-        x, y = random.uniform(0.15, 0.85) * W, random.uniform(0.5, 0.75) * H
-        for side in (-11, 11):
-            _disc(draw, x + side, y, 5, p.accent)
-    return image
-
-
 def _sea(random: Random, p: Palette) -> Image.Image:
     image = gradient([p.far, mix(p.far, p.near, 0.5), mix(p.near, p.light, 0.55)])
     sun = (random.uniform(0.3, 0.7) * W, H * 0.34)
     image = glow(image, sun, W * 0.8, p.light, 0.55)
     draw = ImageDraw.Draw(image)
     _disc(draw, *sun, random.uniform(70, 120), p.accent)
-    if random.random() < 0.5:
-        x, y, size = random.uniform(0.25, 0.75) * W, H * 0.53, random.uniform(80, 120)
-        draw.polygon(
-            [(x - size, y - 20), (x + size, y - 20), (x + size * 0.7, y + 30), (x - size * 0.7, y + 30)], fill=p.dark
-        )
-        draw.polygon([(x, y - 30), (x, y - 2.2 * size), (x + size * 0.8, y - 30)], fill=p.light)
-        draw.polygon(
-            [(x - 10, y - 30), (x - 10, y - 1.8 * size), (x - size * 0.7, y - 30)], fill=mix(p.light, p.near, 0.4)
-        )
-    else:
-        x, top = random.uniform(0.15, 0.85) * W, H * 0.3
-        image = glow(image, (x, top), W, p.light, 0.5)
-        draw = ImageDraw.Draw(image)
-        draw.polygon([(x - 20, top + 14), (x + 20, top + 14), (x + 36, H * 0.6), (x - 36, H * 0.6)], fill=p.light)
-        for band in range(3):
-            y = top + 60 + band * 84
-            draw.polygon(
-                [
-                    (x - 24 - band * 5, y),
-                    (x + 24 + band * 5, y),
-                    (x + 27 + band * 5, y + 36),
-                    (x - 27 - band * 5, y + 36),
-                ],
-                fill=p.accent,
-            )
-        draw.rectangle((x - 26, top - 26, x + 26, top + 14), fill=p.dark)
-        _disc(draw, x, top - 6, 13, p.light)
+    x, y, size = random.uniform(0.25, 0.75) * W, H * 0.53, random.uniform(80, 120)
+    draw.polygon(
+        [(x - size, y - 20), (x + size, y - 20), (x + size * 0.7, y + 30), (x - size * 0.7, y + 30)], fill=p.dark
+    )
+    draw.polygon([(x, y - 30), (x, y - 2.2 * size), (x + size * 0.8, y - 30)], fill=p.light)
+    draw.polygon([(x - 10, y - 30), (x - 10, y - 1.8 * size), (x - size * 0.7, y - 30)], fill=mix(p.light, p.near, 0.4))
     for layer in range(7):
         base, swell, phase = H * (0.54 + 0.066 * layer), 9 + 5 * layer, random.uniform(0, 2 * math.pi)
         length = 70 + 34 * layer
@@ -359,45 +309,6 @@ def _blocks(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _speed(random: Random, p: Palette) -> Image.Image:
-    image = Image.new("RGB", (W, H), p.accent)
-    draw = ImageDraw.Draw(image)
-    lean = random.uniform(0.35, 0.8)
-    x = -W * 1.2
-    while x < W * 1.4:
-        width = random.uniform(12, 120)
-        colour = [p.near, p.far, p.dark, p.light, mix(p.accent, p.light, 0.3)][random.integers(5)]
-        draw.polygon([(x, H), (x + width, H), (x + width + H * lean, 0), (x + H * lean, 0)], fill=colour)
-        x += width + random.uniform(0, 60)
-    x, y, size = W / 2, H * 0.45, W * random.uniform(0.3, 0.36)
-    _disc(draw, x, y, size * 1.08, p.light)
-    _disc(draw, x, y, size, p.dark)
-    kind = random.integers(3)
-    if kind == 0:  # a wheel
-        _disc(draw, x, y, size * 0.66, p.light)
-        for spoke in range(7):
-            angle = 2 * math.pi * spoke / 7
-            draw.line(
-                (x, y, x + size * 0.64 * math.cos(angle), y + size * 0.64 * math.sin(angle)), fill=p.dark, width=22
-            )
-        _disc(draw, x, y, size * 0.2, p.accent)
-    elif kind == 1:  # a ball
-        _disc(draw, x, y, size * 0.92, p.light)
-        for spot in range(6):
-            angle, reach = 2 * math.pi * spot / 5, 0 if spot == 5 else size * 0.62
-            centre = (x + reach * math.cos(angle), y + reach * math.sin(angle), size * 0.24)
-            draw.regular_polygon(centre, 5, rotation=spot * 72, fill=p.dark)
-    else:  # a chequered flag
-        cell = size * 0.24
-        for row in range(-3, 3):
-            for column in range(-3, 3):
-                if (row + column) % 2 and math.hypot(row + 0.5, column + 0.5) < 3.4:
-                    draw.rectangle(
-                        (x + column * cell, y + row * cell, x + (column + 1) * cell, y + (row + 1) * cell), fill=p.light
-                    )
-    return image
-
-
 def _hexes(random: Random, p: Palette) -> Image.Image:
     image = Image.new("RGB", (W, H), p.dark)
     draw = ImageDraw.Draw(image)
@@ -462,89 +373,6 @@ def _eye(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _circuit(random: Random, p: Palette) -> Image.Image:
-    image = glow(gradient([p.dark, mix(p.dark, p.far, 0.7)]), (W / 2, H * 0.4), W * 0.8, p.near, 0.4)
-    draw = ImageDraw.Draw(image)
-    for _ in range(70):
-        x, y = float(random.integers(0, 25) * 25), float(random.integers(0, 37) * 25)
-        colour = mix(p.dark, p.accent if random.random() < 0.4 else p.near, random.uniform(0.35, 1))
-        _disc(draw, x, y, 8, colour)
-        for _ in range(int(random.integers(2, 5))):
-            dx, dy = ((0, 1), (1, 0), (1, 1), (-1, 1), (0, -1))[random.integers(5)]
-            length = float(random.integers(1, 6) * 25)
-            draw.line((x, y, x + dx * length, y + dy * length), fill=colour, width=5)
-            x, y = x + dx * length, y + dy * length
-        _disc(draw, x, y, 8, colour)
-    x, y = W / 2, H * 0.4
-    draw.rounded_rectangle((x - 130, y - 130, x + 130, y + 130), 26, fill=p.dark, outline=p.accent, width=9)
-    cells = random.random((5, 3)) < 0.5
-    for row, column in np.argwhere(np.concatenate([cells, cells[:, 1::-1]], axis=1)):
-        draw.rectangle((x - 95 + column * 38, y - 95 + row * 38, x - 61 + column * 38, y - 61 + row * 38), fill=p.light)
-    return image
-
-
-def _castle(random: Random, p: Palette) -> Image.Image:
-    image = gradient([p.far, p.near, mix(p.near, p.light, 0.5)])
-    image = blend(image, p.light, clouds(random) ** 3 * 0.5)
-    moon = (random.uniform(0.3, 0.7) * W, H * 0.3)
-    image = glow(image, moon, W * 0.7, p.light, 0.5)
-    draw = ImageDraw.Draw(image)
-    _disc(draw, *moon, random.uniform(90, 150), mix(p.light, p.accent, 0.15))
-    draw.polygon(_ridge(random, H * 0.66, 50, 0.5), fill=mix(p.near, p.dark, 0.5))
-    for _ in range(int(random.integers(4, 7))):
-        x, width, top = random.uniform(0.2, 0.8) * W, random.uniform(28, 56), H * random.uniform(0.3, 0.52)
-        draw.rectangle((x - width, top, x + width, H * 0.8), fill=p.dark)
-        if random.random() < 0.6:
-            draw.polygon(
-                [(x - width - 10, top), (x, top - width * 2.6), (x + width + 10, top)], fill=mix(p.dark, p.accent, 0.4)
-            )
-            draw.line((x, top - width * 2.6, x, top - width * 2.6 - 34), fill=p.dark, width=4)
-        else:
-            for tooth in range(-2, 3, 2):
-                draw.rectangle((x + tooth * width / 2.5 - 9, top - 18, x + tooth * width / 2.5 + 9, top), fill=p.dark)
-        for _ in range(3):
-            wx, wy = x + random.uniform(-0.5, 0.5) * width, top + random.uniform(20, 160)
-            draw.rounded_rectangle((wx - 5, wy, wx + 5, wy + 18), 5, fill=p.accent)
-    draw.rectangle((W * 0.15, H * 0.56, W * 0.85, H * 0.85), fill=p.dark)
-    draw.polygon(_ridge(random, H * 0.76, 60, 0.55), fill=mix(p.dark, p.near, 0.12))
-    for _ in range(7):  # birds
-        x, y, size = random.uniform(0, W), random.uniform(0.08, 0.4) * H, random.uniform(8, 20)
-        draw.line([(x - size, y - size / 2), (x, y), (x + size, y - size / 2)], fill=p.dark, width=4)
-    return image
-
-
-def _garden(random: Random, p: Palette) -> Image.Image:
-    image = gradient([mix(p.far, p.light, 0.3), mix(p.light, p.far, 0.2)])
-    draw = ImageDraw.Draw(image)
-    _disc(draw, random.uniform(0.15, 0.85) * W, H * 0.16, 62, p.accent)
-    for _ in range(4):
-        x, y = random.uniform(0, W), random.uniform(0.08, 0.32) * H
-        for puff in range(4):
-            _disc(draw, x + puff * 34, y + (puff % 2) * -14, 28, mix(p.light, p.far, 0.08))
-    colours = [mix(p.near, p.light, 0.4), p.near, mix(p.near, p.dark, 0.3), mix(p.near, p.dark, 0.55)]
-    for layer, colour in enumerate(colours):
-        x = random.uniform(0, W)
-        draw.ellipse((x - W * 1.1, H * (0.46 + 0.12 * layer), x + W * 1.1, H * (1.5 + 0.1 * layer)), fill=colour)
-        if layer == 1:
-            hx, hy = random.uniform(0.25, 0.75) * W, H * 0.6
-            draw.rectangle((hx - 70, hy - 80, hx + 70, hy + 30), fill=p.light)
-            draw.polygon([(hx - 92, hy - 78), (hx, hy - 160), (hx + 92, hy - 78)], fill=p.accent)
-            draw.rounded_rectangle((hx - 20, hy - 34, hx + 20, hy + 30), 18, fill=p.dark)
-            draw.rectangle((hx + 34, hy - 158, hx + 54, hy - 100), fill=p.dark)
-        for _ in range(3):
-            x, y, size = random.uniform(0, W), H * (0.6 + 0.1 * layer), random.uniform(34, 62)
-            draw.rectangle((x - 6, y, x + 6, y + size * 1.5), fill=p.dark)
-            _disc(draw, x, y, size, mix(colour, p.dark, 0.35))
-            _disc(draw, x - size * 0.25, y - size * 0.25, size * 0.6, mix(colour, p.light, 0.15))
-    for _ in range(46):
-        x, y = random.uniform(0, W), random.uniform(0.8, 1) * H
-        for petal in range(5):
-            angle = 2 * math.pi * petal / 5
-            _disc(draw, x + 9 * math.cos(angle), y + 9 * math.sin(angle), 6, p.accent if x % 2 < 1 else p.light)
-        _disc(draw, x, y, 5, p.dark)
-    return image
-
-
 def _dunes(random: Random, p: Palette) -> Image.Image:
     image = gradient([p.far, mix(p.far, p.light, 0.5), p.light])
     sun = (random.uniform(0.2, 0.8) * W, H * 0.25)
@@ -575,21 +403,16 @@ SCENES: dict[str, Scene] = {
     "mountains": _mountains,
     "city": _city,
     "planet": _planet,
-    "forest": _forest,
     "sea": _sea,
     "grid": _grid,
     "tiles": _tiles,
     "creature": _creature,
     "emblem": _emblem,
     "blocks": _blocks,
-    "speed": _speed,
     "hexes": _hexes,
     "eye": _eye,
-    "circuit": _circuit,
-    "castle": _castle,
-    "garden": _garden,
     "dunes": _dunes,
 }
 
 # Where the upper part has no subject that a title would cover.
-ROOM_ABOVE = frozenset({"mountains", "city", "forest", "sea", "garden", "dunes", "tiles", "blocks", "hexes"})
+ROOM_ABOVE = frozenset({"mountains", "city", "sea", "dunes", "tiles", "blocks", "hexes"})
