@@ -32,16 +32,3 @@ for (const image of document.querySelectorAll(".art img")) {
 }
 
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
-
-// Behind the banner that is looked at, its own colours.
-const looked = document.querySelector(".query > .art:not(.art-adult) img");
-
-function glow() {
-  const light = document.createElement("span");
-  light.className = `glow ${looked.parentElement.className.match(/view-\w+/)}`;
-  light.style.backgroundImage = `url("${looked.src}")`;
-  looked.closest(".query").prepend(light);
-}
-
-if (looked?.complete && looked.naturalWidth) glow();
-else looked?.addEventListener("load", glow, { once: true });

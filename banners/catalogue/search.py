@@ -136,9 +136,9 @@ def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0)
         return Found([], 0, approximate=False)
     wanted = offset + limit
     names = _Names(db, query.strip(), words, fold(query, with_roman=False)[:MAX_WORDS])
-    ranks = names.first(wanted)
+    ranks, total = names.first(wanted)
     if ranks or not words:
-        return Found(_rows(db, ranks[offset:wanted]), names.total(len(ranks)), approximate=False)
+        return Found(_rows(db, ranks[offset:wanted]), total, approximate=False)
     for tier in (_by_aliases, _by_likeness, _by_fewer_words):
         ranks = list(dict.fromkeys(tier(db, words)))
         if ranks:
@@ -190,17 +190,22 @@ class _Names:
         alias = _ALIASES.get(" ".join(self.words), "").split()
         return _match(self.db, _all(alias), _ALIASED) if alias else []
 
-    def first(self, wanted: int) -> list[int]:
-        """The first `wanted` ranks, or more."""
+    def first(self, wanted: int) -> tuple[list[int], int]:
+        """The first `wanted` ranks, or more, and how many there are."""
         if not self.words:
-            return self.exact
+            return self.exact, len(self.exact)
         whole = _match(self.db, _all(self.words), max(_SORTED, wanted))
         found = [*self.exact, *self._beginning_first(whole), *self.aliased]
         if len(found) < wanted + len(self.exact):
             last = _all([*self.words[:-1]], _prefix(self.words[-1]))
             found += _match(self.db, last, wanted + len(found))
-            found += _match(self.db, self.unfinished, wanted + len(found))
-        return list(dict.fromkeys(found))
+            limit = wanted + len(found)
+            unfinished = _match(self.db, self.unfinished, limit)
+            found = list(dict.fromkeys([*found, *unfinished]))
+            if len(unfinished) < limit:  # these are all
+                return found, len(found)
+        found = list(dict.fromkeys(found))
+        return found, max(len(found), self._count())
 
     def _beginning_first(self, ranks: list[int]) -> list[int]:
         """Of the first ranks those whose name begins with the first word, then the others."""
@@ -215,16 +220,13 @@ class _Names:
 
         return [*sorted(ranks[:_SORTED], key=begins, reverse=True), *ranks[_SORTED:]]
 
-    def total(self, found: int) -> int:
-        """How many games the query has, `found` at least."""
-        if not self.words:
-            return found
-        count = "SELECT count(*) FROM words WHERE words MATCH ?"
-        (total,) = self.db.execute(count, (self.unfinished,)).fetchone()
+    def _count(self) -> int:
+        """How many games there are with all words, or the query as a whole."""
         others = {*self.exact, *self.aliased}
         marks = ",".join("?" * len(others))
-        (among,) = self.db.execute(f"{count} AND rowid IN ({marks})", (self.unfinished, *others)).fetchone()
-        return max(found, int(total) + len(others) - int(among))
+        count = f"SELECT count(*), total(rowid IN ({marks})) FROM words WHERE words MATCH ?"  # noqa: S608
+        total, among = self.db.execute(count, (*others, self.unfinished)).fetchone()
+        return int(total) + len(others) - int(among)
 
 
 def _all(words: Sequence[str], *more: str) -> str:
@@ -269,7 +271,7 @@ def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:
 
 def _with_words(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
     names = _Names(db, " ".join(words), words, words)
-    return names.first(_LISTED) if _match(db, names.unfinished, 1) else []
+    return names.first(_LISTED)[0] if _match(db, names.unfinished, 1) else []
 
 
 def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
