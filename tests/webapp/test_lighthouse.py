@@ -12,7 +12,7 @@ from embed_banners import main as embed
 from fetch_banners import main as fetch
 from tests.conftest import skip_or_fail
 from tests.servers import Server, serving
-from tests.webapp.test_browser import CHROMIUM
+from tests.webapp.conftest import CHROMIUM
 
 LIGHTHOUSE = "lighthouse@12.8.2"  # the last that Node.js 18 and 20 can run
 CATEGORIES = ("performance", "accessibility", "best-practices", "seo")

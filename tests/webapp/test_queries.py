@@ -3,13 +3,8 @@
 The encoder is a small CLIP whose weights are constructed: it knows colours, in words and in pictures."""
 
 import html
-import io
 import re
-import struct
 import sys
-import threading
-import time
-import zlib
 
 import numpy as np
 import pytest
@@ -19,48 +14,15 @@ from banners.errors import BadCatalogue, BadInput
 from embed_banners import main
 from tests.colour_clip import COLOURS, coloured
 from tests.conftest import with_file
+from tests.webapp.query_site import encoded, form, shown, text
 from webapp import create_app
 from webapp.limits import client_of
 from webapp.queries import picture_of, vector_of
-from webapp.uploads import MAX_BYTES
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def app(colour_site):
-    overrides = {"CATALOGUE": colour_site / "c", "BANNERS": colour_site / "banners", "QUERIES_PER_MINUTE": "0"}
-    return create_app(overrides)
 
 
 @pytest.fixture
-def client(app):
-    return app.test_client()
-
-
-def form(data: bytes, name: str = "x.png", kind: str = "image/png") -> dict[str, object]:
-    """A form with one file, as a browser sends it."""
-    head = (
-        f'--edge\r\nContent-Disposition: form-data; name="picture"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
-    )
-    return {"data": head.encode() + data + b"\r\n--edge--\r\n", "content_type": "multipart/form-data; boundary=edge"}
-
-
-def shown(page: str, beginning: str = "") -> list[int]:
-    """The appids of the banners on a page, in their order."""
-    return [
-        int(appid) for appid in re.findall(r'<h\d class="name"><a href="/render/(\d+)"', page[page.index(beginning) :])
-    ]
-
-
-def text(client, url: str, status: int = 200) -> str:
-    response = client.get(url)
-    assert response.status_code == status, response.get_data(as_text=True)[:500]
-    return response.get_data(as_text=True)
+def client(query_app):
+    return query_app.test_client()
 
 
 @pytest.mark.parametrize(("number", "colour"), list(enumerate(COLOURS, 1)))
@@ -233,9 +195,6 @@ def test_a_picture_survives_its_way_through_an_address():
             vector_of(picture_of(vector), dim + 1)
 
 
-# -- what a catalogue cannot do -------------------------------------------------------------------------------------
-
-
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
     from tests.webapp.small_site import make_catalogue
 
@@ -251,151 +210,6 @@ def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
         assert (response.status_code, response.mimetype) == (501, "application/problem+json")
         assert response.get_json()["detail"]
     assert client.post("/api/v1/pictures", data=b"x", content_type="image/png").status_code == 501
-
-
-# -- hostile uploads ------------------------------------------------------------------------------------------------
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG that declares a size and has hardly any data."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def scans(count: int) -> bytes:
-    data = encoded(coloured("red"), "JPEG", progressive=True)
-    at = data.rindex(b"\xff\xda")
-    return data[:at] + data[at:-2] * count + data[-2:]
-
-
-GIF = encoded(coloured("red"), "GIF")
-ANIMATED = encoded(coloured("red"), "WEBP", save_all=True, append_images=[coloured("blue")])
-
-
-def with_segments(segment: bytes, count: int) -> bytes:
-    whole = encoded(coloured("red"), "JPEG")
-    return whole[:2] + segment * count + whole[2:]
-
-
-def app1(data: bytes) -> bytes:
-    return b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
-
-
-def with_chunks(kind: bytes, data: bytes, count: int) -> bytes:
-    whole = encoded(coloured("red"))
-    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return whole[:33] + chunk * count + whole[33:]
-
-
-HOSTILE = {
-    "segments of metadata": with_segments(app1(b"Exif\0\0" + b"x" * 100), 87_000),
-    "empty segments": with_segments(b"\xff\xef\0\2", 2_400_000),
-    "bytes that fill": with_segments(b"\xff", 9_800_000),
-    "bytes between segments": with_segments(b"\0", 9_800_000),
-    "compressed profiles": with_chunks(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * 10**6, 9), 9600),
-    "empty chunks": with_chunks(b"zzZz", b"", 800_000),
-    "empty chunks of pixels": with_chunks(b"IDAT", b"", 800_000),
-    "empty": b"",
-    "text": b"hello",
-    "gif": GIF,
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "animated": ANIMATED,
-    "truncated": encoded(coloured("red"))[:200],
-    "huge": bomb(60_000, 60_000),
-    "large": bomb(10_000, 10_000),
-    "elongated": bomb(1, 20_000),
-    "zip after a header": b"\x89PNG\r\n\x1a\nPK\x03\x04" + b"x" * 100,
-    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n",
-    "scans": scans(200),
-    "large and progressive": encoded(Image.new("RGB", (4000, 4000)), "JPEG", progressive=True),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
-    started = time.process_time()
-    response = client.post("/upload", **form(HOSTILE[name]))
-    assert response.status_code == 415
-    assert "Send a JPEG, PNG or WebP" in response.get_data(as_text=True)
-    response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
-    assert (response.status_code, response.mimetype) == (415, "application/problem+json")
-    assert time.process_time() - started < 2
-
-
-def test_pictures_with_the_metadata_that_cameras_write_are_taken(client):
-    exif = Image.Exif()
-    exif[0x010E] = "x" * 60_000
-    profile = b"\0" * 2_000_000  # as many segments of a JPEG
-    for kind in ("JPEG", "WEBP", "PNG"):
-        data = encoded(coloured("green"), kind, exif=exif, icc_profile=profile if kind == "JPEG" else b"\0" * 200)
-        assert client.post("/upload", **form(data)).status_code == 303
-
-
-def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what_they_are(client):
-    data = encoded(coloured("green"), "JPEG") + b"<script>alert(1)</script>PK\x03\x04"
-    response = client.post("/upload", **form(data, "../../etc/passwd", "text/html"))
-    assert response.status_code == 303
-
-
-def test_a_photograph_of_a_phone_is_shrunk_while_it_is_decoded(client):
-    data = encoded(coloured("blue").resize((8000, 6000)), "JPEG", quality=50)
-    answer = client.post("/api/v1/pictures?n=2", data=data, content_type="image/jpeg").get_json()
-    assert {result["game"]["appid"] for result in answer["results"]} == {31, 32}
-
-
-def test_random_damage_is_never_more_than_a_415(client):
-    random = np.random.default_rng(0)
-    whole = [encoded(coloured("red"), kind) for kind in ("PNG", "JPEG", "WEBP")]
-    for number in range(150):
-        data = bytearray(whole[number % 3])
-        for _ in range(random.integers(1, 20)):
-            data[random.integers(0, len(data))] = random.integers(0, 256)
-        response = client.post("/api/v1/pictures", data=bytes(data), content_type="image/png")
-        assert response.status_code in (200, 415)
-
-
-def test_too_many_bytes_are_a_413_too_many_fields_a_400_and_wrong_forms_a_415(client):
-    large = b"x" * (MAX_BYTES + 20_000)
-    assert client.post("/upload", **form(large)).status_code == 413
-    assert client.post("/api/v1/pictures", data=large, content_type="image/png").status_code == 413
-    assert client.post("/upload", data={"other": "x"}).status_code == 415
-    assert client.post("/upload", data={"picture": "not a file"}).status_code == 415
-    many = {f"field{n}": "x" for n in range(50)}
-    assert client.post("/upload", data=many, content_type="multipart/form-data").status_code == 400
-
-
-def test_of_an_upload_nothing_is_written_to_a_disk(client, monkeypatch):
-    import tempfile
-
-    def refuse(*_, **__):
-        raise AssertionError("a temporary file")
-
-    for name in ("TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile", "mkstemp"):
-        monkeypatch.setattr(tempfile, name, refuse)
-    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
-    data = encoded(Image.fromarray(noise))
-    assert len(data) > 1_000_000
-    assert client.post("/upload", **form(data)).status_code == 303
-
-
-def test_fifty_uploads_at_once_are_all_answered(app):
-    data = encoded(coloured("blue", 3, (600, 900)))
-    statuses = []
-
-    def send() -> None:
-        response = app.test_client().post("/upload", **form(data))
-        statuses.append(response.status_code)
-
-    threads = [threading.Thread(target=send) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert statuses == [303] * 50
 
 
 def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
@@ -435,9 +249,6 @@ def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
     assert {client.get(f"/api/v1/similar?text={n}").status_code for n in range(6)} == {501}
 
 
-# -- damaged catalogues ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["text_encoder.onnx", "tokenizer.json"])
 def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site, tmp_path, name):
     folder = with_file(colour_site / "c", tmp_path / "c", name, b"{")
@@ -446,9 +257,6 @@ def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site
     for url in ("/mix?text=red", "/api/v1/similar?text=red"):
         assert client.get(url).status_code == 503
     assert client.get("/mix?game=11").status_code == 200
-
-
-# -- real covers ----------------------------------------------------------------------------------------------------
 
 
 def smaller(image: Image.Image) -> bytes:
