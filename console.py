@@ -47,7 +47,7 @@ def run(program: str, action: Callable[[], int], interrupted: str, damaged: type
     except MemoryError:
         say(program, "error: not enough memory; smaller batches or fewer workers need less")
     except OSError as error:
-        say(program, f"error: cannot read or write {error.filename or 'a file'}: {error.strerror or error}")
+        say(program, f"error: cannot write or read {error.filename or 'a file'}: {error.strerror or error}")
     except BrokenProcessPool:
         say(program, "error: a worker process was killed; is there enough memory?")
     except RuntimeError as error:

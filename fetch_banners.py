@@ -6,8 +6,7 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from banners import demo, settings
 from banners.demo.folder import draw_folder
 from banners.errors import BadInput, Unavailable
-from banners.files import locked, write_whole
+from banners.files import alone_in, write_whole
 from banners.games_csv import games_at, read_appids
 from banners.steam import api, fetch
 from banners.steam.download import Outcome
@@ -114,7 +113,7 @@ def _days(text: str) -> float:
 
 def _fetch(options: argparse.Namespace) -> int:
     where, out = api.Addresses.from_environment(), options.out
-    with _alone_in(out):
+    with alone_in(out):
         if any(game.known.get("source") == demo.SOURCE for game in games_at(out).values()):
             raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
         apps = _list(options, where)
@@ -195,26 +194,10 @@ def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
 
 
 def _draw_demo(count: int, out: Path) -> int:
-    with _alone_in(out), tqdm(total=0, unit="img", desc="drawing") as bar:
+    with alone_in(out), tqdm(total=0, unit="img", desc="drawing") as bar:
         drawn = draw_folder(count, out, lambda total: _lengthen(bar, total), bar.update)
     tell(PROGRAM, f"{out}: {count} demo banners, {drawn} drawn now")
     return 0
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Hold the folder, made if need be, for this run; one that stays empty is removed."""
-    is_new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out) as is_free:
-        if not is_free:
-            raise BadInput(f"another run is writing into {out}")
-        try:
-            yield
-        finally:
-            if is_new:
-                with suppress(OSError):
-                    out.rmdir()
 
 
 if __name__ == "__main__":

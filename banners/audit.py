@@ -5,7 +5,7 @@ Nothing is moved or changed. Examining needs the file; everything after it needs
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from banners.catalogue.measures import connected
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
-from banners.images import DECODER_ERRORS, FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
+from banners.images import FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
 
 _HASH_SIDE, _HASH_INPUT = 8, 32
 _NOTHING = np.zeros((_HASH_INPUT, _HASH_INPUT), np.float32)
@@ -122,7 +122,7 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
             return examination, np.asarray(grey, np.float32)
     except UnidentifiedImageError:
         return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file"), _NOTHING
-    except DECODER_ERRORS as error:
+    except Exception as error:  # those of the decoders have no common base class
         reason = one_line(error)
         return Examination(appid, file, content, reason, is_truncated=_is_truncated(data)), _NOTHING
 
@@ -150,7 +150,7 @@ def _orientation_of(image: Image.Image) -> int:
         return 1
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except DECODER_ERRORS:
+    except Exception:  # malformed metadata
         return 1
     return orientation if isinstance(orientation, int) else 1
 
@@ -197,56 +197,17 @@ def _perceptual_hashes(reduced: npt.NDArray[np.float32]) -> npt.NDArray[np.uint6
 
 # -- checks ---------------------------------------------------------------------------------------------------------
 
-Check = Callable[[Examination, Expectations], str | None]
-
-
-def _detail_of_size(image: Examination, expected: Expectations) -> str | None:
-    if expected.size is None or image.size == expected.size:
-        return None
-    return "{}x{} instead of {}x{}".format(*image.size, *expected.size)
-
-
-def _detail_of_aspect(image: Examination, expected: Expectations) -> str | None:
-    """Off by more than the rounding of a resized image explains."""
-    if expected.size is None:
-        return None
-    (width, height), (expected_width, expected_height) = image.size, expected.size
-    if abs(width * expected_height - height * expected_width) <= max(expected_width, expected_height):
-        return None
-    return f"{width / height:.3f} instead of {expected_width / expected_height:.3f}"
-
-
-def _detail_of_channels(image: Examination, _: Expectations) -> str | None:
-    if image.mode == "RGB" and not image.has_alpha:
-        return None
-    return f"{image.mode} with transparency" if image.has_alpha and "A" not in image.mode else image.mode
-
-
-def _detail_of_blank(image: Examination, _: Expectations) -> str | None:
-    return None if image.blank_level is None else f"all pixels are {image.blank_level} of 255"
-
-
-def _detail_of_near_blank(image: Examination, expected: Expectations) -> str | None:
-    if image.blank_level is not None or image.contrast >= expected.near_blank:
-        return None
-    return f"contrast {image.contrast:.2f} of 255"
-
-
-_CHECKS: dict[str, Check] = {
-    "size": _detail_of_size,
-    "aspect": _detail_of_aspect,
-    "channels": _detail_of_channels,
-    "blank": _detail_of_blank,
-    "near_blank": _detail_of_near_blank,
-    "exif_rotation": lambda image, _: f"orientation {image.orientation}" if image.orientation != 1 else None,
-    "animated": lambda image, _: f"{image.frames} frames" if image.frames > 1 else None,
-}
-
-KINDS: tuple[str, ...] = (
+KINDS = (
     "misnamed",
     "unreadable",
     "truncated",
-    *_CHECKS,
+    "size",
+    "aspect",
+    "channels",
+    "blank",
+    "near_blank",
+    "exif_rotation",
+    "animated",
     "duplicate",
     "near_duplicate",
     "missing_name",
@@ -254,23 +215,38 @@ KINDS: tuple[str, ...] = (
 )
 
 
+def _details(image: Examination, size: tuple[int, int], near_blank: float) -> Iterator[tuple[str, str]]:
+    """The kinds of findings about one image, and the detail of each. `size` is the expected one."""
+    (width, height), (expected_width, expected_height) = image.size, size
+    if image.size != size:
+        yield "size", f"{width}x{height} instead of {expected_width}x{expected_height}"
+    if abs(width * expected_height - height * expected_width) > max(size):  # more than the rounding of a resized image
+        yield "aspect", f"{width / height:.3f} instead of {expected_width / expected_height:.3f}"
+    if image.mode != "RGB" or image.has_alpha:
+        yield "channels", f"{image.mode}{' with transparency' if image.has_alpha and 'A' not in image.mode else ''}"
+    if image.blank_level is not None:
+        yield "blank", f"all pixels are {image.blank_level} of 255"
+    elif image.contrast < near_blank:
+        yield "near_blank", f"contrast {image.contrast:.2f} of 255"
+    if image.orientation != 1:
+        yield "exif_rotation", f"orientation {image.orientation}"
+    if image.frames > 1:
+        yield "animated", f"{image.frames} frames"
+
+
 def find(folder: BannersFolder, images: Sequence[Examination], expected: Expectations) -> list[Finding]:
     """All findings, in the order of `KINDS` and then of the appids."""
     whole = [image for image in images if not image.trouble]
-    if expected.size is None and whole:
-        most_frequent = Counter(image.size for image in whole).most_common(1)[0][0]
-        expected = replace(expected, size=most_frequent)
+    size = expected.size or (Counter(image.size for image in whole).most_common(1)[0][0] if whole else (0, 0))
     found = [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
     found += [
         _of("truncated" if image.is_truncated else "unreadable", image, image.trouble)
         for image in images
         if image.trouble
     ]
-    for kind, check in _CHECKS.items():
-        for image in whole:
-            detail = check(image, expected)
-            if detail is not None:
-                found.append(_of(kind, image, detail))
+    found += [
+        _of(kind, image, detail) for image in whole for kind, detail in _details(image, size, expected.near_blank)
+    ]
     found += _groups("duplicate", _by_content(images))
     if expected.near_duplicate >= 0:
         found += _groups("near_duplicate", _by_perceptual_hash(whole, expected.near_duplicate))
@@ -324,19 +300,7 @@ def _by_perceptual_hash(images: Sequence[Examination], distance: int) -> list[li
 
 
 def near_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Pairs of indices into distinct `hashes` uint64 (n,) that differ in at most `distance` bits (0..16).
-
-    Two hashes that differ in d bits agree in at least one of d + 1 bands, so only those that share a band are compared.
-    A pair may come more than once.
-    """
-    edges = np.linspace(0, 64, distance + 2).astype(int)
-    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order], prepend=band[order][:1] ^ np.uint64(1)))
-        for members in np.split(order, starts[1:]):
-            for place in range(len(members) - 1):
-                others = members[place + 1 :]
-                near = np.bitwise_count(hashes[others] ^ hashes[members[place]]) <= distance
-                for other in others[near].tolist():
-                    yield int(members[place]), other
+    """Pairs of indices into distinct `hashes` uint64 (n,) that differ in at most `distance` bits."""
+    for row, value in enumerate(hashes):
+        near = np.bitwise_count(hashes[row + 1 :] ^ value) <= distance
+        yield from ((row, row + 1 + other) for other in np.flatnonzero(near).tolist())

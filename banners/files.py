@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from banners.errors import BadInput
+
 
 def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = None) -> None:
     """Write a file beside `path` and rename it: a killed process leaves no half file under that name. A link stays one.
@@ -22,6 +24,23 @@ def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = Non
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made if need be, for this run alone; it is removed at the end if it is empty.
+
+    Raises `BadInput` if another run holds it, and `OSError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder) as is_free:
+        if not is_free:
+            raise BadInput(f"another run is writing into {folder}")
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager

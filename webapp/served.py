@@ -173,7 +173,7 @@ class ServedCatalogue:
             image_height=height,
             has_popular=len(self.without_adult(self.benchmark, False)) > 0,
             has_unique=self.first_similarities is not None,
-            has_years=bool(self.years.any()),
+            has_years=bool(self.years[~self.is_adult].any()),
             has_adult=bool(self.is_adult.any()),
             takes_pictures=self.encoder is not None,
             takes_words=self.encoder is not None and self.encoder.has_text,

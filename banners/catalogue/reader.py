@@ -99,27 +99,26 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, unread: Collecti
     for name, expected in manifest.files.items():
         _check_file(folder / name, expected, check_hashes and name not in unread)
 
-    def load(name: str, dtype: type[np.generic], *shape: int) -> npt.NDArray[Any] | None:
-        return _load(folder / f"{name}.npy", dtype, shape) if f"{name}.npy" in manifest.files else None
+    def load(name: str) -> npt.NDArray[Any] | None:
+        return _load(folder / f"{name}.npy") if f"{name}.npy" in manifest.files else None
 
-    n, k, d = manifest.n, manifest.k, manifest.d or 0
     views: dict[View, Neighbours] = {}
     for view in VIEWS:
-        rows = load(f"neighbours{suffix_of(view)}", np.int32, n, k)
+        rows = load(f"neighbours{suffix_of(view)}")
         if rows is not None:
-            views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}", np.float32, n, k))
-    codes, scales = load("quantised", np.int8, n, d), load("quantised_scales", np.float32, n)
+            views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}"))
+    codes, scales = load("quantised"), load("quantised_scales")
     games = Games(folder / "games.db")
     return Catalogue(
         folder=folder,
         manifest=manifest,
-        appids=_load(folder / "appids.npy", np.uint32, (n,)),
+        appids=_load(folder / "appids.npy"),
         games=games,
         views=views,
-        matrix=load("embeddings", np.float32, n, d),
+        matrix=load("embeddings"),
         quantised=None if codes is None or scales is None else Quantised(codes, scales),
-        duplicates=load("duplicates", np.int32, n),
-        term_embeddings=load("term_embeddings", np.float32, len(games.terms), d),
+        duplicates=load("duplicates"),
+        term_embeddings=load("term_embeddings"),
     )
 
 
@@ -136,11 +135,8 @@ def _check_file(path: Path, expected: tuple[int, str], check_hash: bool) -> None
         raise BadCatalogue(f"cannot read {path}: {error.strerror}") from None
 
 
-def _load(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _load(path: Path) -> npt.NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+        return np.asarray(np.load(path, mmap_mode="r"))  # indexing an np.memmap costs ten times as much
     except (OSError, ValueError, EOFError) as error:
         raise BadCatalogue(f"{path} is not a readable array: {one_line(error)}") from None
-    if array.dtype != dtype or array.shape != shape:
-        raise BadCatalogue(f"{path} is {array.dtype} {array.shape}, the manifest asks for {np.dtype(dtype)} {shape}")
-    return np.asarray(array)  # indexing an np.memmap costs ten times as much

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from banners.embedding.decoding import Decoded
 from banners.encoders.views import View
 from banners.errors import BadInput
-from banners.files import locked
+from banners.files import alone_in
 
 Matrix = npt.NDArray[np.float32]
 
@@ -39,23 +39,12 @@ _SCHEMA = """
 def alone_at(out: Path) -> Iterator[Path]:
     """The folder of the rows of the catalogue at `out`, held by this run alone.
 
-    Raises `BadInput` when another run holds it, or when it cannot be written.
+    Raises `BadInput` when another run holds it, `OSError` when it cannot be written.
     """
     out = out.resolve()
     folder = out.with_name(f"{out.name}.rows")
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            is_free = held.enter_context(locked(folder))
-        except OSError as error:
-            raise BadInput(f"cannot write {folder}: {error.strerror or error}") from None
-        if not is_free:
-            raise BadInput(f"another run is writing {out}")
-        try:
-            yield folder
-        finally:
-            with suppress(OSError):
-                folder.rmdir()  # where nothing was embedded
+    with alone_in(folder):
+        yield folder
 
 
 class Rows:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -186,8 +186,6 @@ def items(
 
     Raises `Unanswered`.
     """
-    if len(appids) > ITEMS_A_REQUEST:
-        raise ValueError(f"at most {ITEMS_A_REQUEST} appids a request, not {len(appids)}")
     wanted = {"include_assets": True, "include_release": True, "include_screenshots": kind == "screenshot"}
     question = {
         "ids": [{"appid": appid} for appid in appids],
@@ -280,15 +278,3 @@ def read_key() -> str:
     if not re.fullmatch(r"[0-9A-Za-z]{1,64}", key):
         raise BadInput("--all needs a Steam web API key in STEAM_API_KEY; --popular N needs none")
     return key
-
-
-def batches(appids: Iterable[int]) -> Iterator[list[int]]:
-    """`appids` in lists of what one request takes."""
-    batch: list[int] = []
-    for appid in appids:
-        batch.append(appid)
-        if len(batch) == ITEMS_A_REQUEST:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

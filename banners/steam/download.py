@@ -25,9 +25,9 @@ from PIL import Image
 
 from banners.errors import BadInput, UnusableImage
 from banners.files import write_whole
-from banners.games_csv import CURATED, Game, list_banners, parse_appid, valid_unicode
+from banners.games_csv import CURATED, Game, list_banners
 from banners.images import FORMATS, decode
-from banners.steam.api import MAX_NAME, Addresses, App, Item
+from banners.steam.api import Addresses, App, Item
 from banners.steam.http import Answer, Client, Unanswered
 
 JOURNAL = ".fetch.jsonl"
@@ -74,25 +74,11 @@ class Settled:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Raises `BadInput`, `TypeError`, `KeyError` or `ValueError` for what is no such line."""
-        item = data["item"]
-        return cls(
-            Item(
-                parse_appid(str(item["appid"])),
-                valid_unicode(str(item["name"])[:MAX_NAME]),
-                int(item["year"]),
-                tuple(map(int, item["descriptors"])),
-                tuple(map(str, item["paths"])),
-                tuple(parse_appid(str(appid)) for appid in item.get("demos", ())),
-                bool(item.get("is_known", True)),
-            ),
-            image=str(data["image"]),
-            file=str(data["file"]),
-            path=str(data["path"]),
-            etag=str(data["etag"]),
-            at=float(data["at"]),
-            length=int(data.get("length", -1)),
-        )
+        """What a journal's line says. Raises `KeyError` or `TypeError` for what is no such line."""
+        item: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in data["item"].items()
+        }
+        return cls(**{**data, "item": Item(**item)})
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ def _demos(items: Iterable[api.Item], listed: Mapping[int, api.App], foreign: Co
 def _items(
     client: Client, where: api.Addresses, appids: Sequence[int], wanted: Wanted, listener: Listener
 ) -> Iterator[Sequence[api.Item]]:
-    for batch in api.batches(appids):
+    for start in range(0, len(appids), api.ITEMS_A_REQUEST):
+        batch = appids[start : start + api.ITEMS_A_REQUEST]
         try:
             yield api.items(client, where, batch, wanted.kind, wanted.size)
         except Unanswered as error:

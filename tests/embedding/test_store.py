@@ -79,7 +79,7 @@ def test_tidying_removes_the_rows_of_other_encoders(tmp_path):
 def test_one_run_at_a_time_holds_the_rows_of_a_catalogue(tmp_path):
     with alone_at(tmp_path / "c") as folder:
         assert folder == tmp_path / "c.rows"
-        with pytest.raises(BadInput, match=r"another run is writing .*c$"), alone_at(tmp_path / "c"):
+        with pytest.raises(BadInput, match=r"another run is writing into .*c.rows$"), alone_at(tmp_path / "c"):
             pass
         with alone_at(tmp_path / "d"):
             pass

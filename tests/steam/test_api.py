@@ -96,13 +96,6 @@ def test_games_that_the_store_does_not_know_are_tried_by_their_plain_path():
     assert found[1].name == "Game 10"
 
 
-def test_more_games_than_a_request_takes_are_refused_and_split():
-    with pytest.raises(ValueError, match="at most 250"):
-        steam.items(Client(), steam.Addresses(), range(251))
-    assert [len(batch) for batch in steam.batches(range(501))] == [250, 250, 1]
-    assert list(steam.batches([])) == []
-
-
 def test_the_most_played_come_first_and_the_rest_by_owners_with_a_pause_between_pages():
     pauses = []
     with serving(Steam(2500, troubles=False)) as server:

@@ -9,6 +9,7 @@ import pytest
 from banners.catalogue import writer
 from banners.catalogue.neighbours import Neighbours, nearest
 from banners.games_csv import Game
+from tests.conftest import ROOT
 from tests.webapp.small_site import NAMES, embeddings, linked, text
 from webapp import create_app
 from webapp.pages.walls import WALLS, Wall
@@ -70,11 +71,21 @@ def test_a_wall_is_limited_to_years(site, url):
     text(site, f"{url}&from=1.5", 400)
 
 
-def test_a_wall_that_a_catalogue_has_nothing_for_has_no_tab(bare_client):
-    page = text(bare_client, "/hubs")
-    assert 'href="/unique"' not in page
-    assert 'href="/labels"' not in page
-    assert 'href="/newest"' in page
+def test_a_wall_that_a_catalogue_has_nothing_for_has_no_tab(tmp_path):
+    writer.save(
+        tmp_path / "c",
+        games=[Game(appid, f"Game {appid}") for appid in (10, 20)],
+        neighbours={"plain": Neighbours(np.array([[1], [0]], np.int32), None)},
+        about={},
+    )
+    page = text(create_app({"CATALOGUE": tmp_path / "c"}).test_client(), "/hubs")
+    tabs = page.partition('<nav class="tabs"')[2].partition("</nav>")[0]
+    assert re.findall(r'href="([^"]+)"', tabs) == ["/hubs"]
+
+
+def test_every_wall_is_in_the_documents():
+    documents = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    assert [wall.name for wall in WALLS if f"`/{wall.name}" not in documents] == []
 
 
 # -- each wall ----------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def _hubs(served: ServedCatalogue, _: WallQuery) -> Rows:
 
 def _newest(served: ServedCatalogue, _: WallQuery) -> Rows:
     order = np.lexsort((-served.popularity, -served.years))
-    return order[served.years[order] > 0]
+    return order[(served.years[order] > 0) & served.has_name[order]]
 
 
 def _duplicates(served: ServedCatalogue, given: WallQuery) -> Rows:
