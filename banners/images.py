@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Self, get_args
@@ -76,7 +77,9 @@ def decode(
             if frames > 1 and not allow_animated:
                 raise UnusableImage(f"animated: {frames} frames")
             image.load()
-            return to_rgb(_upright(image))
+            with suppress(Exception):  # metadata that cannot be read turn nothing; the pixels are whole
+                ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image)
     except UnidentifiedImageError:
         raise UnusableImage("not a JPEG, PNG or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -100,13 +103,6 @@ def is_image_file(path: Path) -> bool:
     return begin.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (begin[:4], begin[8:]) == (b"RIFF", b"WEBP")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # metadata that cannot be read turn nothing; the pixels are whole
-        return image
-
-
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any decoded image as 8-bit RGB, transparency on black."""
     if image.mode.startswith("I"):  # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling
@@ -118,7 +114,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         opaque = Image.new("RGBA", image.size, (0, 0, 0, 255))
         opaque.alpha_composite(image.convert("RGBA"))
         return opaque.convert("RGB")
-    return image.convert("RGB")
+    return image if type(image) is Image.Image and image.mode == "RGB" else image.convert("RGB")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ _MAX_PIXELS = 9_000_000  # decoded, a screenshot in 4K; of most JPEGs after they
 _MAX_SCANS = 100
 _MAX_SEGMENTS = 500
 _MAX_BETWEEN = 10_000
+_FRAMES = frozenset(bytes([code]) for code in range(0xC0, 0xD0)) - {b"\xc4", b"\xc8", b"\xcc"}  # SOF markers
 # Of a PNG: what is no part of the pixels may be compressed, a megabyte each; and all of them.
 _MAX_EXTRAS = 100
 _MAX_CHUNKS = 50_000
@@ -42,7 +43,7 @@ def reason(error: UnusableImage) -> str:
 def _check_jpeg(data: bytes) -> None:
     if data.count(b"\xff\xda") > _MAX_SCANS:
         raise UnusableImage(f"malformed: a JPEG of more than {_MAX_SCANS} scans")
-    place, between = 2, 0
+    place, between, pixels, components = 2, 0, 0, b""
     for _ in range(_MAX_SEGMENTS):
         start = data.find(b"\xff", place)
         if start < 0:
@@ -54,6 +55,12 @@ def _check_jpeg(data: bytes) -> None:
         if between > _MAX_BETWEEN:
             break
         code = data[marker : marker + 1]
+        if code in _FRAMES:
+            pixels = int.from_bytes(data[marker + 4 : marker + 6]) * int.from_bytes(data[marker + 6 : marker + 8])
+            components = data[marker + 8 : marker + 9]
+        # The decoder holds all coefficients of a picture whose first scan has not all its components.
+        if code == b"\xda" and data[marker + 3 : marker + 4] != components and pixels > _MAX_PIXELS:
+            raise UnusableImage(f"oversized: above {_MAX_PIXELS // 1_000_000} megapixels in several scans")
         if code in (b"", b"\xd9", b"\xda"):  # the end, or the first scan: the rest is the decoder's, in C
             return
         is_alone = code in b"\x00\x01" or b"\xd0" <= code <= b"\xd8"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from banners.errors import UnusableImage
 from tests.colour_clip import coloured
 from tests.webapp.query_site import encoded, form
-from webapp.uploads import MAX_BYTES
+from webapp.uploads import MAX_BYTES, decode_upload
 
 
 @pytest.fixture
@@ -56,7 +57,15 @@ def with_chunks(kind: bytes, data: bytes, count: int) -> bytes:
     return whole[:33] + chunk * count + whole[33:]
 
 
+def in_scans(width: int, height: int) -> bytes:
+    """The beginning of a baseline JPEG of four components with a scan for each."""
+    size = height.to_bytes(2) + width.to_bytes(2)
+    frame = b"\xff\xc0\x00\x14\x08" + size + b"\x04" + b"".join(bytes([n, 0x11, 0]) for n in range(1, 5))
+    return b"\xff\xd8" + frame + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + bytes(1000) + b"\xff\xd9"
+
+
 HOSTILE = {
+    "large JPEG in several scans": in_scans(9456, 9456),
     "segments of metadata": with_segments(app1(b"Exif\0\0" + b"x" * 100), 87_000),
     "empty segments": with_segments(b"\xff\xef\0\2", 2_400_000),
     "bytes that fill": with_segments(b"\xff", 9_800_000),
@@ -89,6 +98,12 @@ def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
     response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
     assert (response.status_code, response.mimetype) == (415, "application/problem+json")
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(("side", "reason"), [(9456, "several scans"), (30, "unreadable")])
+def test_a_large_jpeg_in_several_scans_is_refused_unseen(side, reason):
+    with pytest.raises(UnusableImage, match=reason):
+        decode_upload(in_scans(side, side), 100)
 
 
 def test_pictures_with_the_metadata_that_cameras_write_are_taken(client):
