@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import select
 import signal
 import threading
 import time
@@ -30,15 +31,16 @@ def begin_worker() -> None:
 
 
 def end_with(program: int) -> None:
-    """End this worker when the process `program` is gone, which need not be its parent: a fork server is that."""
+    """End this worker when the process `program` ends; its parent may be a fork server instead."""
 
     def watch() -> None:
-        while True:
-            time.sleep(1)
-            try:
+        with suppress(ProcessLookupError):
+            if hasattr(os, "pidfd_open"):  # Linux; also ready for a zombie, which nobody waits for
+                select.select([os.pidfd_open(program)], [], [])
+            while not hasattr(os, "pidfd_open"):
                 os.kill(program, 0)
-            except ProcessLookupError:
-                os._exit(1)
+                time.sleep(1)
+        os._exit(1)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
 
