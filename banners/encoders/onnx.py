@@ -218,6 +218,8 @@ def _export(
                 output_names=["embedding"],
                 dynamic_axes={name: {1: "length"}} if has_length else None,
             )
+        except OSError:  # such as a full disk
+            raise
         except Exception as error:  # whatever of the model has no counterpart there
             raise ExportFailed(f"cannot be exported: {one_line(error)}") from None
 

@@ -1,5 +1,6 @@
 """The program as a whole: arguments, exit codes, what it prints, what it leaves."""
 
+import errno
 import json
 import os
 import shlex
@@ -243,3 +244,15 @@ def test_info_ends_quietly_where_nobody_reads_it(banners_folder, tmp_path, tiny_
     finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert finished.returncode == 0
     assert "Traceback" not in finished.stderr
+
+
+def test_a_disk_that_is_full_while_the_encoder_is_exported_is_one_clear_line(
+    banners_folder, tmp_path, tiny_clip, capsys, monkeypatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("torch.onnx.export", full)
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", str(tiny_clip())]) == 2
+    assert "error: cannot write or read a file: No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
