@@ -48,19 +48,19 @@ class CurrentCatalogue:
             self._replace(app, stamp)
 
     def refresh(self, app: Flask) -> None:
-        """Start to open a new catalogue if there is one, and return at once. After an idle time the request waits for
-        it instead, so that it does not get an old page."""
-        late = time.monotonic() - self._next_check
-        if late < 0 or not self._lock.acquire(blocking=late > CHECK_EVERY):
+        """Start to open a new catalogue if there is one, and return at once."""
+        if time.monotonic() < self._next_check or not self._lock.acquire(blocking=False):
             return
         self._next_check = time.monotonic() + CHECK_EVERY
         stamp = self._read_stamp()
         if stamp in (self._stamp, _ABSENT):
             self._lock.release()
-        elif late > CHECK_EVERY:
-            self._replace(app, stamp)
-        else:
+            return
+        try:
             threading.Thread(target=self._replace, args=(app, stamp), name="catalogue", daemon=True).start()
+        except RuntimeError as error:  # too many threads
+            self._lock.release()
+            app.logger.error("a new catalogue is not opened yet: %s", error)
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:

@@ -185,14 +185,55 @@ def test_a_worker_that_comes_later_serves_the_catalogue_of_now(tmp_path):
     with serving(folder, WEB_CONCURRENCY="1") as server:
         assert '"mirror"' in server.get("/api/v1/catalogue")[1]
         make_catalogue(folder, views=False)
-        time.sleep(11)  # nobody asks meanwhile
-        assert '"mirror"' not in server.get("/api/v1/catalogue")[1]
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         worker = children.read_text()
         os.kill(int(worker), signal.SIGTERM)
         while children.read_text() in (worker, ""):
             time.sleep(0.05)
         assert {'"mirror"' in server.get("/api/v1/catalogue")[1] for _ in range(4)} == {False}
+
+
+@pytest.mark.soak
+def test_twenty_replacements_fail_no_request_and_files_copied_over_the_served_ones_recover(tmp_path):
+    folder, others = make_catalogue(tmp_path / "c"), [make_catalogue(tmp_path / "d", views=False)]
+    others.append(make_catalogue(tmp_path / "e"))
+    with serving(folder) as server:
+        failed: list[float] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                for path in ("/render/10", "/search?q=portal", "/api/v1/unique", "/hubs"):
+                    try:
+                        is_good = server.get(path)[0] == 200
+                    except OSError:
+                        is_good = False
+                    if not is_good:
+                        failed.append(time.monotonic())
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        try:
+            for number in range(20):
+                make_catalogue(folder, views=number % 2 == 1)
+                time.sleep(2)
+            assert failed == []
+            for path in sorted(others[0].iterdir()):
+                with (folder / path.name).open("r+b") as file:  # as cp does: the mapped file itself becomes shorter
+                    file.truncate(0)
+                    time.sleep(0.2)
+                    file.write(path.read_bytes())
+            for path in set(folder.iterdir()) - {folder / path.name for path in others[0].iterdir()}:
+                path.unlink()
+            copied = time.monotonic()
+            time.sleep(45)
+            assert [moment for moment in failed if moment > copied + 30] == []
+            assert '"mirror"' not in server.get("/api/v1/catalogue")[1]
+        finally:
+            done.set()
+            for thread in asking:
+                thread.join()
 
 
 def test_a_catalogue_that_arrives_file_by_file_is_served_in_the_end(tmp_path, monkeypatch):
