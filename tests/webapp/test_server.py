@@ -206,7 +206,7 @@ def test_twenty_replacements_fail_no_request_and_files_copied_over_the_served_on
                 for path in ("/render/10", "/search?q=portal", "/api/v1/unique", "/hubs"):
                     try:
                         is_good = server.get(path)[0] == 200
-                    except OSError:
+                    except (OSError, http.client.HTTPException):
                         is_good = False
                     if not is_good:
                         failed.append(time.monotonic())
