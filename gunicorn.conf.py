@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -44,12 +45,19 @@ graceful_timeout = 20
 forwarded_allow_ips = ""  # whom to believe about the client is PROXY_HOPS' business
 limit_request_line = 8190
 limit_request_fields = 60
+_RECEIVE_TIMEOUT = 30  # seconds without a byte of a request
 _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
 
 # Where all workers count their requests; see webapp/metrics.py.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="steam-clip-metrics-", dir=worker_tmp_dir)
+
+
+def when_ready(server: Any) -> None:
+    """Connections inherit this receive timeout: silent ones would hold all threads for ever."""
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _RECEIVE_TIMEOUT, 0))
 
 
 def on_exit(server: Any) -> None:

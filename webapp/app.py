@@ -20,7 +20,7 @@ from banners.steam import CDN_HOST
 from webapp import context, current, errors, limits, metrics, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
-from webapp.pages.variants import AppidConverter, VariantConverter
+from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_YEAR = 365 * 24 * 3600
@@ -31,7 +31,7 @@ DEFAULTS = {
     "QUERIES_PER_MINUTE": "60",  # in words, of one client; a picture counts as three; 0 for no limit
     "RATELIMIT_STORAGE_URI": "memory://",  # where these are counted; each worker for itself unless it is a server's
     "QUERY_THREADS": "2",  # that embed a query
-    "PROXY_HOPS": "0",  # how many reverse proxies in front may be believed about the client's address and scheme
+    "PROXY_HOPS": "0",  # reverse proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
@@ -79,7 +79,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     limits.register(app, _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), app.config["RATELIMIT_STORAGE_URI"])
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
-    app.url_map.converters.update(appid=AppidConverter, variant=VariantConverter)
+    app.url_map.converters.update(appid=AppidConverter, count=CountConverter, variant=VariantConverter)
     for blueprint in (*BLUEPRINTS, v1.blueprint, legacy.blueprint, operations.operations, metrics.metrics):
         app.register_blueprint(blueprint)
     errors.register(app)
@@ -91,7 +91,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     _add_static_files(app)
     hops = _whole(app, "PROXY_HOPS", 0, 10)
     if hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
     return app
 
 
@@ -107,7 +107,7 @@ def _check_host() -> Response | None:
             return None
     except (UnicodeError, SecurityError):
         pass
-    return Response("The Host header is not a name of this server.\n", status=400, mimetype="text/plain")
+    return errors.bad_host()
 
 
 def _add_headers(response: Response) -> Response:
@@ -115,6 +115,12 @@ def _add_headers(response: Response) -> Response:
     response.headers.update(HEADERS)
     if errors.is_json(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"  # nothing there depends on who asks
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Headers"] = "Content-Type, X-Requested-With, Cache-Control"
+            response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET")
+            response.headers["Access-Control-Max-Age"] = "86400"
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={ONE_YEAR}"
     if response.mimetype == "text/html":
         response.vary.add("Cookie")  # whether adult banners are shown
     is_made = response.status_code == 200 and not response.is_streamed and request.method in ("GET", "HEAD")

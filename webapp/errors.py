@@ -14,9 +14,10 @@ from webapp.records import Game
 from webapp.served import ServedCatalogue
 from webapp.uploads import reason
 
+BAD_HOST = "The Host header is not a name of this server."
 OFFERED = 6  # games instead of one that does not exist
 
-_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", "/find", "/dl", *legacy.paths()})
+_JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", *(path.rstrip("/") for path in legacy.paths())})
 
 
 def is_json(path: str) -> bool:
@@ -48,6 +49,13 @@ def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), 
         )
     response.status_code = status
     return response
+
+
+def bad_host() -> Response:
+    """An answer that names no address."""
+    if is_json(request.path):
+        return _answer(400, "Bad Request", BAD_HOST)
+    return Response(f"{BAD_HOST}\n", status=400, mimetype="text/plain")
 
 
 def _unknown_game(error: UnknownGame) -> Response:

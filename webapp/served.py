@@ -73,7 +73,7 @@ class ServedCatalogue:
 
         Raises `BadCatalogue` and `BadInput`.
         """
-        catalogue = open_catalogue(folder, check_hashes=True, unread=("embeddings.npy",))
+        catalogue = open_catalogue(folder, check_hashes=True)
         local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
         width, height = catalogue.manifest.image_size or DEFAULT_SIZE
         plain = "library_600x900.jpg" if height > width else "header.jpg"

@@ -3,8 +3,10 @@
 A catalogue stays open while its folder is replaced.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +77,15 @@ def suffix_of(view: View) -> str:
     return "" if view == "plain" else f"_{view}"
 
 
-def open_catalogue(folder: Path, check_hashes: bool = False, unread: Collection[str] = ()) -> Catalogue:
-    """Open the catalogue at `folder`; the sizes of all files are checked and, with `check_hashes`, the SHA-256 of all
-    but the `unread` ones.
+def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
+    """Open the catalogue at `folder`. The sizes of all files are checked and, with `check_hashes`, their SHA-256.
 
     Raises `BadCatalogue` with one line that says what is wrong.
     """
     for _ in range(3):
         manifest = Manifest.read(folder)
         try:
-            opened = _open(folder, manifest, check_hashes, unread)
+            opened = _open(folder, manifest, check_hashes)
         except BadCatalogue:
             if Manifest.read(folder) == manifest:
                 raise
@@ -95,9 +96,10 @@ def open_catalogue(folder: Path, check_hashes: bool = False, unread: Collection[
     raise BadCatalogue(f"{folder} is replaced again and again while it is opened")
 
 
-def _open(folder: Path, manifest: Manifest, check_hashes: bool, unread: Collection[str]) -> Catalogue:
-    for name, expected in manifest.files.items():
-        _check_file(folder / name, expected, check_hashes and name not in unread)
+def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+        names, expected = zip(*manifest.files.items(), strict=True)
+        list(pool.map(_check_file, (folder / name for name in names), expected, repeat(check_hashes)))
 
     def load(name: str) -> npt.NDArray[Any] | None:
         return _load(folder / f"{name}.npy") if f"{name}.npy" in manifest.files else None

@@ -201,7 +201,9 @@ def test_the_name_api_finds_what_people_type(get):
     assert get("/find/?name=portal&n=1") == [{"id": 10, "name": "Portal"}]
     assert get("/dl/?name=portl+2")[0]["id"] == 20
     assert get("/find/?name=") == get("/find/?name=portal&n=0") == []
-    assert get("/find/?name=portal&n=1000", 400)["status"] == 400
+    for path in ("/find/", "/dl/", "/difflib/", "/lv/", "/levenshtein/"):
+        assert [one["id"] for one in get(f"{path}?name=portal&n=-1")] == [10, 20]
+        assert len(get(f"{path}?name={'portal ' * 40}&n=100000")) == 2
 
 
 def test_an_illustration_of_ones_own_has_a_whole_address(tmp_path):

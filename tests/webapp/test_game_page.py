@@ -186,3 +186,7 @@ def test_columns_that_no_store_would_send_are_served(tmp_path):
     assert "Odd" in page and "1998" not in page
     assert client.get("/popular").status_code == 200
     assert client.get("/api/v1/games/20").json["game"]["year"] is None
+
+
+def test_minus_one_means_all_neighbours(client):
+    assert len(linked(text(client, "/render/10/-1"))) == 6

@@ -150,3 +150,30 @@ def test_a_scheme_of_a_proxys_is_http_or_https(tmp_path):
     client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "PROXY_HOPS": "1"}).test_client()
     for scheme, status in (("https", 200), ("http", 200), ("javascript", 400)):
         assert client.get("/render/10", headers={"X-Forwarded-Proto": scheme}).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/similar_apps_from_id?id=10", "/api/v1/pictures", "/api/v1/games/10"])
+def test_a_preflight_allows_the_headers_that_clients_send(client, path):
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Headers": "x-requested-with"}
+    answer = client.open(path, method="OPTIONS", headers=asked)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    for header in ("Content-Type", "X-Requested-With", "Cache-Control"):
+        assert header in answer.headers["Access-Control-Allow-Headers"]
+    assert ("POST" in answer.headers["Access-Control-Allow-Methods"]) == (path == "/api/v1/pictures")
+
+
+def test_https_is_asked_for_only_where_it_was_used(client):
+    assert "Strict-Transport-Security" not in client.get("/about").headers
+    assert "Strict-Transport-Security" in client.get("/about", base_url="https://localhost").headers
+
+
+def test_a_forwarded_host_is_never_believed(tmp_path):
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "PROXY_HOPS": "1"}).test_client()
+    page = text(client, "/render/10")
+    assert client.get("/render/10", headers={"X-Forwarded-Host": "evil.example"}).get_data(as_text=True) == page
+
+
+def test_a_bad_host_is_a_problem_under_the_addresses_of_json(client):
+    answer = client.get("/api/v1/games/10", headers={"Host": "a b"})
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")

@@ -1,7 +1,7 @@
 """The JSON routes of the earlier web app and of the earlier name API, in the same form: their clients work here.
 
 What differs: unknown games are a 404 and invalid parameters a 400, both as problem details; names are found whatever
-their case; `mirror=0` means no; `/find/` and `/dl/` both use the one search. A row's number is its place by appid.
+their case; `mirror=0` means no; the name API's routes all use the one search. A row's number is its place by appid.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from flask import Blueprint, request
 from msgspec import Meta, field
 
+from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
 from banners.steam import STEAMDB, STORE
@@ -22,13 +23,13 @@ from webapp.params import Query
 
 blueprint = Blueprint("legacy", __name__)
 
-_MOST_FOUND = 100
+_MOST_FOUND = 1000
 _get = partial(endpoints.route, blueprint, tag="earlier web app")
 
 
 # The defaults are those of the earlier web app.
 _Index = Annotated[int, Meta(ge=-(2**31), le=2**31, description="The row of a game.")]
-_Id = Annotated[int, Meta(ge=-(2**31), le=2**32 - 1, description="Its appid.")]
+_Id = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Its appid.")]
 _Name = Annotated[str, Meta(min_length=1, max_length=500, description="Its name, whatever its case.")]
 _Count = Annotated[int, Meta(ge=-(2**31), le=2**31, description="How many, the query itself included; -1 for all.")]
 
@@ -70,8 +71,8 @@ class SimilarByName(_Similar):
 
 
 class Find(Query):
-    name: Annotated[str, Meta(max_length=200, description="What somebody typed.")] = ""
-    n: Annotated[int, Meta(ge=0, le=_MOST_FOUND, description=f"How many, at most {_MOST_FOUND}.")] = 5
+    name: Annotated[str, Meta(max_length=500, description="What somebody typed.")] = ""
+    n: Annotated[int, Meta(ge=-(2**31), le=2**31, description=f"How many, at most {_MOST_FOUND}; -1 for these.")] = 5
 
 
 @dataclass(frozen=True)
@@ -197,14 +198,22 @@ def find(given: Find) -> tuple[Named, ...]:
     return _find(given)
 
 
-@endpoints.route(blueprint, "/dl/", tag="earlier name API")
-def find_as_well(given: Find) -> tuple[Named, ...]:
-    """The same: there is one search."""
-    return _find(given)
+for _path in ("/dl/", "/difflib/", "/lv/", "/levenshtein/"):
+    endpoints.add(
+        blueprint,
+        _path,
+        lambda given: _find(given),
+        name=_path.strip("/"),
+        summary="The same: there is one search.",
+        query=Find,
+        returns=tuple[Named, ...],
+        tag="earlier name API",
+    )
 
 
 def _find(given: Find) -> tuple[Named, ...]:
-    found = catalogue().catalogue.games.search(given.name, given.n).rows if given.n else []
+    count = _MOST_FOUND if given.n < 0 else min(given.n, _MOST_FOUND)
+    found = catalogue().catalogue.games.search(given.name[:MAX_QUERY], count).rows if count else []
     return tuple(Named(_appid(row), _name(row)) for row in found)
 
 

@@ -119,11 +119,12 @@ def random_game(variant: Variant = PLAIN) -> BaseResponse:
 
 @blueprint.get("/<variant:variant>/<appid:appid>")  # both forms, or other methods on the first would be a 404
 @blueprint.get("/<variant:variant>/<appid:appid>/")
-@blueprint.get("/<variant:variant>/<appid:appid>/<appid:n>")
-@blueprint.get("/<variant:variant>/<appid:appid>/<appid:n>/")
+@blueprint.get("/<variant:variant>/<appid:appid>/<count:n>")
+@blueprint.get("/<variant:variant>/<appid:appid>/<count:n>/")
 def game(variant: Variant, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
     variant = _asked_for(variant)
+    n = catalogue().catalogue.k if n == -1 else n
     if n == 0:
         raise BadInput(f"A game has 1 to {catalogue().catalogue.k} neighbours; 0 cannot be shown.")
     count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n

@@ -54,6 +54,15 @@ class VariantConverter(BaseConverter):
         return value.path
 
 
+class CountConverter(BaseConverter):
+    """A number of neighbours; -1 means all."""
+
+    regex = "-1|[0-9]{1,20}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
 class AppidConverter(BaseConverter):
     """A whole number of at most 20 digits; Python would refuse to convert many more, and none is an appid."""
 
