@@ -45,7 +45,7 @@ graceful_timeout = 20
 forwarded_allow_ips = ""  # whom to believe about the client is PROXY_HOPS' business
 limit_request_line = 8190
 limit_request_fields = 60
-_RECEIVE_TIMEOUT = 30  # seconds without a byte of a request
+_RECEIVE_TIMEOUT = 20  # seconds without a byte of a request
 _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
