@@ -76,7 +76,7 @@ def _not_in_catalogue(error: NotInCatalogue) -> Response:
 
 
 def _cannot_answer(error: CannotAnswer) -> Response:
-    return _answer(501, "Not possible here", str(error))
+    return _answer(501, "Not available here", str(error))
 
 
 def _bad_catalogue(error: BadCatalogue) -> Response:

@@ -164,9 +164,9 @@ def nearest(served: ServedCatalogue, parts: Sequence[Part], count: int) -> list[
         return []
     encoder, matrix = served.query_encoder, served.catalogue.quantised
     if matrix is None:
-        raise CannotAnswer("This catalogue was made without what queries are compared with.")
+        raise CannotAnswer("Image search is not available for this catalogue.")
     if not encoder.has_text and any(part.kind == "text" for part in parts):
-        raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
+        raise CannotAnswer("Search by words is not available for this catalogue.")
     charge(sum(_COST[part.kind] for part in parts))
     vectors = [_vector(served, part) for part in parts]
     row_of = served.catalogue.row_of

@@ -189,7 +189,7 @@ class ServedCatalogue:
     def query_encoder(self) -> QueryEncoder:
         """Raises `CannotAnswer`."""
         if self.encoder is None:
-            raise CannotAnswer("This catalogue was made without what embeds queries, so it knows its own banners only.")
+            raise CannotAnswer("Image search is not available for this catalogue.")
         return self.encoder
 
     @cached_property

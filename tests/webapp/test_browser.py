@@ -145,7 +145,7 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried
     first = page.locator(".cards .name a").first
     assert first.get_attribute("href") in ("/render/51", "/render/52")
     page.get_by_label("Add a game or words").fill("red")
-    page.get_by_role("button", name="Less like it").press("Enter")
+    page.get_by_role("button", name="Exclude").press("Enter")
     page.wait_for_url("**not_text=red*")
     expect(page.locator(".chip")).to_have_count(2)
     page.get_by_role("link", name="Leave out: red").press("Enter")

@@ -65,8 +65,10 @@ def test_store_pages_link_banners_to_the_store_in_every_view(client):
 def test_every_banner_has_its_name_similarity_and_links(client):
     page = text(client, "/render/10")
     similarities = nearest(embeddings(), k=6).similarities[0]
-    shown = re.findall(r'class="similarity"><span class="hidden">similarity </span>(-?[\d.]+)<', page)
-    assert shown == [f"{similarity:.2f}" for similarity in similarities]
+    shown = re.findall(r'class="similarity"><span class="hidden">likeness </span>(\d+) %<', page)
+    assert shown == [
+        f"{100 * max(0, similarity - 0.1) / 0.9:.0f}" for similarity in similarities
+    ]  # 0.1 is a random pair
     for appid in (20, 10):
         assert f'href="https://store.steampowered.com/app/{appid}/"' in page
         assert f'href="https://steamdb.info/app/{appid}/"' in page

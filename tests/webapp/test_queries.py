@@ -204,7 +204,7 @@ def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
         for offer in ("/upload", "/mix", '"/label', "Banners that look like"):
             assert offer not in shown_page, (page, offer)
     for url in ("/upload", "/mix", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
-        assert "Not possible here" in text(client, url, 501)
+        assert "Not available here" in text(client, url, 501)
     for url in ("/api/v1/similar?text=red", "/api/v1/labels", "/api/v1/label?name=red"):
         response = client.get(url)
         assert (response.status_code, response.mimetype) == (501, "application/problem+json")

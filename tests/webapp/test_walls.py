@@ -109,7 +109,7 @@ def test_unique_games_come_in_order_with_their_nearest(client):
     order = [appid for _, appid in sorted(zip(similarities, NAMES, strict=True)) if appid not in (40, 60)]
     page = text(client, "/unique")
     assert linked(page) == [f"/render/{appid}" for appid in order]
-    assert f"{similarities.min():.2f}" in page
+    assert f"{100 * max(0, similarities.min() - 0.1) / 0.9:.0f} %<" in page
     assert "There is no page 99" in text(client, "/unique?page=99", 404)
 
 
@@ -133,8 +133,8 @@ def test_long_walls_are_paged_both_ways(tmp_path):
         assert "Page 3 of 3" in pages[2]
     assert len(linked(text(client, "/"))) == 24 + 12
     assert "Popular games" in text(client, "/")
-    assert "More unusual than 100%" in text(client, "/render/1")
-    assert "More unusual than 0%" in text(client, "/render/100")
+    assert "Stands out more than 100 %" in text(client, "/render/1")
+    assert "One of the most typical covers" in text(client, "/render/100")
 
 
 def test_hubs_are_the_banners_that_are_near_most_others(client):
@@ -145,7 +145,7 @@ def test_hubs_are_the_banners_that_are_near_most_others(client):
     counts = [times[list(NAMES).index(appid)] for appid in shown]
     assert counts == sorted(counts, reverse=True)
     assert set(shown) == {appid for appid, name in NAMES.items() if name and "Hentai" not in name}
-    assert f"neighbour of {counts[0]}" in page
+    assert f"In the top ten of {counts[0]}" in page
 
 
 def test_identical_banners_stand_in_groups(client):

@@ -31,7 +31,7 @@ def labels_page(served: ServedCatalogue) -> LabelsPage:
     """Raises `CannotAnswer`."""
     terms = served.catalogue.games.terms
     if not terms:
-        raise CannotAnswer("The banners of this catalogue were not labelled: its encoder knows no words.")
+        raise CannotAnswer("Tags are not available for this catalogue.")
     return LabelsPage(tuple(Label(term.name, term.kind) for term in terms))
 
 

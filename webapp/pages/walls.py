@@ -113,7 +113,7 @@ def _duplicates(served: ServedCatalogue, given: WallQuery) -> Rows:
 def _label(served: ServedCatalogue, given: LabelQuery) -> Rows:
     games = served.catalogue.games
     if not games.terms:
-        raise CannotAnswer("The banners of this catalogue were not labelled: its encoder knows no words.")
+        raise CannotAnswer("Tags are not available for this catalogue.")
     wanted = given.name.casefold()
     for number, term in enumerate(games.terms):
         if term.name.casefold() == wanted:
@@ -154,7 +154,7 @@ WALLS = (
     ),
     Wall(
         name="label",
-        tab="What they show",
+        tab="Tags",
         summary="The games whose banners fit a term best.",
         order=_label,
         is_offered=lambda served: bool(served.catalogue.games.terms),
