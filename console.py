@@ -1,4 +1,4 @@
-"""What the command line programs share: mistakes are one line and exit status 2, messages are safe to print."""
+"""Shared code of the command line programs: errors as one line, exit statuses, printable messages."""
 
 import argparse
 import os

@@ -253,7 +253,7 @@ def _export_queries(
     vocabulary: Sequence[Term],
     scratch: Path,
 ) -> writer.Queries | None:
-    """What the web needs to embed queries; None, with a warning, where it cannot be made."""
+    """Export the encoder for the web app; None, with a warning, if that fails."""
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir()
     by_appid = {banner.appid: banner for banner in folder.banners}
@@ -272,7 +272,7 @@ def _export_queries(
 
 
 def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded) -> dict[str, Any]:
-    """What the manifest tells about how the catalogue was made."""
+    """The manifest's description of how the catalogue was made."""
     width, height = embedded.size or (0, 0)
     embedded_games = (folder.games.get(appid) for appid in embedded.appids.tolist())
     sources = {str(game.known.get("source", "")) if game else "" for game in embedded_games}

@@ -1,4 +1,4 @@
-"""What is wrong with a banners folder: each image is examined once, and a table of pure checks reads the result.
+"""Find problems in a banners folder. Each image is examined once; pure checks read the result.
 
 Nothing is moved or changed. Examining needs the file; everything after it needs only the frozen `Examination`.
 """
@@ -26,7 +26,7 @@ _ORIENTATION = 0x0112  # the EXIF tag; 1 means upright
 
 @dataclass(frozen=True)
 class Examination:
-    """What one image file is. Where it could not be decoded, `trouble` says why and the fields after it are empty.
+    """The properties of one image file. If it cannot be decoded, `trouble` says why and the fields after it are empty.
 
     `content` is the SHA-256 of the file. `mode` is Pillow's, before any conversion. `blank_level` is the grey level
     0..255 of an image whose pixels are all the same, None for others. `contrast` is the standard deviation of the grey
@@ -50,7 +50,7 @@ class Examination:
 
 @dataclass(frozen=True)
 class Expectations:
-    """What counts as normal. `size` None takes the most frequent one. `near_blank` is a contrast in grey levels,
+    """The limits of the checks. `size` None takes the most frequent one. `near_blank` is a contrast in grey levels,
     `near_duplicate` a distance in bits (of 64), below 0 to leave near duplicates out."""
 
     size: tuple[int, int] | None = None
@@ -60,7 +60,7 @@ class Expectations:
 
 @dataclass(frozen=True)
 class Finding:
-    """`appid` is None where the file's name gives none; `file` is "" where there is no file."""
+    """`appid` is None where the file's name gives none; `file` is "" if there is no file."""
 
     kind: str
     appid: int | None
@@ -145,7 +145,7 @@ def _has_colours(data: bytes) -> bool:
 
 
 def _orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where it is not given or cannot be read."""
+    """The EXIF orientation; 1, upright, if it is not given or cannot be read."""
     if "exif" not in image.info:
         return 1
     try:

@@ -4,7 +4,7 @@ from typing import Self
 
 
 def one_line(error: BaseException) -> str:
-    """What a library's error says, in one line of at most 300 characters; never nothing."""
+    """The message of a library's error in one line of at most 300 characters, its type if it has none."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 

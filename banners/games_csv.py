@@ -26,7 +26,7 @@ _NUMBERS = frozenset({"popularity", "year"})
 
 @dataclass(frozen=True)
 class Game:
-    """What is known of one game: its appid, its name ("" where unknown) and any further columns of games.csv."""
+    """One game: its appid, its name ("" where unknown) and any further columns of games.csv."""
 
     appid: int
     name: str

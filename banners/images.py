@@ -30,7 +30,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def read(path: Path) -> bytes:
-    """The bytes of an image file. Raises `UnusableImage` where it cannot be read or is longer than `MAX_BYTES`."""
+    """The bytes of an image file. Raises `UnusableImage` if it cannot be read or is longer than `MAX_BYTES`."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -119,7 +119,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an encoder wants its input. The numbers are data: they travel in the catalogue's manifest.
+    """The preprocessing of an encoder. Its numbers are stored in the catalogue's manifest.
 
     `fit` says how a banner of another aspect becomes `height` x `width`: `squash` resizes both sides and shows
     all of it, `crop` resizes the shorter side to `shortest_edge` and cuts the centre, `pad` keeps the aspect and
@@ -137,7 +137,7 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(**{**data, "mean": _triple(data["mean"]), "std": _triple(data["std"])})
 
     @classmethod

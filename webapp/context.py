@@ -1,4 +1,4 @@
-"""What every template can use beside the page's own object."""
+"""The template context: variables and functions for all templates."""
 
 from collections.abc import Hashable
 from functools import lru_cache
@@ -21,7 +21,7 @@ def register(app: Flask) -> None:
 
     @lru_cache(maxsize=_FRAGMENTS)
     def fragment(macro: str, *arguments: Hashable) -> Markup:
-        """What a macro of `_cards.html` renders. The latest ones are kept."""
+        """The output of a macro of `_cards.html`; an LRU cache keeps it."""
         rendered: Markup = getattr(app.jinja_env.get_template("_cards.html").module, macro)(*arguments)
         return rendered
 

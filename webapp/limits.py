@@ -1,4 +1,4 @@
-"""How often one client may ask for what costs the server a model's work."""
+"""Rate limits for queries, which cost the server a model's work."""
 
 import ipaddress
 import time
@@ -27,7 +27,7 @@ def register(app: Flask, per_minute: int, storage: str) -> None:
 
 
 def client_of(address: str) -> str:
-    """Whose an address is, as a proxy may write it: without a port, and of IPv6 the network."""
+    """The client of an address as a proxy may write it: without the port, for IPv6 the /64 network."""
     host = address[1:].partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
         host = host.partition(":")[0]

@@ -45,7 +45,7 @@ def _count(response: Response) -> Response:
 
 
 class _Served(Collector):
-    """What the worker that answers serves."""
+    """The catalogue of the worker that answers."""
 
     def collect(self) -> list[GaugeMetricFamily]:
         catalogue = current_app.extensions["catalogue"].served.catalogue

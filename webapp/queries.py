@@ -85,9 +85,9 @@ class Part:
 
 @dataclass(frozen=True)
 class SimilarGames:
-    """What a query found. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
+    """The results of a query. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
     further queries, "" if there is none. `stands_out_percent` is the part of the catalogue's banners that have a nearer
-    nearest neighbour than the one picture or game that was asked for, null where it is not known."""
+    nearest neighbour than the one picture or game that was asked for, null if it is not known."""
 
     picture: str
     stands_out_percent: int | None
@@ -143,7 +143,7 @@ def _stands_out(served: ServedCatalogue, results: Sequence[Result]) -> int | Non
 
 
 def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
-    """What a picture shows, the likeliest first; empty if the catalogue has no labels."""
+    """The labels of a picture, the likeliest first; empty if the catalogue has no labels."""
     opened = served.catalogue
     if opened.term_embeddings is None:
         return ()
@@ -222,7 +222,7 @@ def embed_upload(served: ServedCatalogue, data: bytes) -> Part:
 
 
 def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
-    """What `text` means when it is added to a query: the game of this name or number, or the only one with these words
+    """The meaning of `text` that is added to a query: the game of this name or number, or the only one with these words
     in its name, else words. If the catalogue knows no words, the game whose name comes closest, or None."""
     games, appids = served.catalogue.games, served.catalogue.appids
     titled = games.titled(text)

@@ -20,7 +20,7 @@ class Game:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A game that resembles the query. `similarity` is the cosine of the embeddings, null where it is not known or has
+    """A game that resembles the query. `similarity` is the cosine of the embeddings, null if it is not known or has
     no fixed scale. `strength` is the same between 0, a random pair, and 1, identical. A result is weak if nine games
     in ten have a nearer first neighbour."""
 

@@ -34,8 +34,8 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Site:
-    """What every page says of the catalogue. `source` is "steam", "demo" or "" for a local folder. `random_similarity`
-    is that of a random pair of banners, None if it is not known."""
+    """Facts about the catalogue for every page. `source` is "steam", "demo" or "" for a local folder.
+    `random_similarity` is that of a random pair of banners, None if it is not known."""
 
     games: int
     encoder: str
@@ -145,7 +145,7 @@ class ServedCatalogue:
         )
 
     def labels(self, row: int) -> tuple[Label, ...]:
-        """What a game's banner shows, the likeliest first; empty if the catalogue has no labels."""
+        """The labels of a game's banner, the likeliest first; empty if the catalogue has no labels."""
         found = self.catalogue.games.labels_of(row)
         return tuple(Label(term.name, term.kind, probability) for term, probability in found)
 
@@ -205,7 +205,7 @@ class ServedCatalogue:
 
     @cached_property
     def _columns(self) -> npt.NDArray[np.void]:
-        """What the walls need to know of each game, read in one pass: (n,)."""
+        """The columns of all games, read in one pass: (n,)."""
         return self.catalogue.games.columns()
 
     @cached_property
@@ -237,7 +237,7 @@ class ServedCatalogue:
 
     @cached_property
     def times_near(self) -> npt.NDArray[np.int32]:
-        """How many games have each row among their first ten neighbours: int32 (n,)."""
+        """The number of games that have each row among their first ten neighbours: int32 (n,)."""
         return measures.times_near(self.catalogue.view("plain").rows)
 
     @cached_property
@@ -248,7 +248,7 @@ class ServedCatalogue:
 
     @cached_property
     def unique_rank(self) -> Rows | None:
-        """How many banners are more unusual than each row's: (n,); None without similarities."""
+        """The number of banners more unusual than each row's: (n,); None without similarities."""
         if self.first_similarities is None:
             return None
         rank = np.empty(len(self), np.intp)

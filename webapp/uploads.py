@@ -35,7 +35,7 @@ def decode_upload(data: bytes, side: int) -> Image.Image:
 
 
 def reason(error: UnusableImage) -> str:
-    """What to tell the person who sent a picture that cannot be used."""
+    """The message for the sender of an unusable picture."""
     text = str(error)
     return f"{text[:1].upper()}{text[1:]}. Send a JPEG, PNG or WebP."
 

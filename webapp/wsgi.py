@@ -1,4 +1,4 @@
-"""What gunicorn loads. A catalogue that cannot be served ends the start with one line instead of a traceback."""
+"""The WSGI app for gunicorn. A catalogue that cannot be served ends the start with one line instead of a traceback."""
 
 import gc
 import sys
@@ -16,6 +16,6 @@ except SteamClipError as error:
 app.extensions["catalogue"].served.warm()
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers
     app.jinja_env.get_template(template)
-# What is there now stays: the collector need not look at it again, nor write to memory that the workers share.
+# Objects made so far live on. Frozen, they are not visited by the garbage collector, so workers share their memory.
 gc.collect()
 gc.freeze()

@@ -27,7 +27,7 @@ _SCHEMA = """
         appid INTEGER NOT NULL UNIQUE,
         name TEXT NOT NULL,
         popularity INTEGER NOT NULL,
-        year INTEGER NOT NULL,       -- of release, 0 where it is not known
+        year INTEGER NOT NULL,       -- of release, 0 if it is not known
         is_adult INTEGER NOT NULL,
         is_benchmark INTEGER NOT NULL,
         known TEXT NOT NULL,         -- all further columns of games.csv, as JSON

@@ -1,4 +1,4 @@
-"""What banners show, in words: each is compared with the terms of a vocabulary, without any training (zero-shot)."""
+"""Zero-shot labels: each banner is compared with the terms of a vocabulary, without training."""
 
 import tomllib
 from collections import Counter
@@ -92,7 +92,7 @@ def embed_terms(vocabulary: Sequence[Term], embed: Callable[[Sequence[str]], Mat
 
 
 def probabilities(embeddings: Matrix, terms: Matrix, scale: float) -> Matrix:
-    """How likely each term is, of all, for each embedding: float32 (m, L), rows sum to 1."""
+    """The probability of each term for each embedding: float32 (m, L), rows sum to 1."""
     logits = (embeddings @ terms.T) * np.float32(scale)
     logits -= logits.max(axis=1, keepdims=True)
     likely = np.exp(logits)

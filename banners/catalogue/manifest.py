@@ -19,8 +19,8 @@ class Manifest:
     """`raw` is the whole file; the other fields are what programs use.
 
     `d` is None without embeddings. `source` says where the images come from: "steam", "demo", or "" for a local folder;
-    `image_size` is (width, height), None where not known. `random_similarity` is the median similarity of random pairs,
-    None where not measured. `text_scale` turns cosines of texts and images into logits. `files` maps a name to its size
+    `image_size` is (width, height), None if not known. `random_similarity` is the median similarity of random pairs,
+    None if not measured. `text_scale` turns cosines of texts and images into logits. `files` maps a name to its size
     in bytes and SHA-256.
     """
 

@@ -1,4 +1,4 @@
-"""What follows from embeddings and neighbours: identical banners, unusual ones, typical ones, weak matches."""
+"""Measures of embeddings and neighbours: identical, unusual and typical banners, weak matches."""
 
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -39,7 +39,7 @@ def members(groups: npt.NDArray[np.int32]) -> list[list[int]]:
 
 
 def times_near(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """How many games have each game among their first `NEAREST` neighbours: int32 (n,).
+    """The number of games that have each game among their first `NEAREST` neighbours: int32 (n,).
 
     `rows` is int32 (n, k), best first.
     """

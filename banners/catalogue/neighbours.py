@@ -19,7 +19,7 @@ _CUDA_CELLS = 2**28  # similarities at a time on a GPU: 1 GB, and as much again 
 @dataclass(frozen=True)
 class Neighbours:
     """`rows`: int32 (n, k), best first, never the row itself. `similarities`: float32 (n, k), cosines in [-1, 1],
-    descending; None where they are not known, as in an imported catalogue."""
+    descending; None if they are not known, as in an imported catalogue."""
 
     rows: Rows
     similarities: Matrix | None
@@ -35,7 +35,7 @@ def nearest(
     """The k nearest rows of `embeddings` (float32 (n, d), L2-normalised) to each row of `queries`.
 
     `queries` are other views of the same n rows; by default the rows themselves. Row i never has itself among its
-    neighbours, by number, so that a row identical to it does. k is lowered to n - 1 where there are fewer. Similarities
+    neighbours, by number, so that a row identical to it does. k is lowered to n - 1 if there are fewer. Similarities
     that are equal when rounded to 1e-6 are in the order of the rows. `on_progress` is called with numbers of finished
     rows. Raises `Unavailable` without faiss, `BadInput` where the GPU has too little memory.
     """

@@ -26,7 +26,7 @@ class Catalogue:
     """An opened catalogue. Row i of every array and `games[i]` belong to `appids[i]`: uint32 (n,), increasing.
 
     `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `measures.group_identical`.
-    `term_embeddings` is float32 (L, d), one for each of `games.terms`. All three are None where there is no such file.
+    `term_embeddings` is float32 (L, d), one for each of `games.terms`. All three are None if there is no such file.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Catalogue:
 
     @property
     def embeddings(self) -> npt.NDArray[np.float32]:
-        """The embeddings, as in `matrix`. Raises `NotInCatalogue` where the catalogue has none."""
+        """The embeddings, as in `matrix`. Raises `NotInCatalogue` if the catalogue has none."""
         if self.matrix is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return self.matrix

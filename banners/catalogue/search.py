@@ -130,7 +130,7 @@ def titled(db: sqlite3.Connection, name: str) -> list[int]:
 
 def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Found:
     """The games that `query` means: its appid, its exact name, its initials, names with all its words (the last or any
-    may be unfinished); where there are none, names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
+    may be unfinished); if there are none, names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
     words = fold(query[: MAX_QUERY + 1])[:MAX_WORDS]
     if len(query) > MAX_QUERY or not (words or query.strip()):
         return Found([], 0, approximate=False)

@@ -188,7 +188,7 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step (Linux' renameat2 with RENAME_EXCHANGE); False where it is not supported."""
+    """Swap two folders in one step (Linux' renameat2 with RENAME_EXCHANGE); False if it is not supported."""
     at_cwd, rename_exchange = -100, 2
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:

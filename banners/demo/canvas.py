@@ -1,4 +1,4 @@
-"""What the demo banners are drawn with: the canvas, palettes, grounds and light. Colours are RGB triples.
+"""Tools to draw the demo banners: the canvas, palettes, grounds and light. Colours are RGB triples.
 
 The canvas is twice the size of a banner and reduced in the end, which smooths every edge.
 """

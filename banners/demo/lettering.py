@@ -14,7 +14,7 @@ from banners.errors import Unavailable
 
 @dataclass(frozen=True)
 class Lettering:
-    """How a title is set. `narrow` scales the width of the letters, `outline` is in pixels of the drawing."""
+    """A style of lettering. `narrow` scales the width of the letters, `outline` is in pixels of the drawing."""
 
     package: str
     file: str

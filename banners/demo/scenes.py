@@ -414,5 +414,5 @@ SCENES: dict[str, Scene] = {
     "dunes": _dunes,
 }
 
-# Where the upper part has no subject that a title would cover.
+# Scenes with room for a title in the upper part.
 ROOM_ABOVE = frozenset({"mountains", "city", "sea", "dunes", "tiles", "blocks", "hexes"})

@@ -75,7 +75,7 @@ def embed(
 ) -> Embedded:
     """`embed_by` this machine.
 
-    Batches always have `batch_size` rows, filled up where there are fewer banners: an image gives the same bits
+    Batches always have `batch_size` rows, filled up if there are fewer banners: an image gives the same bits
     whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives. Raises
     `BadInput` when the device cannot hold a batch, `concurrent.futures.process.BrokenProcessPool` when one of the
     decoding processes is killed.
@@ -165,7 +165,7 @@ def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[View]) -> dict[
 
 
 def _hashes(banners: Iterable[Banner]) -> Iterable[bytes | None]:
-    """The hash of each banner's file, None where it cannot be read. Threads suffice: reading and hashing release the
+    """The hash of each banner's file, None if it cannot be read. Threads suffice: reading and hashing release the
     interpreter."""
 
     def hashed(banner: Banner) -> bytes | None:

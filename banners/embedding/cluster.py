@@ -77,7 +77,7 @@ class Cluster:
         return encoder, lambda batch_size: {**identity, "batch_size": batch_size}
 
     def encode(self, batch_size: int) -> Callable[[Sequence[Banner], Sequence[View]], Iterator[Encoded]]:
-        """What `banners.embedding.embed_by` asks for, done by the cluster. Batches come back in any order."""
+        """The `encode` of `banners.embedding.embed_by` on the cluster. Batches come back in any order."""
         import ray.data
         from ray.data import ActorPoolStrategy
 

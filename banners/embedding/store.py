@@ -1,4 +1,4 @@
-"""What is embedded so far, kept beside a catalogue in `rows.db`, so that a rerun embeds only what is new.
+"""The store of finished embeddings, `rows.db` beside a catalogue: a rerun embeds only new files.
 
 A row is keyed by its appid, its view, and the identity of the encoder: everything else that the numbers depend on. It
 names the hash of the banner's file, so that a banner that changed counts as not embedded. SQLite makes each commit

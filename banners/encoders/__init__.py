@@ -49,7 +49,7 @@ NAMED: Mapping[str, str] = {
 
 
 def open_text_tower(name: str) -> TextTower | None:
-    """The text side of the encoder `name`, None where it has none. Raises `BadInput` or `Unavailable`."""
+    """The text side of the encoder `name`, None if it has none. Raises `BadInput` or `Unavailable`."""
     if name == PACKAGED:
         return None
     from banners.encoders import huggingface
@@ -106,7 +106,7 @@ def _compiled(encoder: Encoder) -> Encoder:
 
 
 def why_no_cuda() -> str:
-    """Why a machine that seems to have been meant for CUDA has none that torch can use; "" where nothing is amiss."""
+    """Why a machine that seems to have been meant for CUDA has none that torch can use; "" if nothing is amiss."""
     torch = import_torch()
     if torch.cuda.is_available():
         return ""

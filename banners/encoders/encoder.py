@@ -1,4 +1,4 @@
-"""What an encoder is: an opened model that turns pixels into embeddings. Torch is imported late."""
+"""An encoder: an opened model that turns pixels into embeddings. Torch is imported late."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -68,7 +68,7 @@ class Encoder:
 
     def begin(self, pixels: npt.NDArray[np.uint8], views: Sequence[View]) -> Callable[[], dict[View, Matrix]]:
         """Begin to embed pixels (uint8 (B, H, W, 3)), and return the function that waits for the result: float32
-        (B, dim) for each view, rows L2-normalised, NaN where they are not finite.
+        (B, dim) for each view, rows L2-normalised, NaN if they are not finite.
 
         `pixels` may be overwritten as soon as this returns. Raises `BadInput` when the device cannot hold the batch,
         here or there.

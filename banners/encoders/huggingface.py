@@ -56,7 +56,7 @@ def open_model(name: str, fit: Fit, device: str, precision: str) -> Encoder:
 
 
 def open_text_tower(name: str) -> TextTower | None:
-    """The text side of the model of a folder or a hub id, in float32 on the CPU; None where it has none.
+    """The text side of the model of a folder or a hub id, in float32 on the CPU; None if it has none.
 
     Raises `BadInput` or `Unavailable`.
     """

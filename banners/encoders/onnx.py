@@ -1,4 +1,4 @@
-"""What the web needs to embed a query: the encoder's images' and texts' sides as ONNX files, as small as they may be.
+"""Export the image and text encoders as ONNX files for the web app, as small as their quality allows.
 
 An export is checked before anybody relies on it: unquantised it must agree with the torch model, and on banners of the
 catalogue itself it must find the neighbours that the torch model finds.

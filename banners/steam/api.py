@@ -1,4 +1,4 @@
-"""What Steam and SteamSpy know of games, and where the banners are.
+"""Lists and details of games from Steam and SteamSpy, and the addresses of their banners.
 
 Endpoints and their limits, as documented or observed: SteamSpy's api.php (`top100in2weeks`; `all` by pages of 1,000,
 one a minute); IStoreService/GetAppList (needs a key; at most 50,000 a page); IStoreBrowseService/GetItems (no key;
@@ -51,7 +51,7 @@ _SAFE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where things are; set from the environment so that another server can stand in."""
+    """Base URLs. Environment variables replace them, so that another server can stand in."""
 
     spy: str = "https://steamspy.com/api.php"
     api: str = "https://api.steampowered.com"
@@ -80,7 +80,7 @@ class App:
 
 @dataclass(frozen=True)
 class Item:
-    """What GetItems tells of one game. `paths` are those of its image below its folder on the CDN, best first.
+    """One game as GetItems describes it. `paths` are those of its image below its folder on the CDN, best first.
 
     `demos` are the appids of its demos, which no list names. `is_known` is False where GetItems could not be asked and
     the paths are guessed.
@@ -109,7 +109,7 @@ def popular(
     """The `count` most popular games: SteamSpy's hundred of the last two weeks, then all others by owners.
 
     `pause` is the time between two pages of `all`, in seconds, which SteamSpy asks for. `on_gap` is told where the list
-    ends before its end. Raises `Unanswered` where there is not even a first page.
+    ends before its end. Raises `Unanswered` if there is not even a first page.
     """
     found: dict[int, App] = {}
     for rank, app in enumerate(_spy(client, where, {"request": "top100in2weeks"})):
@@ -182,7 +182,7 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
 def items(
     client: Client, where: Addresses, appids: Sequence[int], kind: Kind = "vertical", size: Size = "1x"
 ) -> list[Item]:
-    """What the store knows of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not.
+    """The store's details of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not.
 
     Raises `Unanswered`.
     """
@@ -273,7 +273,7 @@ def _text(value: Any) -> str:
 
 
 def read_key() -> str:
-    """The key of `--all` from `STEAM_API_KEY`. Raises `BadInput` where there is none."""
+    """The key of `--all` from `STEAM_API_KEY`. Raises `BadInput` if there is none."""
     key = os.environ.get("STEAM_API_KEY", "")
     if not re.fullmatch(r"[0-9A-Za-z]{1,64}", key):
         raise BadInput("--all needs a Steam web API key in STEAM_API_KEY; --popular N needs none")

@@ -51,7 +51,7 @@ class File:
 
 @dataclass(frozen=True)
 class Settled:
-    """A journal's line: what became of one game's banner, and when (seconds since 1970). `file` is "" where there is
+    """A journal's line: what became of one game's banner, and when (seconds since 1970). `file` is "" if there is
     none on the server, `length` is its bytes, -1 where an earlier version did not note them; `image` names the kind and
     size that were asked for."""
 
@@ -74,7 +74,7 @@ class Settled:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """What a journal's line says. Raises `KeyError` or `TypeError` for what is no such line."""
+        """Parse a line of the journal. Raises `KeyError` or `TypeError` for what is no such line."""
         item: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data["item"].items()
         }
@@ -83,7 +83,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one game in this run. `detail` is the reason where it failed."""
+    """The result for one game in this run. `detail` is the reason where it failed."""
 
     settled: Settled
     status: Status
@@ -130,7 +130,7 @@ def _line(entry: Settled) -> str:
 
 
 def files_in(folder: Path) -> dict[int, File]:
-    """The banners of a folder by appid. Raises `BadInput` where it cannot be listed."""
+    """The banners of a folder by appid. Raises `BadInput` if it cannot be listed."""
     files = {}
     for banner in list_banners(folder)[0]:
         with suppress(FileNotFoundError):  # it vanishes just now

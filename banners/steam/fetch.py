@@ -16,7 +16,7 @@ UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to fetch: which image of each game, whether also the demos of the games, and after how many days to ask
+    """The options of a run: which image of each game, whether demos are included, and after how many days to ask
     again."""
 
     kind: api.Kind
@@ -41,7 +41,7 @@ class Listener:
 
 @dataclass
 class Result:
-    """What became of a run. `settled` is the number of games that did not have to be asked about."""
+    """The result of a run. `settled` is the number of games that did not have to be asked about."""
 
     games: int = 0
     settled: int = 0

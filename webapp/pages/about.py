@@ -1,4 +1,4 @@
-"""What this is, how the catalogue was made, and what it cannot tell."""
+"""The page about the site and its catalogue."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("about", __name__)
 
 @dataclass(frozen=True)
 class AboutPage:
-    """What is served, and how it was made. `random_similarity` is the median of random pairs of banners, null where it
+    """The catalogue and how it was made. `random_similarity` is the median of random pairs of banners, null where it
     is not known; `created` is a date and time, ISO 8601."""
 
     games: int

@@ -35,7 +35,7 @@ class VariantQuery(Query):
 @dataclass(frozen=True)
 class GameDetails:
     """A game and its place among the others. `stands_out_percent` is the part of the other games whose banner is less
-    unusual, null where it is not known; `neighbour_of` is the number of games that have this one among their first ten
+    unusual, null if it is not known; `neighbour_of` is the number of games that have this one among their first ten
     neighbours; `identical` are the games with the same banner."""
 
     game: Game
@@ -62,7 +62,7 @@ class GamePage:
 
 @dataclass(frozen=True)
 class Links:
-    """Where a game's page leads to. `share_image` is shown by other sites beside a link to the page: a card that this
+    """The links of a game's page. `share_image` is shown by other sites beside a link to the page: a card that this
     server draws, a banner elsewhere, or nothing, as `shares` says. `mix` is a query that others can be added to, "" if
     the catalogue answers none."""
 
@@ -184,7 +184,7 @@ def _share_image(served: ServedCatalogue, game: Game) -> tuple[str, Literal["car
 
 @blueprint.get("/share/<appid:appid>.jpg")
 def share(appid: int) -> Response:
-    """What other sites show beside a link to a game."""
+    """The image that other sites show beside a link to a game."""
     response = Response(share_card(catalogue(), appid), mimetype="image/jpeg")
     response.cache_control.public = True
     response.cache_control.max_age = 86_400

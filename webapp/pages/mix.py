@@ -82,7 +82,7 @@ def _mix_page(parts: Sequence[Part], count: int, complaint: str = "") -> str:
 
 @blueprint.get("/mix")
 def mix() -> str | tuple[str, int] | BaseResponse:
-    """What looks like several games, words or a picture at once, and not like others."""
+    """Banners that look like several games, words or a picture, and not like others."""
     _ = catalogue().query_encoder
     given = read(MixQuery, from_form=True)
     parts, added = given.parts(), words(given.add)

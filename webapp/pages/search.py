@@ -1,4 +1,4 @@
-"""Search by name or appid, by the look where the catalogue knows words, and what the search box suggests."""
+"""Search by name or appid, by the look if the catalogue knows words, and what the search box suggests."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -41,7 +41,7 @@ class SearchPage:
 
 @dataclass(frozen=True)
 class Suggestions:
-    """What the search box offers. `hidden` counts the results that are not listed."""
+    """Suggestions for the search box. `hidden` counts the results that are not listed."""
 
     query: str
     suggestions: tuple[Game, ...]
@@ -111,7 +111,7 @@ def search() -> tuple[str, int] | BaseResponse:
 
 @blueprint.get("/suggest")
 def suggest() -> Response:
-    """What the search box offers while somebody types."""
+    """Suggestions for the search box while somebody types."""
     query = words(read(SearchQuery, from_form=True).q)
     found = catalogue().catalogue.games.search(query, SUGGESTIONS)
     games = catalogue().games(found.rows)

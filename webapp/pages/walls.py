@@ -25,7 +25,7 @@ blueprint = Blueprint("walls", __name__)
 
 
 class WallQuery(Query):
-    """What a wall is limited to."""
+    """The filters of a wall."""
 
     page: PageNumber = 1
     from_: Annotated[_Year, Meta(description="The first year of release, 0 for any.")] = field(name="from", default=0)
