@@ -118,4 +118,4 @@ def _load_matches(path: Path, n: int) -> npt.NDArray[np.integer]:
     repeated = np.flatnonzero((np.diff(np.sort(matches, axis=1), axis=1) == 0).any(axis=1))
     if len(repeated):
         raise BadInput(f"{path}: row {repeated[0]} names a match twice")
-    return matches
+    return matches.astype(np.int32, copy=False)

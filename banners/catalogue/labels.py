@@ -52,7 +52,7 @@ def read_vocabulary(path: Path) -> tuple[Term, ...]:
             text = file.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
             raise BadInput(f"{path} is no vocabulary: it is above {_MAX_BYTES // 1_000_000} MB")
-        kinds = tomllib.loads(text.decode("utf-8"))
+        kinds = tomllib.loads(text.decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:

@@ -19,8 +19,11 @@ def export(folder: Path, matches: list[list[int]], name: str = "matches.npy") ->
     return folder
 
 
-def test_the_row_itself_is_removed_by_number_wherever_it_stands(tmp_path):
-    read = import_2021.read_export(export(tmp_path, [[0, 1, 2], [0, 1, 2], [1, 0, 2]]))
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.int64, np.uint64])
+def test_the_row_itself_is_removed_by_number_wherever_it_stands(tmp_path, dtype):
+    folder = export(tmp_path, [[0, 1, 2], [0, 1, 2], [1, 0, 2]])
+    np.save(folder / "matches.npy", np.load(folder / "matches.npy").astype(dtype))
+    read = import_2021.read_export(folder)
     assert read.neighbours["plain"].rows.tolist() == [[1, 2], [0, 2], [1, 0]]
     assert read.neighbours["plain"].rows.dtype == np.int32
 

@@ -13,6 +13,11 @@ def test_the_vocabulary_has_terms_of_every_kind_and_each_once():
     assert all("{" not in prompt and term.name in prompt for term in terms for prompt in term.prompts)
 
 
+def test_a_vocabulary_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "labels.toml").write_bytes(b"\xef\xbb\xbf" + b'[mood]\nprompts = ["a {}"]\nterms = ["calm", "grim"]\n')
+    assert [term.name for term in read_vocabulary(tmp_path / "labels.toml")] == ["calm", "grim"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -4,6 +4,7 @@ import os
 import re
 
 import numpy as np
+import pytest
 
 from banners.catalogue import writer
 from banners.catalogue.neighbours import Neighbours
@@ -97,3 +98,11 @@ def test_the_aspect_is_kept_for_long_only_under_its_own_name(client):
     assert "max-age" in client.get(f"/aspect.css?v={right}").headers["Cache-Control"]
     for url in ("/aspect.css", "/aspect.css?v=1x1"):
         assert "max-age" not in client.get(url).headers.get("Cache-Control", "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [("bytes=0-1", 206), ("bytes=0-1,5-6", 200), ("items=0-1", 200), ("bytes=x", 200)]
+)
+def test_unknown_and_multiple_ranges_are_ignored(client, asked, status):
+    with client.get("/banners/10.jpg", headers={"Range": asked}) as answer:
+        assert answer.status_code == status

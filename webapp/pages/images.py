@@ -14,6 +14,9 @@ def banner(appid: int, suffix: str) -> Response:
     path = catalogue().local_images.get(appid)
     if path is None or path.suffix.lower() != f".{suffix}" or not is_image_file(path):
         abort(404)
+    asked = request.range
+    if asked is None or asked.units != "bytes" or len(asked.ranges) > 1:
+        request.environ.pop("HTTP_RANGE", None)  # a server may ignore ranges (RFC 9110, section 14.2)
     return send_file(path, conditional=True, max_age=86_400)
 
 
