@@ -50,7 +50,7 @@ _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 accesslog = os.environ.get("ACCESS_LOG") or None
 
-# All workers count their requests in this folder; see webapp/metrics.py.
+# All workers count their requests in this folder; see webapp/operations.py.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="steam-clip-metrics-", dir=worker_tmp_dir)
 
 

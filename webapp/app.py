@@ -17,7 +17,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners import settings
 from banners.steam import CDN_HOST
-from webapp import context, current, errors, limits, metrics, operations
+from webapp import context, current, errors, limits, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
 from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
@@ -80,14 +80,14 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
     app.url_map.converters.update(appid=AppidConverter, count=CountConverter, variant=VariantConverter)
-    for blueprint in (*BLUEPRINTS, v1.blueprint, legacy.blueprint, operations.operations, metrics.metrics):
+    for blueprint in (*BLUEPRINTS, v1.blueprint, legacy.blueprint, operations.operations):
         app.register_blueprint(blueprint)
     errors.register(app)
     app.before_request(_check_host)
     Compress(app)  # the first to be registered is the last to run
     app.after_request(_add_headers)
     context.register(app)
-    metrics.register(app)
+    operations.register(app)
     _add_static_files(app)
     hops = _whole(app, "PROXY_HOPS", 0, 10)
     if hops:

@@ -109,19 +109,10 @@ def _planet(random: Random, p: Palette) -> Image.Image:
         for step in range(7):
             reach = radius * (1.35 + step * 0.09)
             pen.ellipse((x - reach, y - reach * 0.22, x + reach, y + reach * 0.22), outline=220 - step * 26, width=5)
-        pen.rectangle((0, 0, W, 0))
         ring = ring.rotate(random.uniform(-28, 28), center=(x, y), resample=Image.Resampling.BICUBIC)
         behind = np.asarray(ring) / 255 * np.where((inside > 0.5) & (down < 0), 0, 1)
         image = blend(image, p.light, behind)
-    image = glow(image, (x - radius * 0.6, y - radius * 0.5), radius * 1.6, p.light, 0.35)
-    ship = (random.uniform(0.2, 0.8) * W, H * random.uniform(0.68, 0.76))
-    image = glow(image, ship, 90, p.accent, 0.9)
-    draw = ImageDraw.Draw(image)
-    draw.polygon(
-        [(ship[0], ship[1] - 34), (ship[0] - 17, ship[1] + 16), (ship[0], ship[1] + 6), (ship[0] + 17, ship[1] + 16)],
-        fill=p.light,
-    )
-    return image
+    return glow(image, (x - radius * 0.6, y - radius * 0.5), radius * 1.6, p.light, 0.35)
 
 
 def _sea(random: Random, p: Palette) -> Image.Image:
@@ -241,7 +232,7 @@ def _emblem(random: Random, p: Palette) -> Image.Image:
         )
     image = glow(image, (x, y), W * 0.75, p.light, 0.45)
     draw = ImageDraw.Draw(image)
-    kind = random.integers(4)
+    kind = random.integers(3)
     shield = [(x - 150, y - 170), (x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220), (x - 140, y + 60)]
     grow = [(x + (px - x) * 1.13, y + (py - y) * 1.11) for px, py in shield]
     if kind in (0, 1):
@@ -271,15 +262,6 @@ def _emblem(random: Random, p: Palette) -> Image.Image:
         )
         for dx, dy in ((-115, -70), (0, -105), (115, -70)):
             _disc(draw, x + dx, y + dy, 16, p.light)
-    else:  # a skull
-        draw.ellipse((x - 160, y - 190, x + 160, y + 100), fill=p.light)
-        draw.rounded_rectangle((x - 85, y + 20, x + 85, y + 165), 24, fill=p.light)
-        for side in (-1, 1):
-            draw.ellipse((x + side * 72 - 48, y - 70, x + side * 72 + 48, y + 30), fill=p.dark)
-            _disc(draw, x + side * 72, y - 18, 12, p.accent)
-        draw.polygon([(x, y + 20), (x - 20, y + 64), (x + 20, y + 64)], fill=p.dark)
-        for tooth in range(-2, 3):
-            draw.line((x + tooth * 30, y + 100, x + tooth * 30, y + 165), fill=p.dark, width=5)
     return image
 
 
