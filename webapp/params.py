@@ -12,8 +12,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from banners.errors import BadInput
 
 ADULT_COOKIE = "adult"
-FLAGS = ("1", "true", "yes", "on", "0", "false", "no", "off", "")
-_NUMBER_OF_FLAG = {"yes": "1", "on": "1", "no": "0", "off": "0", "": "0"}
+FLAGS = {
+    form: is_yes
+    for words, is_yes in ((("1", "true", "yes", "on"), True), (("0", "false", "no", "off", ""), False))
+    for word in words
+    for form in (word, word.capitalize(), word.upper())
+}
 
 Appid = Annotated[int, Meta(ge=1, le=2**32 - 1)]
 AdultFlag = Annotated[bool, Meta(description="Whether banners that may be explicit are listed, 1 or 0.")]
@@ -43,8 +47,12 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
             given[field.encode_name] = values
         elif values and not (from_form and not values[0]):
             value = values[0]
-            is_flag = isinstance(field.default, bool)
-            given[field.encode_name] = _NUMBER_OF_FLAG.get(value.lower(), value) if is_flag else value
+            if isinstance(field.default, bool):
+                if value not in FLAGS:
+                    raise BadInput(f"{field.encode_name}={value[:20]} is not valid: use 1 or 0.")
+                given[field.encode_name] = FLAGS[value]
+            else:
+                given[field.encode_name] = value
     try:
         return msgspec.convert(given | fixed, kind, strict=False)
     except msgspec.ValidationError as error:
