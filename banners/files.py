@@ -11,7 +11,7 @@ from banners.errors import BadInput
 
 def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = None) -> None:
     """Write a file beside `path` and rename it: a killed process leaves no half file under that name. A link stays one.
-    `times` are those of access and modification, in seconds since 1970. Raises `OSError`."""
+    `times` are the access and modification times, in seconds since 1970. Raises `OSError`."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.part")
     try:

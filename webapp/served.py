@@ -279,6 +279,18 @@ class ServedCatalogue:
         return np.empty(0, np.intp) if known is None else measures.unique_first(known)
 
     @cached_property
+    def hubs_first(self) -> Rows:
+        """Games with a name that are anybody's neighbour, that of the most games first."""
+        order = np.argsort(-self.times_near, kind="stable")
+        return order[(self.times_near[order] > 0) & self.has_name[order]]
+
+    @cached_property
+    def newest_first(self) -> Rows:
+        """Games with a name and a year, the latest year first, then the most popular."""
+        order = np.lexsort((-self.popularity, -self.years))
+        return order[(self.years[order] > 0) & self.has_name[order]]
+
+    @cached_property
     def benchmark(self) -> Rows:
         """The benchmark list, the most popular first: the games that the banners folder marked as such, else the
         curated ones and the hundred most popular that are known."""
@@ -293,10 +305,13 @@ class ServedCatalogue:
         """Groups of two or more rows with the identical banner, the largest first."""
         return sorted(measures.members(self.groups), key=len, reverse=True)
 
-    def members_of(self, row: int) -> list[int]:
-        """The rows with the banner of `row`, itself included."""
-        found: list[int] = np.flatnonzero(self.groups == self.groups[row]).tolist()
-        return found
+    @cached_property
+    def _group_of(self) -> dict[int, Sequence[int]]:
+        return {row: group for group in self.identical for row in group}
+
+    def identical_to(self, row: int) -> tuple[Game, ...]:
+        """The other games with the banner of `row`."""
+        return self.games([other for other in self._group_of.get(row, ()) if other != row])
 
     def without_adult(self, rows: Rows, shows_adult: bool) -> Rows:
         """`rows`, unless the reader wants to see them without those whose banners may be explicit."""

@@ -15,8 +15,8 @@ MARK = ".demo"  # in a folder whose banners may be drawn anew and removed
 
 
 def draw_folder(count: int, folder: Path, on_total: Callable[[int], None], on_drawn: Callable[[], object]) -> int:
-    """Draw what is missing of `count` banners in `folder`, and give how many that were. `games.csv` is written last, so
-    it means that the set is complete.
+    """Draw the missing ones of `count` banners in `folder` and return their number. `games.csv` is written last: it
+    marks a complete set.
 
     Raises `BadInput` if the folder holds anything but a demo set, whole or half drawn, and `OSError`.
     """

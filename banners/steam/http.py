@@ -178,7 +178,7 @@ class Client:
             watchdog.cancel()
             with self._lock:
                 self._responses.discard(response)
-            response.close()  # of a connection whose answer was read to its end, nothing
+            response.close()  # the connection too, unless the body was read to its end
             response.release_conn()
         if self._stopped.is_set():
             raise Unanswered("interrupted")

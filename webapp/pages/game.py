@@ -68,8 +68,6 @@ class Links:
 
     views: tuple[tuple[str, str, bool], ...]  # label, address, whether it is this page
     more: str
-    neighbours: str
-    store: str
     canonical: str
     share_image: str
     shares: Literal["card", "banner", ""]
@@ -83,7 +81,7 @@ def game_details(served: ServedCatalogue, row: int) -> GameDetails:
         views=tuple(served.catalogue.views),
         stands_out_percent=None if rank is None else int(100 * (others - rank[row]) // others),
         neighbour_of=int(served.times_near[row]),
-        identical=served.games([other for other in served.members_of(row) if other != row]),
+        identical=served.identical_to(row),
         labels=served.labels(row),
     )
 
@@ -166,8 +164,6 @@ def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | N
             if view in known and len(known) > 1
         ),
         more=variant.url(appid, more) if more > len(page.results) else "",
-        neighbours=replace(variant, to_store=False).url(appid, n),
-        store=replace(variant, to_store=True).url(appid, n),
         canonical=Variant(page.view).url(appid),
         share_image=share_image,
         shares=shares,

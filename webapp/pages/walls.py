@@ -95,13 +95,11 @@ def _unique(served: ServedCatalogue, given: UniqueQuery) -> Rows:
 
 
 def _hubs(served: ServedCatalogue, _: WallQuery) -> Rows:
-    order = np.argsort(-served.times_near, kind="stable")
-    return order[(served.times_near[order] > 0) & served.has_name[order]]
+    return served.hubs_first
 
 
 def _newest(served: ServedCatalogue, _: WallQuery) -> Rows:
-    order = np.lexsort((-served.popularity, -served.years))
-    return order[(served.years[order] > 0) & served.has_name[order]]
+    return served.newest_first
 
 
 def _duplicates(served: ServedCatalogue, given: WallQuery) -> Rows:
@@ -200,8 +198,7 @@ def _entry(served: ServedCatalogue, wall: Wall, rank: int, row: int, adult: bool
     neighbours = served.neighbours(row, wall.neighbours)
     if wall.neighbours > 1 and not adult:  # a single one stays, blurred: its similarity is said
         neighbours = tuple(result for result in neighbours if not result.game.is_adult)
-    same = [other for other in served.members_of(row) if other != row]
-    return WallEntry(rank, served.game(row), int(served.times_near[row]), neighbours, served.games(same))
+    return WallEntry(rank, served.game(row), int(served.times_near[row]), neighbours, served.identical_to(row))
 
 
 def tabs(served: ServedCatalogue) -> list[Wall]:
