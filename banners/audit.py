@@ -122,7 +122,7 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
             return examination, np.asarray(grey, np.float32)
     except UnidentifiedImageError:
         return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file"), _NOTHING
-    except Exception as error:  # those of the decoders have no common base class
+    except Exception as error:  # the decoders raise many types
         reason = one_line(error)
         return Examination(appid, file, content, reason, is_truncated=_is_truncated(data)), _NOTHING
 

@@ -86,7 +86,7 @@ def decode(
         raise UnusableImage(f"oversized: above {max_pixels // 1_000_000} megapixels") from None
     except UnusableImage:
         raise
-    except Exception as error:  # those of the decoders have no common base class
+    except Exception as error:  # the decoders raise many types
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
 

@@ -114,7 +114,7 @@ class QueryEncoder:
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
-        """That of the catalogue in `folder`; None if it has none. Raises `BadCatalogue`."""
+        """Open the query encoder of the catalogue in `folder`; None if it has none. Raises `BadCatalogue`."""
         about = manifest.raw.get("queries")
         needed = {IMAGE_MODEL, "embeddings.npy", "quantised.npy", "quantised_scales.npy"}
         if about is None or not needed <= manifest.files.keys() or manifest.d is None:

@@ -154,7 +154,7 @@ class TextTower:
 
 
 def library_versions() -> dict[str, str]:
-    """Of the libraries that the numbers depend on, those that are installed."""
+    """Versions of the installed libraries that the numbers depend on."""
     versions = {}
     for name in _LIBRARIES:
         with suppress(metadata.PackageNotFoundError):

@@ -191,12 +191,13 @@ class Client:
             raise Unanswered("interrupted")
 
     def _wait_until_welcome(self) -> None:
-        rest = 1.0
-        while rest > 0:
+        while True:
             rest = max(0.0, self._not_before - time.monotonic())
             if rest > _LONGEST_WAIT:
                 raise Refused(f"the server asks to be left alone for {rest / 3600:.1f} hours; run again then")
             self._sleep(rest)
+            if not rest:
+                return
 
     def _wait_as_told(self, response: urllib3.BaseHTTPResponse) -> None:
         """Keep all threads from asking until the server allows it, and remember that for the next run."""

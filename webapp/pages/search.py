@@ -1,11 +1,9 @@
 """Search by name or appid, by the look if the catalogue knows words, and what the search box suggests."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, current_app, redirect, render_template
-from msgspec import Meta
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -25,7 +23,7 @@ blueprint = Blueprint("search", __name__)
 
 
 class SearchQuery(Query):
-    q: Annotated[str, Meta(description="Words of a name, or an appid; without it, all games by appid.")] = ""
+    q: str = ""
     page: PageNumber = 1
 
 
