@@ -222,15 +222,13 @@ def embed_upload(served: ServedCatalogue, data: bytes) -> Part:
 
 
 def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
-    """The meaning of `text` that is added to a query: the game of this name or number, or the only one with these words
-    in its name, else words. If the catalogue knows no words, the game whose name comes closest, or None."""
+    """The meaning of `text` that is added to a query: the game of this name or number, else words. If the catalogue
+    knows no words, the only game with these words in its name; None if there are several or none."""
     games, appids = served.catalogue.games, served.catalogue.appids
-    titled = games.titled(text)
-    if titled:
-        return Part("game", str(appids[titled[0]]), is_minus)
     found = games.search(text[:MAX_QUERY], 1)
-    is_sure = found.total == 1 and not found.approximate
-    has_text = served.query_encoder.has_text
-    if found.rows and (is_sure or not has_text):
-        return Part("game", str(appids[found.rows[0]]), is_minus)
-    return Part("text", text, is_minus) if has_text else None
+    rows = games.titled(text) or [row for row in found.rows if str(appids[row]) == text]
+    if not rows and served.query_encoder.has_text:
+        return Part("text", text, is_minus)
+    if not rows and found.total == 1 and not found.approximate:
+        rows = found.rows
+    return Part("game", str(appids[rows[0]]), is_minus) if rows else None

@@ -5,17 +5,33 @@ from urllib.parse import urlencode
 
 from flask import request
 
+from banners.steam import UPRIGHT_IMAGE
+from webapp.local_images import WIDTHS
+
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """A game. `url` is where its banner links to; `image` is null if there is none, `year` if it is not known."""
+    """A game. `url` is where its banner links to; `image` is null if there is none, `year` if it is not known.
+    `thumbnail` is the image in the size of a card, or the image itself if there is none so small."""
 
     appid: int
     name: str
     year: int | None
     image: str | None
+    thumbnail: str | None
     url: str
     is_adult: bool
+
+    @property
+    def srcset(self) -> str:
+        """The sizes in which there is the image, as HTML wants them; "" if there is only one."""
+        if self.image is None or self.thumbnail is None:
+            return ""
+        if self.thumbnail != self.image:
+            return ", ".join(f"{self.thumbnail.replace(f'/{WIDTHS[0]}/', f'/{width}/')} {width}w" for width in WIDTHS)
+        if self.image.endswith(f"/{UPRIGHT_IMAGE}"):  # Steam has it in twice its size too
+            return f"{self.image} 300w, {self.image.removesuffix('.jpg')}_2x.jpg 600w"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

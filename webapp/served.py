@@ -17,7 +17,8 @@ from banners.encoders.views import View
 from banners.errors import CannotAnswer
 from banners.games_csv import CURATED, list_banners
 from banners.games_csv import Game as KnownGame
-from banners.steam import CDN
+from banners.steam import CDN, UPRIGHT_IMAGE
+from webapp.local_images import WIDTHS, LocalImage
 from webapp.records import Game, Label, Result
 
 DEFAULT_SIZE = (300, 450)
@@ -76,7 +77,7 @@ class ServedCatalogue:
         catalogue = open_catalogue(folder, check_hashes=True)
         local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
         width, height = catalogue.manifest.image_size or DEFAULT_SIZE
-        plain = "library_600x900.jpg" if height > width else "header.jpg"
+        plain = UPRIGHT_IMAGE if height > width else "header.jpg"
         cdn_name = plain if catalogue.manifest.source == "steam" else None
         return cls(catalogue, local, cdn_name, QueryEncoder.of(catalogue.folder, catalogue.manifest, threads))
 
@@ -100,11 +101,13 @@ class ServedCatalogue:
             return kept
         known = self.catalogue.games[row]
         year = int(self.years[row])
+        image, thumbnail = self._images(known)
         made = Game(
             appid=known.appid,
             name=_shown_name(known),
             year=year if year else None,
-            image=self._image(known),
+            image=image,
+            thumbnail=thumbnail,
             url=f"/render/{known.appid}",
             is_adult=bool(self.is_adult[row]),
         )
@@ -149,16 +152,22 @@ class ServedCatalogue:
         found = self.catalogue.games.labels_of(row)
         return tuple(Label(term.name, term.kind, probability) for term, probability in found)
 
-    def _image(self, game: KnownGame) -> str | None:
+    def _images(self, game: KnownGame) -> tuple[str | None, str | None]:
+        """The addresses of a banner and of its thumbnail."""
         local = self.local_images.get(game.appid)
         if local is not None:
-            return f"/banners/{game.appid}{local.suffix.lower()}"
-        return None if self.cdn_name is None else _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
+            version = LocalImage.of(local).version
+            image = f"/banners/{game.appid}{local.suffix.lower()}?v={version}"
+            return image, f"/thumbnails/{WIDTHS[0]}/{game.appid}.webp?v={version}"
+        if self.cdn_name is None:
+            return None, None
+        image = _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
+        return image, image
 
     def illustration(self, row: int) -> str:
         """The address of a banner for other programs: where the pages show it, else where Steam has it."""
         game = self.game(row)
-        return game.image or _cdn_url(game.appid, None, "library_600x900.jpg")
+        return game.image or _cdn_url(game.appid, None, UPRIGHT_IMAGE)
 
     # -- the catalogue as a whole --
 

@@ -19,7 +19,8 @@ def test_adult_banners_are_off_the_walls_and_blurred_elsewhere_until_the_reader_
         assert "/render/60" not in linked(text(client, url, status)), url
     page = text(client, "/render/60")
     assert '<html lang="en">' in page
-    assert re.search(r'class="art view-plain art-adult">\s*<span class="adult-label">Adult', page)
+    assert re.search(r'art-adult">\s*<span class="art-title" aria-hidden="true">Hentai Puzzle</span>\s*<span', page)
+    assert page.count('action="/adult"') == 2  # at the banner and at the foot
     assert "/render/60" in linked(text(client, "/search?q=hentai"))
     assert client.get("/suggest?q=hentai").get_json()["suggestions"][0]["is_adult"] is True
 

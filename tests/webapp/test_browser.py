@@ -165,17 +165,49 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried
     context.close()
 
 
-def test_a_suggested_game_is_added_to_the_query(browser, queried):
+@pytest.mark.parametrize(
+    ("option", "button", "query"),
+    [
+        ("Green Hills", "Add", "game=11&not_text=red"),
+        ("Green Hills", "Exclude", "not_game=11&not_text=red"),
+        ("Banners that look like “green h”", "Exclude", "not_text=red&not_text=green+h"),
+    ],
+)
+def test_what_was_chosen_in_the_suggestions_is_added_or_excluded(browser, queried, option, button, query):
     context = browser.new_context(base_url=queried.url)
     page = context.new_page()
     page.goto("/mix?not_text=red")
     box = page.get_by_role("combobox", name="Add a game or words")
     box.press_sequentially("green h")
+    page.get_by_role("option", name=option).click()
+    page.get_by_role("button", name=button, exact=True).click()
+    page.wait_for_url(f"**/mix?{query}")
+    expect(page.locator(".chip")).to_have_count(2)
+    context.close()
+
+
+def test_a_suggestion_chosen_with_the_keyboard_is_added_with_enter(browser, queried):
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/mix")
+    box = page.get_by_role("combobox", name="Add a game or words")
+    box.press_sequentially("green h")
     expect(page.get_by_role("option", name="Green Hills")).to_have_count(1)
     box.press("ArrowDown")
     box.press("Enter")
-    page.wait_for_url("**/mix?not_text=red&game=11")
-    expect(page.locator(".chip")).to_have_count(2)
+    expect(box).to_have_value("Green Hills")
+    box.press("Enter")
+    page.wait_for_url("**/mix?game=11")
+    context.close()
+
+
+def test_where_words_work_suggestions_offer_them(browser, queried):
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("combobox").press_sequentially("qqqqqq")
+    page.get_by_role("option", name="Banners that look like “qqqqqq”").click()
+    page.wait_for_url("**/mix?text=qqqqqq")
     context.close()
 
 

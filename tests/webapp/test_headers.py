@@ -94,7 +94,7 @@ def test_redirects_and_errors_have_no_tag(client, url):
 
 
 def test_answers_are_compressed_for_those_who_can_read_them(client):
-    for url in ("/render/10", "/api/v1/openapi.json", "/static/site.css", "/static/suggest.js"):
+    for url in ("/render/10", "/api/v1/openapi.json", "/static/site.css", "/static/suggestions.js"):
         with client.get(url) as plain:
             plain.get_data()
         packed = client.get(url, headers={"Accept-Encoding": "gzip"})

@@ -1,10 +1,12 @@
 """Banners: local files, Steam's CDN, and the card that other sites show."""
 
+import io
 import os
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from banners.catalogue import writer
 from banners.catalogue.neighbours import Neighbours
@@ -53,7 +55,8 @@ def test_a_local_image_is_served_and_nothing_else_of_the_disk(client, tmp_path):
 
 def test_a_game_without_an_image_gets_no_broken_address(client):
     page = text(client, "/render/20")
-    assert 'src="/banners/10.jpg"' in page
+    assert 'src="/thumbnails/200/10.webp' in page
+    assert '<span class="art-title" aria-hidden="true">Portal 2</span>' in page
     assert "steamstatic" not in page
 
 
@@ -95,9 +98,27 @@ def test_only_images_are_handed_out_and_drawn(tmp_path):
 
 def test_the_aspect_is_kept_for_long_only_under_its_own_name(client):
     right = re.search(r"/aspect.css\?v=([0-9x]+)", text(client, "/about"))[1]
-    assert "max-age" in client.get(f"/aspect.css?v={right}").headers["Cache-Control"]
+    assert "max-age=31536000" in client.get(f"/aspect.css?v={right}").headers["Cache-Control"]
     for url in ("/aspect.css", "/aspect.css?v=1x1"):
-        assert "max-age" not in client.get(url).headers.get("Cache-Control", "")
+        assert "max-age=86400" in client.get(url).headers["Cache-Control"]
+
+
+def test_banners_come_in_the_size_of_a_card_under_an_address_that_changes_with_them(client, tmp_path):
+    for width in (200, 400):
+        url = re.search(rf"/thumbnails/{width}/10\.webp\?v=\w+", text(client, "/render/20"))[0]
+        picture(width, (600, 900)).save(tmp_path / "banners" / "10.jpg")
+        stale = client.get(url)
+        assert "max-age=86400" in stale.headers["Cache-Control"]  # the file is another by now
+        app = create_app({"CATALOGUE": tmp_path / "c", "BANNERS": tmp_path / "banners"})
+        url = re.search(rf"/thumbnails/{width}/10\.webp\?v=\w+", text(app.test_client(), "/render/20"))[0]
+        response = app.test_client().get(url)
+        assert "max-age=31536000" in response.headers["Cache-Control"]
+        with Image.open(io.BytesIO(response.data)) as small:
+            assert (small.format, small.size) == ("WEBP", (width, width * 3 // 2))
+    assert client.get("/thumbnails/300/10.webp").status_code == 404
+    assert client.get("/thumbnails/200/20.webp").status_code == 404
+    (tmp_path / "banners" / "10.jpg").write_bytes(b"no image")
+    assert client.get("/thumbnails/200/10.webp").status_code == 404
 
 
 @pytest.mark.parametrize(

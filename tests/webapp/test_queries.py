@@ -83,20 +83,28 @@ def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(cli
     assert client.get("/mix?add=31&as=plus").location == "/mix?game=31"
     assert client.get("/mix?add=dark+green&as=plus").location == "/mix?text=dark+green"
     assert client.get("/mix?add=999&as=plus").location == "/mix?text=999"
-    assert client.get("/mix?add=hills&as=plus").location == "/mix?game=11"  # the only one of this name
-    assert client.get("/mix?add=game&as=plus").location == "/mix?text=game"  # of which there are many
+    assert client.get("/mix?add=hills&as=plus").location == "/mix?text=hills"  # a part of a name is no name
+    assert client.get("/mix?add=hills&chosen=11&as=minus").location == "/mix?not_game=11"
+    assert client.get("/mix?add=green+hills&chosen=words").location == "/mix?text=green+hills"
+    text(client, "/mix?add=x&chosen=everything", 400)
     page = text(client, "/mix?game=21&add=21&as=plus", 400)
     assert "That is part of your mix already." in page
     assert shown(page)[0] == 22
 
 
-def test_a_catalogue_without_words_takes_the_game_whose_name_comes_closest(tmp_path, banners_folder):
+def test_a_catalogue_without_words_offers_games_instead_of_a_guess(tmp_path, banners_folder):
     assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
-    client, game = app.test_client(), app.extensions["catalogue"].served.catalogue.games[0]
-    assert client.get("/mix", query_string={"add": game.name[:-1]}).location == f"/mix?game={game.appid}"
-    page = text(client, f"/mix?game={game.appid}&add=qqqqqqq", 400)
+    client = app.test_client()
+    assert client.get("/mix?add=ten").location == "/mix?game=10"
+    assert client.get("/mix?add=thirty").location == "/mix?game=30"  # the only one with this word
+    page = text(client, "/mix?game=10&add=twent&as=minus", 400)
+    assert "No game here is called “twent”." in page
+    assert 'value="twent"' in page
+    assert {"/mix?game=10&amp;not_game=20", "/mix?game=10&amp;not_game=60"} <= set(re.findall('href="([^"]*)"', page))
+    page = text(client, "/mix?game=10&add=qqqqqqq", 400)
     assert "No game here has a name like “qqqqqqq”." in page
+    assert 'value="qqqqqqq"' in page
     assert page.count('class="chip"') == 1
 
 

@@ -1,5 +1,7 @@
 """Search, suggestions and the first page."""
 
+import re
+
 import pytest
 
 from tests.webapp.small_site import linked, text
@@ -34,6 +36,7 @@ def test_a_query_longer_than_any_name_is_refused_kindly(client):
 
 def test_suggestions_are_json_for_the_search_box(client):
     response = client.get("/suggest?q=portal")
+    version = re.search(r"\?v=(\w+)", response.text)[1]
     assert response.get_json() == {
         "query": "portal",
         "suggestions": [
@@ -41,11 +44,20 @@ def test_suggestions_are_json_for_the_search_box(client):
                 "appid": 10,
                 "name": "Portal",
                 "url": "/render/10",
-                "image": "/banners/10.jpg",
+                "image": f"/banners/10.jpg?v={version}",
+                "thumbnail": f"/thumbnails/200/10.webp?v={version}",
                 "is_adult": False,
                 "year": 2000,
             },
-            {"appid": 20, "name": "Portal 2", "url": "/render/20", "image": None, "is_adult": False, "year": 2000},
+            {
+                "appid": 20,
+                "name": "Portal 2",
+                "url": "/render/20",
+                "image": None,
+                "thumbnail": None,
+                "is_adult": False,
+                "year": 2000,
+            },
         ],
         "hidden": 0,
         "approximate": False,

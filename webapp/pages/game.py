@@ -122,9 +122,9 @@ def random_game(variant: Variant = PLAIN) -> BaseResponse:
 def game(variant: Variant, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
     variant = _asked_for(variant)
-    n = catalogue().catalogue.k if n == -1 else n
     if n == 0:
         raise BadInput(f"A game has 1 to {catalogue().catalogue.k} neighbours; 0 cannot be shown.")
+    n = catalogue().catalogue.k if n == -1 else n
     count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n
     page = game_page(catalogue(), appid, variant.view, count)
     links = _links(catalogue(), page, variant, n)

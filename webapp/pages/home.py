@@ -32,10 +32,10 @@ class HomePage:
 
 def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
     """The popular games if popularity is known, else a random choice."""
-    title, rows = "Popular games", served.without_adult(served.popular, adult)[:SHOWN].tolist()
+    title, rows = "Popular games", served.without_adult(served.popular, adult)[: SHOWN + 1].tolist()
     if not rows:
         named = served.without_adult(served.named, adult).tolist()
-        title, rows = "A random choice", random.sample(named, min(SHOWN, len(named)))
+        title, rows = "A random choice", random.sample(named, min(SHOWN + 1, len(named)))
     unique = served.without_adult(served.unique_first, adult)
     unique = unique[served.has_name[unique]][:UNIQUE]
     example = random.choice(rows) if rows and served.catalogue.k else None
@@ -46,7 +46,7 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
         example=None if example is None or not look_alikes else served.game(example),
         look_alikes=look_alikes,
         title=title,
-        games=served.games(rows),
+        games=served.games([row for row in rows if row != example][:SHOWN]),
         unique=served.games(unique.tolist()),
         terms=tuple(Label(term.name, term.kind) for term in random.sample(terms, min(TERMS, len(terms)))),
     )

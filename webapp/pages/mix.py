@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
+from banners.catalogue.search import MAX_QUERY
 from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
@@ -25,9 +26,11 @@ blueprint = Blueprint("mix", __name__)
 
 
 class MixQuery(queries.SimilarQuery):
-    """A query, and what the page's form adds to it: a game by name or number, else words."""
+    """A query, and what the page's form adds to it. `chosen` tells what is meant where the reader chose it among the
+    suggestions: the appid of a game, or "words"."""
 
     add: Annotated[str, Meta(max_length=8190)] = ""
+    chosen: Annotated[str, Meta(pattern="^([1-9][0-9]{0,9}|words)?$")] = ""
     as_: Literal["plus", "minus"] = field(name="as", default="plus")
 
 
@@ -52,16 +55,25 @@ def _chips(served: ServedCatalogue, parts: Sequence[Part]) -> list[Chip]:
     return chips
 
 
-def _starts(served: ServedCatalogue) -> list[Game]:
-    """Games to begin a query with: popular ones, or some from all over the catalogue."""
+def _starts(served: ServedCatalogue) -> list[int]:
+    """Rows to begin a query with: popular games, or some from all over the catalogue."""
     rows = served.without_adult(served.popular, False)[:STARTS]
     if not len(rows):
         named = served.without_adult(served.named, False)
         rows = named[np.linspace(0, len(named) - 1, min(STARTS, len(named))).astype(np.intp)]
-    return [replace(game, url=f"/mix?game={game.appid}") for game in served.games(rows.tolist())]
+    return [int(row) for row in rows]
 
 
-def _mix_page(parts: Sequence[Part], count: int, complaint: str = "") -> str:
+def _games_to_add(served: ServedCatalogue, parts: Sequence[Part], rows: Sequence[int], is_minus: bool) -> list[Game]:
+    """Games whose links add them to the query."""
+    games = {Part("game", str(game.appid), is_minus): game for game in served.games(rows)}
+    return [replace(game, url=queries.url_of([*parts, part])) for part, game in games.items() if part not in parts]
+
+
+def _mix_page(
+    parts: Sequence[Part], count: int, complaint: str = "", typed: str = "", starts: Sequence[Game] = ()
+) -> str:
+    """`typed` stays in the box; `starts` are games to add."""
     served = catalogue()
     found = queries.similar(served, parts, count) if parts else SimilarGames("", None, (), ())
     more = min(queries.MAX_RESULTS, len(served), 2 * count)
@@ -73,7 +85,8 @@ def _mix_page(parts: Sequence[Part], count: int, complaint: str = "") -> str:
         parameters=queries.parameters_of(parts),
         add_url=queries.url_of(parts) if parts and len(parts) < queries.MAX_PARTS else "",
         more_url=queries.url_of(parts, n=more) if has_more else "",
-        starts=[] if parts else _starts(served),
+        starts=starts,
+        typed=typed,
         with_measure=queries.is_comparable(parts) and any(one.similarity is not None for one in found.results),
         complaint=complaint,
         json_url=queries.url_of(parts, json_url("similar"), count) if parts else "",
@@ -87,12 +100,20 @@ def mix() -> str | tuple[str, int] | BaseResponse:
     given = read(MixQuery, from_form=True)
     parts, added = given.parts(), words(given.add)
     if not added:
-        return _mix_page(parts, given.n)
-    part = queries.meant(catalogue(), added, given.as_ == "minus")
+        starts = [] if parts else _games_to_add(catalogue(), parts, _starts(catalogue()), False)
+        return _mix_page(parts, given.n, starts=starts)
+    is_minus = given.as_ == "minus"
+    if given.chosen:
+        kind: queries.Kind = "text" if given.chosen == "words" else "game"
+        part: Part | None = Part(kind, added if kind == "text" else given.chosen, is_minus)
+    else:
+        part = queries.meant(catalogue(), added, is_minus)
     if part is None:
-        return _mix_page(parts, given.n, f"No game here has a name like “{added}”."), 400
+        found = catalogue().catalogue.games.search(added[:MAX_QUERY], STARTS).rows
+        complaint = f"No game here is called “{added}”." if found else f"No game here has a name like “{added}”."
+        return _mix_page(parts, given.n, complaint, added, _games_to_add(catalogue(), parts, found, is_minus)), 400
     if part in parts:
-        return _mix_page(parts, given.n, "That is part of your mix already."), 400
+        return _mix_page(parts, given.n, "That is part of your mix already.", added), 400
     queries.check([*parts, part])
     return redirect(queries.url_of([*parts, part]), 303)
 

@@ -1,24 +1,19 @@
 """The picture that other sites show beside a link to a game: its banner, and those that come closest."""
 
-import threading
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from banners.errors import NotInCatalogue, UnusableImage
-from banners.images import decode, is_image_file
+from banners.images import is_image_file
+from webapp.local_images import LocalImage, one_at_a_time
 from webapp.served import ServedCatalogue
 
 SIZE = (1200, 630)  # as the Open Graph protocol's readers want it
 _GROUND = (18, 20, 22)
 _EDGE, _GAP = 40, 20
 _NEIGHBOURS = 6
-_MAX_PIXELS = 6_000_000  # the largest banners of the store, 3840x1240, have 4.8 million
-_one_at_a_time = threading.Lock()  # in memory, whoever asks for how many
-
-Stamped = tuple[Path, int, int]
 
 
 def share_card(served: ServedCatalogue, appid: int) -> bytes:
@@ -35,43 +30,32 @@ def share_card(served: ServedCatalogue, appid: int) -> bytes:
     query = served.local_images.get(appid)
     if query is None or served.is_adult[row] or not is_image_file(query):
         raise NotInCatalogue("There is no picture to share of this game.")
-    with _one_at_a_time:
-        return _drawn(_stamped(query), tuple(map(_stamped, paths)), served.image_size)
-
-
-def _stamped(path: Path) -> tuple[Path, int, int]:
-    """A file and what changes with it."""
-    try:
-        status = path.stat()
-    except OSError:
-        return path, 0, 0
-    return path, status.st_mtime_ns, status.st_size
+    with one_at_a_time:
+        return _drawn(LocalImage.of(query), tuple(map(LocalImage.of, paths)), served.image_size)
 
 
 @lru_cache(maxsize=64)
-def _drawn(query: Stamped, neighbours: tuple[Stamped, ...], banner: tuple[int, int]) -> bytes:
+def _drawn(query: LocalImage, neighbours: tuple[LocalImage, ...], banner: tuple[int, int]) -> bytes:
     picture = Image.new("RGB", SIZE, _GROUND)
     height = SIZE[1] - 2 * _EDGE
     width = min(round(height * banner[0] / banner[1]), SIZE[0] // 2 - _EDGE)
-    if not _paste(picture, query[0], (_EDGE, _EDGE), (width, height)):
+    if not _paste(picture, query, (_EDGE, _EDGE), (width, height)):
         raise NotInCatalogue("There is no picture to share of this game.")
     left, columns = _EDGE + width + 2 * _GAP, _NEIGHBOURS // 2
     cell = ((SIZE[0] - left - _EDGE - (columns - 1) * _GAP) // columns, (height - _GAP) // 2)
-    for place, (path, _, _) in enumerate(neighbours):
+    for place, neighbour in enumerate(neighbours):
         column, line = place % columns, place // columns
         at = (left + column * (cell[0] + _GAP), _EDGE + line * (cell[1] + _GAP))
-        _paste(picture, path, at, cell)
+        _paste(picture, neighbour, at, cell)
     file = BytesIO()
     picture.save(file, "JPEG", quality=85, optimize=True)
     return file.getvalue()
 
 
-def _paste(picture: Image.Image, path: Path, at: tuple[int, int], size: tuple[int, int]) -> bool:
+def _paste(picture: Image.Image, banner: LocalImage, at: tuple[int, int], size: tuple[int, int]) -> bool:
     """A banner as large as it fits; one that cannot be read leaves its place empty, and gives False."""
-    if not is_image_file(path):
-        return False
     try:
-        image = ImageOps.contain(decode(path, _MAX_PIXELS), size, Image.Resampling.LANCZOS)
+        image = ImageOps.contain(banner.decode(), size, Image.Resampling.LANCZOS)
     except UnusableImage:
         return False
     picture.paste(image, (at[0] + (size[0] - image.width) // 2, at[1] + (size[1] - image.height) // 2))

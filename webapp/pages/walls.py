@@ -7,6 +7,7 @@ document follow from that. Its template, of the same name, has the title, the le
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
@@ -197,7 +198,8 @@ def _passes(served: ServedCatalogue, given: WallQuery) -> npt.NDArray[np.bool_]:
 def _entry(served: ServedCatalogue, wall: Wall, rank: int, row: int, adult: bool) -> WallEntry:
     neighbours = served.neighbours(row, wall.neighbours)
     if wall.neighbours > 1 and not adult:  # a single one stays, blurred: its similarity is said
-        neighbours = tuple(result for result in neighbours if not result.game.is_adult)
+        near = served.neighbours(row, 3 * wall.neighbours)
+        neighbours = tuple(result for result in near if not result.game.is_adult)[: wall.neighbours]
     return WallEntry(rank, served.game(row), int(served.times_near[row]), neighbours, served.identical_to(row))
 
 
@@ -218,10 +220,17 @@ def show(wall: Wall) -> tuple[str, int]:
         page=page,
         given=given,
         tab=wall,
+        kept_years=_kept_years(given),
         years=_year_range(catalogue()),
         json_url=json_url(wall.name, **kept | ({"adult": "1"} if given.adult else {})),
     )
     return html, 404 if page.paging.is_beyond else 200
+
+
+def _kept_years(given: WallQuery) -> str:
+    """The years that are asked for, for the addresses of the other walls."""
+    years = {name: year for name, year in (("from", given.from_), ("to", given.to)) if year}
+    return f"?{urlencode(years)}" if years else ""
 
 
 def _year_range(served: ServedCatalogue) -> tuple[int, int] | None:

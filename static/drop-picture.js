@@ -1,5 +1,5 @@
 // A picture may be dropped or pasted anywhere on the page; choosing one is enough. Without this the form works as a form.
-// A small copy of it stays in this tab, to be shown beside what was found (picture.js).
+// A small copy of it stays in this tab, to be shown beside what was found (chosen-picture.js).
 "use strict";
 
 (() => {

@@ -2,10 +2,8 @@
 "use strict";
 
 (() => {
-  const cards = [...document.querySelectorAll("[data-walk] .card")];
-
   // The card in the next row that stands under or above this one.
-  function beside(at, step) {
+  function beside(cards, at, step) {
     const { left, top } = cards[at].getBoundingClientRect();
     for (let other = at + step; cards[other]; other += step) {
       const place = cards[other].getBoundingClientRect();
@@ -21,10 +19,11 @@
     const here = document.activeElement;
     // Keys that mean something where the reader is stay what they are.
     if (here && here.closest("input, textarea, select, [role=listbox], .views, .trail, .strip-matches")) return;
+    const cards = [...document.querySelectorAll("[data-list] .card")];
     const at = cards.indexOf(here?.closest(".card"));
     const isUpright = event.key === "ArrowDown" || event.key === "ArrowUp";
     if (isUpright && at < 0) return; // the page scrolls
-    const next = isUpright ? beside(at, step) : at < 0 ? (step > 0 ? 0 : cards.length - 1) : at + step;
+    const next = isUpright ? beside(cards, at, step) : at < 0 ? (step > 0 ? 0 : cards.length - 1) : at + step;
     if (!cards[next]) return;
     event.preventDefault();
     cards[next].querySelector(".name a").focus();

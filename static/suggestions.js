@@ -7,7 +7,9 @@ for (const field of document.querySelectorAll("[data-suggest]")) attach(field);
 
 function attach(field) {
   const input = field.querySelector("input");
-  const adds = input.name === "add"; // to a query, instead of leading to a game's page
+  const chosen = document.createElement("input"); // what is added to a query: an appid, or the words that were typed
+  const adds = input.name === "add"; // instead of leading to a game's page
+  const takesWords = "words" in field.dataset;
   const list = document.createElement("div");
   const status = document.createElement("p");
   const note = document.createElement("p"); // a list without an option is none
@@ -27,7 +29,9 @@ function attach(field) {
   note.setAttribute("aria-hidden", "true"); // the status says it
   note.textContent = "No game has a name like this";
   note.hidden = true;
-  field.append(list, note, status);
+  chosen.type = "hidden";
+  chosen.name = "chosen";
+  field.append(list, note, status, ...(adds ? [chosen] : []));
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-autocomplete", "list");
   input.setAttribute("aria-expanded", "false");
@@ -35,6 +39,7 @@ function attach(field) {
 
   input.addEventListener("input", () => {
     activate(-1); // what was suggested for less is not meant any more
+    chosen.value = "";
     clearTimeout(timer);
     timer = setTimeout(ask, PAUSE);
   });
@@ -52,7 +57,8 @@ function attach(field) {
       activate(-1); // the caret moves, and with it what Enter means
     } else if (event.key === "Enter" && !list.hidden && active >= 0) {
       event.preventDefault();
-      location.assign(suggestions[active].url);
+      if (adds) choose(suggestions[active]);
+      else location.assign(suggestions[active].url);
     } else if (event.key === "Escape") {
       if (list.hidden) input.value = "";
       close();
@@ -81,7 +87,7 @@ function attach(field) {
   }
 
   function show(found, query) {
-    suggestions = adds ? found.suggestions.map((one) => ({ ...one, url: added(one.appid) })) : found.suggestions;
+    suggestions = [...found.suggestions];
     active = -1;
     const counts = new Map();
     for (const { name } of suggestions) counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -89,15 +95,12 @@ function attach(field) {
       ...suggestions.map((suggestion, index) => option(suggestion, index, query, counts.get(suggestion.name) > 1)),
     );
     if (found.hidden && !adds) {
-      const url = `/search?q=${encodeURIComponent(query)}`;
-      const all = item(url, suggestions.length);
-      all.classList.add("suggestions-note");
-      all.textContent = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
-      list.append(all);
-      suggestions = [...suggestions, { url }];
-    } else if (!suggestions.length) {
+      const all = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
+      offer({ url: `/search?q=${encodeURIComponent(query)}` }, all);
+    }
+    if (takesWords) offer({ url: `/mix?text=${encodeURIComponent(query)}`, name: query }, `Banners that look like “${query}”`);
+    if (!suggestions.length) {
       close();
-      if (adds) return; // it may be meant as words
       note.hidden = false;
       status.textContent = note.textContent;
       return;
@@ -112,33 +115,48 @@ function attach(field) {
       `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`;
   }
 
-  // The address of the query with one more game.
-  function added(appid) {
-    const query = new URLSearchParams(new FormData(input.form));
-    query.delete("add");
-    query.append("game", appid);
-    return `/mix?${query}`;
+  // One more option, below the games.
+  function offer(suggestion, text) {
+    const entry = item(suggestion, suggestions.length);
+    entry.classList.add("suggestions-note");
+    entry.textContent = text;
+    list.append(entry);
+    suggestions.push(suggestion);
+  }
+
+  // Into the box; the buttons beside it say what becomes of it.
+  function choose({ appid, name }) {
+    input.value = name;
+    chosen.value = appid ?? "words";
+    close();
   }
 
   // An option is a link: it can be opened in a new tab as any other.
-  function item(url, index) {
+  function item(suggestion, index) {
     const entry = document.createElement("a");
-    entry.href = url;
+    entry.href = suggestion.url;
     entry.tabIndex = -1;
     entry.id = `${list.id}-${index}`;
     entry.setAttribute("role", "option");
     entry.setAttribute("aria-selected", "false");
     entry.addEventListener("pointermove", () => activate(index, false));
+    if (adds) {
+      entry.addEventListener("click", (event) => {
+        event.preventDefault();
+        choose(suggestion);
+      });
+    }
     return entry;
   }
 
-  function option({ appid, name, url, image, is_adult: isAdult }, index, query, isAmbiguous) {
-    const entry = item(url, index);
+  function option(suggestion, index, query, isAmbiguous) {
+    const { appid, name, thumbnail, is_adult: isAdult } = suggestion;
+    const entry = item(suggestion, index);
     const picture = document.createElement("span");
     picture.className = isAdult ? "art art-adult" : "art";
-    if (image) {
+    if (thumbnail) {
       const img = document.createElement("img");
-      img.src = image;
+      img.src = thumbnail;
       img.alt = "";
       picture.append(img);
     }
@@ -170,7 +188,8 @@ function attach(field) {
   function fit() {
     if (list.hidden) return;
     const bottom = (visualViewport?.offsetTop ?? 0) + (visualViewport?.height ?? innerHeight);
-    list.style.maxHeight = `${Math.max(160, bottom - list.getBoundingClientRect().top - 12)}px`;
+    const room = Math.max(160, bottom - list.getBoundingClientRect().top - 12);
+    list.style.maxHeight = `min(${room}px, 40rem)`;
   }
 
   function close() {

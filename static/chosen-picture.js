@@ -1,4 +1,4 @@
-// The picture that was asked about, beside what was found. This tab kept a small copy of it (upload.js); the server has
+// The picture that was asked about, beside what was found. This tab kept a small copy of it (drop-picture.js); the server has
 // none.
 "use strict";
 
