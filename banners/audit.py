@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from banners.catalogue.measures import connected
@@ -101,10 +102,10 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
                 trouble = f"{image.width}x{image.height} is beyond {MAX_ASPECT}:1"
                 return Examination(appid, file, content, trouble), _NOTHING
             orientation = _orientation_of(image)
-            if mode == "RGB":
-                image.draft("L", image.size)  # JPEG stores the grey levels apart: every bit is read, no colour is made
-            image.load()
-            whole = (image if image.mode in ("RGB", "L") else to_rgb(image)).convert("L")
+            if image.format in ("JPEG", "MPO") and mode in ("RGB", "L"):
+                whole = _jpeg_levels(data)
+            else:
+                whole = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
             factors = (max(1, image.width // _HASH_INPUT), max(1, image.height // _HASH_INPUT))
             grey = whole.reduce(factors).resize((_HASH_INPUT, _HASH_INPUT), Image.Resampling.BOX)
             level = _blank_level(whole, grey)
@@ -125,6 +126,14 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
     except Exception as error:  # the decoders raise many types
         reason = one_line(error)
         return Examination(appid, file, content, reason, is_truncated=_is_truncated(data)), _NOTHING
+
+
+def _jpeg_levels(data: bytes) -> Image.Image:
+    """The grey levels of a JPEG, which stores them apart from the colours: every bit is read, no colour is made.
+
+    Raises `ValueError` for damaged pixel data, of which Pillow draws what is left.
+    """
+    return Image.fromarray(simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)[..., 0])
 
 
 def _blank_level(whole: Image.Image, reduced: Image.Image) -> int | None:

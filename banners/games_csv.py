@@ -158,8 +158,9 @@ def valid_unicode(text: str) -> str:
 def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     """The banners of `folder` by appid, and the names of files that are none, each with the reason.
 
-    Raises `BadInput` when `folder` cannot be listed. Only names are looked at; `games.csv`, hidden files, folders, and
-    files that neither end like an image nor are named after an appid are passed over.
+    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are `games.csv`, hidden
+    files, folders that are not named like a banner, and files that neither end like an image nor are named after an
+    appid.
     """
     with _reading(folder, "the banners folder "):
         try:
@@ -169,7 +170,11 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     by_appid: dict[int, Banner] = {}
     misnamed: list[tuple[str, str]] = []
     for path, kind in entries:
-        if path.name.startswith(".") or path.name == "games.csv" or kind == "folder":
+        if path.name.startswith(".") or path.name == "games.csv":
+            continue
+        if kind == "folder":
+            if path.suffix.lower() in SUFFIXES and path.stem.isdigit():
+                misnamed.append((path.name, "it is a folder"))
             continue
         if kind == "other":
             misnamed.append((path.name, "it is not a regular file"))

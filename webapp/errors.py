@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
 from webapp.api import legacy
 from webapp.current import catalogue
+from webapp.pages.variants import is_variant
 from webapp.records import Game
 from webapp.served import ServedCatalogue
 from webapp.uploads import reason
@@ -103,10 +104,10 @@ def _bad_input(error: BadInput) -> Response:
 def _http_error(error: HTTPException) -> Response | BaseResponse:
     if error.code is None or error.code < 400:  # a redirect
         return error.get_response()
-    if error.code == 404 and "." not in request.path:  # a file that is missing is nobody's search
-        typed = " ".join(
-            part for part in request.path.split("/")[-2:] if part and not part.startswith(("render", "store"))
-        )
+    parts = [part for part in request.path.split("/") if part]
+    is_game = bool(parts) and is_variant(parts[0])
+    if error.code == 404 and (is_game or "." not in request.path):  # a missing file is nobody's search
+        typed = " ".join(parts[1:3] if is_game else parts[-2:])
         typed = "".join(character for character in typed if character.isprintable())[:60]
         rows = catalogue().catalogue.games.search(typed, OFFERED).rows
         offered = _offered(catalogue(), rows)

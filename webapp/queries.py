@@ -30,6 +30,7 @@ Kind = Literal["game", "text", "picture"]
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_RESULTS = 200
+MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
 _COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
 
@@ -112,6 +113,8 @@ def check(parts: Sequence[Part]) -> None:
         raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
     if len(set(parts)) < len(parts):
         raise BadInput("The same thing is asked for twice.")
+    if len(url_of(parts)) > MAX_ADDRESS:
+        raise BadInput("This mix is too long for an address. Use shorter words, or fewer.")
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")

@@ -17,7 +17,7 @@ from banners.encoders.views import View
 from banners.errors import CannotAnswer
 from banners.games_csv import CURATED, list_banners
 from banners.games_csv import Game as KnownGame
-from banners.steam import CDN, UPRIGHT_IMAGE
+from banners.steam import CDN, IMAGE_PATH, UPRIGHT_IMAGE
 from webapp.local_images import WIDTHS, LocalImage
 from webapp.records import Game, Label, Result
 
@@ -28,7 +28,6 @@ _GAMES_KEPT = 32_768  # some 15 MB
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
 # could contain them. Joiners stay, emoji need them.
 _UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
-_IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
 
 Rows = npt.NDArray[np.intp]
 
@@ -334,5 +333,5 @@ def _shown_name(game: KnownGame) -> str:
 
 def _cdn_url(appid: int, path: object, plain: str) -> str:
     """The address of a banner on Steam's CDN; a stored path comes from a file that anybody may have written."""
-    is_path = isinstance(path, str) and _IMAGE_PATH.fullmatch(path)
+    is_path = isinstance(path, str) and IMAGE_PATH.fullmatch(path)
     return f"{CDN}/{appid}/{path if is_path else plain}"

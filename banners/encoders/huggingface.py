@@ -81,8 +81,10 @@ def open_text_tower(name: str) -> TextTower | None:
             trust_remote_code=False,
             output_loading_info=True,
         )
-        if report["missing_keys"] or not _has_tokenizer(folder):
-            return None
+        if report["missing_keys"]:
+            raise ValueError(f"it lacks weights: {min(report['missing_keys'])}, ...")
+        if not _has_tokenizer(folder):
+            raise ValueError("it has no tokenizer")
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = model.eval().requires_grad_(False)
         return TextTower(

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from banners.errors import BadInput
 from banners.games_csv import MAX_APPID, valid_unicode
-from banners.steam import CDN
+from banners.steam import CDN, IMAGE_PATH
 from banners.steam.http import Client, Unanswered
 
 Kind = Literal["vertical", "horizontal", "hero", "screenshot"]
@@ -46,7 +46,6 @@ _PLAIN: dict[tuple[Kind, Size], tuple[str, ...]] = {
     ("hero", "1x"): ("library_hero.jpg",),
     ("hero", "2x"): ("library_hero_2x.jpg", "library_hero.jpg"),
 }
-_SAFE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -202,6 +201,8 @@ def items(
         appid = _appid(record.get("appid") or record.get("id")) if isinstance(record, dict) else None
         if appid:
             known[appid] = _item(appid, record, kind, size)
+    if not known:  # of so many games it knows some; guessed addresses may lead to older banners
+        raise Unanswered("GetItems answers with an empty list")
     return [known.get(appid) or Item(appid, paths=plain_paths(kind, size)) for appid in appids]
 
 
@@ -218,12 +219,12 @@ def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item
         listed = shots.get("all_ages_screenshots") if isinstance(shots, dict) else None
         first = listed[0].get("filename") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else ""
         name = _text(first).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
-        paths = [name] if _SAFE_PATH.fullmatch(name) else []
+        paths = [name] if IMAGE_PATH.fullmatch(name) else []
     elif isinstance(assets, dict):
         form = _text(assets.get("asset_url_format")).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
         for asset in _ASSETS[kind, size]:
             name = form.replace("${FILENAME}", _text(assets.get(asset)))
-            if assets.get(asset) and _SAFE_PATH.fullmatch(name):
+            if assets.get(asset) and IMAGE_PATH.fullmatch(name):
                 paths.append(name)
     descriptors = record.get("content_descriptorids")
     release = record.get("release")

@@ -242,6 +242,8 @@ def fetch_one(
         try:
             entry = _write(folder, present, answer, Settled(item, image, "", path, etag, time.time()), journal)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the next ones would fail too
+                raise
             return failed(error.strerror or str(error))
         return Outcome(entry, "fetched")
     entry = Settled(item, image, present.path.name if present else "", "", "", time.time())

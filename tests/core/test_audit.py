@@ -96,6 +96,17 @@ def test_every_kind_of_trouble_is_found_and_told_apart(folder):
     assert details["duplicate", 210] == "group 10 of 2"
 
 
+def test_a_jpeg_with_damaged_pixel_data_is_unreadable(folder):
+    path = save(folder, 40)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = np.random.default_rng(1).integers(0, 256, 200, np.uint8).tobytes()
+    path.write_bytes(data)
+    with Image.open(path) as image:
+        image.load()  # Pillow draws what is left of it
+    assert kinds(found_in(folder), "missing_banner") == {"unreadable": [40]}
+
+
 def test_rows_without_a_banner_or_a_name_are_found():
     listed = BannersFolder((Banner(10, Path("10.jpg")),), {10: Game(10, ""), 20: Game(20, "Twenty")})
     image = Examination(10, "10.jpg", b"1", size=(3, 4), mode="RGB", contrast=9.0)

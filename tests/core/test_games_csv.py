@@ -96,7 +96,7 @@ def test_a_folder_is_listed_by_appid_with_what_does_not_fit(tmp_path):
     write(tmp_path / "games.csv", "appid,name\n20,Twenty\n50,Fifty\n")
     folder = read_banners_folder(tmp_path)
     assert [banner.appid for banner in folder.banners] == [3, 20, 100]
-    assert sorted(name for name, _ in folder.misnamed) == ["20.png", "4.jpg", "7.gif", "8", "cover.jpg"]
+    assert sorted(name for name, _ in folder.misnamed) == ["20.png", "4.jpg", "7.gif", "8", "9.jpg", "cover.jpg"]
     assert folder.banners_without_row == [3, 100]
     assert folder.rows_without_banner == [50]
 

@@ -65,8 +65,9 @@ def test_the_packaged_encoder_answers_pictures_and_no_words(banners_folder, tmp_
     assert encoder.picture(decode(banners_folder / "30.png")) @ made.embeddings[2] > 0.999
 
 
-def test_a_model_with_words_but_without_a_tokenizer_answers_pictures_only(banners_folder, tmp_path, tiny_clip):
+def test_a_model_with_words_but_without_a_tokenizer_answers_pictures_only(banners_folder, tmp_path, tiny_clip, capsys):
     assert embed(banners_folder, tmp_path / "c", tiny_clip()) == 0
+    assert "it has no tokenizer" in capsys.readouterr().err
     made = open_catalogue(tmp_path / "c", check_hashes=True)
     assert not QueryEncoder.of(tmp_path / "c", made.manifest).has_text
 

@@ -1,5 +1,6 @@
 """What a fetch does to a folder: nothing lost, whoever wrote it, whatever kills the program."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -253,16 +254,30 @@ def test_what_another_run_or_the_user_wrote_into_the_table_meanwhile_is_kept(tmp
     assert read_games(out / "games.csv").keys() == {5, 20, 77}
 
 
-@pytest.mark.parametrize("down", [True, False])
-def test_a_present_banner_is_not_replaced_from_a_guessed_address(tmp_path, steam, down):
+@pytest.mark.parametrize("answer", ["", '{"response": {}}', '{"response": {"store_items": []}}'])
+def test_a_present_banner_is_not_replaced_from_a_guessed_address(tmp_path, steam, answer):
     server = steam(3, troubles=False)
     out = tmp_path / "b"
     arguments = ["--appids", listed(tmp_path, [10, 20]), "--out", str(out), "--recheck", "0"]
     assert main(arguments) == 0
     before = banners_in(out)
-    server.items_down, server.items_empty = down, not down
+    server.items_down, server.items_answer = not answer, answer
     assert main(arguments) == 1
     assert banners_in(out) == before
+
+
+def test_a_full_disk_ends_the_run_at_once(tmp_path, steam, monkeypatch, capsys):
+    server = steam(100, troubles=False)
+
+    def write_whole(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "write_whole", write_whole)
+    monkeypatch.setattr(download.Journal, "__enter__", lambda journal: journal)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b"), "--connections", "1"]
+    assert main(arguments) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert sum(path.startswith("/cdn") for path in server.requests) < 20
 
 
 def test_a_demo_set_is_not_drawn_over_anything_else(tmp_path, capsys):

@@ -59,7 +59,7 @@ class Steam:
     always: frozenset[int] = frozenset()
     retry_after: float = 1.0
     items_down: bool = False
-    items_empty: bool = False
+    items_answer: str = ""  # instead of the right one
     repeats: bool = False  # the same page of the list for ever
     forbids: bool = False
     redirects_to: str = ""
@@ -186,8 +186,8 @@ class Handler(BaseHTTPRequestHandler):
         if steam.items_down:
             self.send(500, b"")
             return
-        if steam.items_empty:
-            self.send(200, b'{"response": {}}', "application/json")
+        if steam.items_answer:
+            self.send(200, steam.items_answer.encode(), "application/json")
             return
         question = json.loads(query["input_json"][0])
         appids = [entry["appid"] for entry in question["ids"]]

@@ -53,6 +53,16 @@ def test_a_name_in_the_address_is_searched_for(client):
     assert 'value="protal"' in page
 
 
+@pytest.mark.parametrize(
+    ("name", "typed"), [("renderman", "renderman"), ("st.+protal", "st.+protal"), ("portal.2", "portal.2")]
+)
+def test_names_with_dots_or_like_a_route_are_searched_for_too(client, name, typed):
+    page = text(client, f"/render/{name}", 404)
+    assert f'value="{typed}"' in page
+    if "portal" in name:
+        assert "/render/20" in linked(page)
+
+
 @pytest.mark.parametrize("url", ["/render/10", "/render/10/", "/render/10/3", "/store_x", "/", "/search", "/readyz"])
 def test_other_methods_are_told_which_are_allowed(client, url):
     assert client.post(url).status_code == 405

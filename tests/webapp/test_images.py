@@ -17,7 +17,7 @@ from webapp import create_app
 
 
 def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp_path):
-    paths = ["0123abcd/library_capsule.jpg", "../../evil.jpg", "https://evil.example/x.jpg", "a.jpg?x=<b>", "", 7]
+    paths = ["0123abcd/library.capsule.jpg", "../../evil.jpg", "https://evil.example/x.jpg", "a.jpg?x=<b>", "", 7]
     rows = np.array([[(row + 1) % 6] for row in range(6)], np.int32)
     writer.save(
         tmp_path / "c",
@@ -29,7 +29,7 @@ def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp
     base = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
     page = text(client, "/search?q=x")
     assert re.findall('src="(http[^"]*)"', page) == [
-        f"{base}/1/0123abcd/library_capsule.jpg",
+        f"{base}/1/0123abcd/library.capsule.jpg",
         *(f"{base}/{appid}/header.jpg" for appid in range(2, 7)),
     ]
     assert 'width="460" height="215"' in page

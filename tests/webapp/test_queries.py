@@ -5,6 +5,7 @@ The encoder is a small CLIP whose weights are constructed: it knows colours, in 
 import html
 import re
 import sys
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def test_what_is_typed_on_the_page_is_a_game_by_name_or_number_or_else_words(cli
     page = text(client, "/mix?game=21&add=21&as=plus", 400)
     assert "That is part of your mix already." in page
     assert shown(page)[0] == 22
+
+
+def test_a_mix_that_no_address_can_hold_is_refused_with_a_message(client):
+    parts = "&".join(f"text={quote(chr(0x4E00 + number) * 180)}" for number in range(4))
+    assert client.get(f"/mix?{parts}&add=red").status_code == 303
+    longer = f"{parts}&text={quote('A' + chr(0x4F00) * 150)}"
+    assert "too long for an address" in text(client, f"/mix?{longer}&add={quote(chr(0x5000) * 60)}", 400)
 
 
 def test_a_catalogue_without_words_offers_games_instead_of_a_guess(tmp_path, banners_folder):
@@ -318,4 +326,5 @@ def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client,
         patched.setattr(type(opened.encoder), "words", fail)
         failed = client.get("/search?q=red")
     assert failed.status_code == 200
+    assert "cannot be searched by words at the moment" in failed.text
     assert failed.headers["ETag"] != as_always.headers["ETag"]

@@ -136,6 +136,7 @@ def upload() -> tuple[str, int] | BaseResponse:
         return _upload_page(others, reason(error)), 415
     except RequestEntityTooLarge as error:
         return _upload_page(others, error.description or ""), 413
+    queries.check([picture, *others])
     return redirect(queries.url_of([picture, *others]), 303)
 
 

@@ -73,17 +73,20 @@ def _only_match(served: ServedCatalogue, query: str) -> Game | None:
     return only if games.titled(query) == found.rows or query == str(only.appid) else None
 
 
-def _looks_like(served: ServedCatalogue, query: str) -> tuple[Result, ...]:
-    """The banners that fit words best; none if the catalogue knows no words, or the client has asked for a lot."""
+def _looks_like(served: ServedCatalogue, query: str) -> tuple[tuple[Result, ...], str]:
+    """The banners that fit words best, and why there are none where there could be; names can be searched all the
+    same."""
     if not query or not served.site.takes_words:
-        return ()
+        return (), ""
     try:
-        return queries.similar(served, [queries.Part("text", query[: queries.MAX_TEXT])], LOOKS).results
-    except (TooManyRequests, BadInput):  # or words that the encoder makes nothing of
-        return ()
-    except BadCatalogue as error:  # names can be searched all the same
+        return queries.similar(served, [queries.Part("text", query[: queries.MAX_TEXT])], LOOKS).results, ""
+    except BadInput:  # the encoder makes nothing of the words
+        return (), ""
+    except TooManyRequests:
+        return (), "You asked for a lot at once: only names were searched, not the banners."
+    except BadCatalogue as error:
         current_app.logger.error("no queries by words: %s", error)
-        return ()
+        return (), "The banners cannot be searched by words at the moment, only names."
 
 
 @blueprint.get("/search")
@@ -94,16 +97,17 @@ def search() -> tuple[str, int] | BaseResponse:
     only = _only_match(catalogue(), query)
     if only is not None:
         return redirect(only.url)
-    complaint, twin = "", ""
+    complaint, twin, trouble = "", "", ""
     looks: tuple[Result, ...] = ()
     try:
         page = search_page(catalogue(), query, given.page)
     except BadInput as error:
         page, complaint = SearchPage(query[:MAX_QUERY], False, paging(1, 0, PER_PAGE), ()), str(error)
     else:
-        looks = _looks_like(catalogue(), query) if given.page == 1 else ()
+        if given.page == 1:
+            looks, trouble = _looks_like(catalogue(), query)
         twin = json_url("games", q=query, page=given.page if given.page > 1 else "")
-    html = render_template("search.html", page=page, looks=looks, complaint=complaint, json_url=twin)
+    html = render_template("search.html", page=page, looks=looks, trouble=trouble, complaint=complaint, json_url=twin)
     return html, 400 if complaint else 404 if page.paging.is_beyond else 200
 
 

@@ -1,5 +1,6 @@
 """The variants of a game's address: which view of the query, and where its banners link to."""
 
+import re
 from dataclasses import dataclass, replace
 
 from werkzeug.routing import BaseConverter, Map
@@ -37,6 +38,14 @@ class Variant:
         return Variant(view_of(mirror, flip), self.to_store)
 
 
+_PATHS = "(?:render|store)(?:_xy|_x|_y)?"
+
+
+def is_variant(path: str) -> bool:
+    """Whether this begins the addresses of a variant."""
+    return re.fullmatch(_PATHS, path) is not None
+
+
 class VariantConverter(BaseConverter):
     """`render`, `render_x`, ... `store_xy` in a rule."""
 
@@ -44,7 +53,7 @@ class VariantConverter(BaseConverter):
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map)
-        self.regex = "(?:render|store)(?:_xy|_x|_y)?"
+        self.regex = _PATHS
 
     def to_python(self, value: str) -> Variant:
         name, _, letters = value.partition("_")
