@@ -8,7 +8,12 @@
   let isBusy = false;
   let appended = 0;
 
-  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  const tab = document.querySelector(".tabs [aria-current]");
+  const tabObserver = new IntersectionObserver(([seen]) => { // asking for its place would lay out the page too early
+    if (seen.intersectionRatio < 1) tab.scrollIntoView({ inline: "center", block: "nearest" });
+    tabObserver.disconnect();
+  });
+  if (tab) tabObserver.observe(tab);
   if (!list) return;
 
   // Append what the page behind `link` lists beyond this list; the first new entry, or null.

@@ -24,7 +24,6 @@ ROBOTS = """User-agent: *
 Disallow: /render_x
 Disallow: /render_y
 Disallow: /store
-Disallow: /search
 Disallow: /suggest
 Disallow: /mix
 Disallow: /render/$

@@ -1,12 +1,94 @@
 """The scripts in a real browser: search box, keyboard, trail, pictures."""
 
+import base64
 import io
 import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from banners.catalogue import writer
+from banners.catalogue.neighbours import nearest
+from banners.games_csv import Game
 from tests.colour_clip import coloured
+from tests.servers import Server, serving
+
+
+@pytest.fixture(scope="module")
+def long_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """400 games, without banners."""
+    folder: Path = tmp_path_factory.mktemp("long")
+    embeddings = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    writer.save(
+        folder / "c",
+        games=[Game(appid, f"Game {appid}") for appid in range(1, 401)],
+        neighbours={"plain": nearest(embeddings, 40)},
+        embeddings=embeddings,
+        about={},
+    )
+    with serving(folder / "c", None) as running:
+        yield running
+
+
+def test_a_wall_goes_on_as_it_is_scrolled_until_its_pager_waits(browser, long_lists):
+    page = browser.new_page()
+    page.goto(f"{long_lists.url}/unique")
+    cards = page.locator("[data-list] > li")
+    expect(cards).to_have_count(48)
+    for pages in (2, 3, 4, 5):
+        page.locator(".pager").scroll_into_view_if_needed()
+        expect(cards).to_have_count(48 * pages)
+    page.locator(".pager").scroll_into_view_if_needed()
+    expect(page.locator(".pager")).to_contain_text("Page 5 of 9")
+    page.get_by_role("link", name="Next").click()
+    page.wait_for_url("**/unique?page=6")
+    numbers = page.locator("[data-list] > li .rank")
+    expect(numbers.first).to_have_text("Number 241")
+    page.close()
+
+
+def test_show_more_adds_to_the_list_and_the_arrow_keys_walk_on(browser, long_lists):
+    page = browser.new_page()
+    page.goto(f"{long_lists.url}/render/7")
+    expect(page.locator(".card")).to_have_count(10)
+    page.get_by_role("link", name="Show more neighbours").click()
+    expect(page.locator(".card")).to_have_count(20)
+    expect(page.get_by_role("heading", level=2).first).to_have_text("20 games that look like it")
+    assert page.url.endswith("/render/7/20#number-11")
+    assert page.evaluate("document.activeElement.closest('.card').id") == "number-11"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.closest('.card').id") == "number-12"
+    page.get_by_role("link", name="Show more neighbours").click()
+    expect(page.locator(".card")).to_have_count(40)
+    expect(page.get_by_role("link", name="Show more neighbours")).to_have_count(0)
+    page.close()
+
+
+def test_a_click_enlarges_the_banner_and_escape_closes_it(page):
+    page.goto("/render/10")
+    page.get_by_role("button", name="Enlarge the banner").click()
+    large = page.locator(".large img")
+    expect(large).to_be_visible()
+    assert large.bounding_box()["height"] > 500
+    page.keyboard.press("Escape")
+    expect(large).to_be_hidden()
+    page.get_by_role("button", name="Enlarge the banner").press("Enter")
+    large.click()
+    expect(large).to_be_hidden()
+
+
+def test_a_click_anywhere_on_the_drop_zone_opens_the_chooser(browser, queried):
+    page = browser.new_page()
+    page.goto(f"{queried.url}/upload")
+    with page.expect_file_chooser():
+        page.locator("[data-upload]").click(position={"x": 5, "y": 5})
+    page.close()
 
 
 def test_typing_a_name_and_picking_a_suggestion_with_the_keyboard_leads_to_the_game(page):
@@ -248,3 +330,46 @@ def test_arrows_walk_through_rows_and_columns_of_neighbours(page):
     expect(names.nth(3)).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(names.nth(1)).to_be_focused()
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """A page of another site."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "15")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_pages_of_other_sites_may_ask_the_api(browser, queried):
+    elsewhere = ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{elsewhere.server_port}/")
+    headers = {"Content-Type": "application/json", "X-Requested-With": "XMLHttpRequest", "Cache-Control": "no-cache"}
+    for path in ("/api/v1/games/11/neighbours", "/suggest?q=green", "/app_from_id?id=11"):
+        ask = "async ([url, headers]) => (await fetch(url, {headers})).status"
+        assert page.evaluate(ask, [queried.url + path, headers]) == 200
+    assert page.evaluate(
+        """async ([url, picture]) => {
+            const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
+            const headers = {"Content-Type": "image/png", "X-Requested-With": "XMLHttpRequest"};
+            const answer = await fetch(url, {method: "POST", headers, body: bytes});
+            return (await answer.json()).results.length;
+        }""",
+        [f"{queried.url}/api/v1/pictures", base64.b64encode(_png("green")).decode()],
+    )
+    page.close()
+    elsewhere.shutdown()
+    elsewhere.server_close()
+
+
+def _png(colour: str) -> bytes:
+    file = io.BytesIO()
+    coloured(colour, 7).save(file, "PNG")
+    return file.getvalue()

@@ -5,6 +5,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
@@ -30,31 +33,46 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique"])
+@pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique", "/search?q=the"])
 def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
     if shutil.which("npx") is None or not CHROMIUM.exists():
         skip_or_fail("needs npm and Chromium")
-    report = tmp_path / "report.json"
-    finished = subprocess.run(
+    judgements = [judge(demo.url + path, tmp_path / f"{run}.json") for run in range(3)]
+    scores = {
+        name: round(100 * median(judged["categories"][name]["score"] for judged in judgements)) for name in CATEGORIES
+    }
+    lost = {
+        audit["id"]: audit.get("displayValue") or audit["title"]
+        for judged in judgements
+        for audit in judged["audits"].values()
+        if audit["score"] is not None and audit["score"] < 0.9
+    }
+    assert min(scores.values()) >= 95, (scores, lost)
+
+
+def judge(url: str, report: Path) -> dict[str, Any]:
+    """One run's report. Lighthouse itself fails now and then to record a page, and asks to be run again."""
+    for _ in range(3):
+        finished = run(url, report)
+        if "NO_NAVSTART" not in finished.stderr:
+            break
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    judged: dict[str, Any] = json.loads(report.read_text())
+    assert "runtimeError" not in judged
+    return judged
+
+
+def run(url: str, report: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [
-            *("npx", "--yes", LIGHTHOUSE, demo.url + path),
+            *("npx", "--yes", LIGHTHOUSE, url),
             *("--quiet", "--no-enable-error-reporting", "--output=json", f"--output-path={report}"),
             f"--only-categories={','.join(CATEGORIES)}",
             "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
         ],
         env=os.environ | {"CHROME_PATH": str(CHROMIUM)},
-        cwd=tmp_path,
+        cwd=report.parent,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    judged = json.loads(report.read_text())
-    assert "runtimeError" not in judged
-    scores = {name: round(100 * judged["categories"][name]["score"]) for name in CATEGORIES}
-    lost = {
-        audit["id"]: audit.get("displayValue") or audit["title"]
-        for audit in judged["audits"].values()
-        if audit["score"] is not None and audit["score"] < 0.9
-    }
-    assert min(scores.values()) >= 95, (scores, lost)
