@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from banners.embedding import cluster
 from banners.embedding.store import Rows, alone_at
 from banners.encoders import onnx as export
 from banners.encoders.views import VIEWS, View
-from banners.errors import BadInput, SteamClipError, Unavailable
-from banners.games_csv import BannersFolder, Game, folder_at, read_appids, read_banners_folder
-from banners.images import FITS
+from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
+from banners.games_csv import Banner, BannersFolder, Game, folder_at, read_appids, read_banners_folder
+from banners.images import FITS, decode, read
 from banners.processes import available_cores, keep_freed_memory
 from console import Parser, run, say, tell, whole_number
 
@@ -61,7 +62,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--fit",
         choices=FITS,
         default="squash",
-        help="how a banner becomes the model's square (default: %(default)s)",
+        help="how a banner becomes the model's input (default: %(default)s)",
     )
     parser.add_argument(
         "--views",
@@ -145,7 +146,14 @@ def _embed(options: argparse.Namespace) -> int:
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()
-    choice = cluster.Choice(options.encoder, options.fit, options.device, options.precision, options.compile)
+    choice = cluster.Choice(
+        options.encoder,
+        options.fit,
+        options.device,
+        options.precision,
+        options.compile,
+        is_wide=_is_wide(folder.banners),
+    )
     with alone_at(options.out) as kept:
         if options.cluster is None:
             encoder = _open(options, choice)
@@ -167,7 +175,19 @@ def _embed(options: argparse.Namespace) -> int:
                 with _progress("embedding", len(folder.banners), "img") as bar:
                     encode = workers.encode(batch_size)
                     embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
-        return _finish(options, folder, encoder, embedded, rows, kept, vocabulary, started)
+        exported = replace(choice, name=options.encoder, device="cpu", precision="float32", is_compiled=False)
+        return _finish(options, folder, encoder, exported, embedded, rows, kept, vocabulary, started)
+
+
+def _is_wide(banners: Sequence[Banner]) -> bool:
+    """Whether the first banner that can be read is wider than tall; all of a folder are of one kind."""
+    for banner in banners:
+        try:
+            image = decode(BytesIO(read(banner.path)))
+        except UnusableImage:
+            continue
+        return image.width > image.height
+    return False
 
 
 def _open(options: argparse.Namespace, choice: cluster.Choice) -> encoders.Encoder:
@@ -199,6 +219,7 @@ def _finish(
     options: argparse.Namespace,
     folder: BannersFolder,
     encoder: encoders.Encoder,
+    exported: cluster.Choice,
     embedded: embedding.Embedded,
     rows: Rows,
     kept: Path,
@@ -222,7 +243,7 @@ def _finish(
             found[view] = neighbours.nearest(
                 plain, options.neighbours, None if view == "plain" else asked, device, bar.update
             )
-    queries = None if options.no_queries else _export_queries(options, folder, embedded, vocabulary, kept / "export")
+    queries = None if options.no_queries else _export_queries(exported, folder, embedded, vocabulary, kept / "export")
     writer.save(
         options.out,
         games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
@@ -247,7 +268,7 @@ def _finish(
 
 
 def _export_queries(
-    options: argparse.Namespace,
+    choice: cluster.Choice,
     folder: BannersFolder,
     embedded: embedding.Embedded,
     vocabulary: Sequence[Term],
@@ -261,7 +282,7 @@ def _export_queries(
     say(PROGRAM, "exporting the encoder for queries by words and pictures")
     try:
         queries = export.export_queries(
-            options.encoder, options.fit, banners, embedded.embeddings["plain"], vocabulary, scratch
+            choice.name, choice.open(), banners, embedded.embeddings["plain"], vocabulary, scratch
         )
     except SteamClipError as error:  # the vectors are there, and worth a catalogue
         say(PROGRAM, f"warning: no queries by words or pictures: {error}")

@@ -85,7 +85,14 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
     n = len(grown)
     banners = [Banner(row + 1, covers[row % len(covers)].path) for row in range(n)]
     with tempfile.TemporaryDirectory() as scratch:
-        made = export_queries(str(model), "squash", banners, grown, read_vocabulary(VOCABULARY), Path(scratch))
+        made = export_queries(
+            str(model),
+            open_encoder(str(model), device="cpu"),
+            banners,
+            grown,
+            read_vocabulary(VOCABULARY),
+            Path(scratch),
+        )
         encoder = open_encoder(str(model), device="cpu")
         writer.save(
             folder,

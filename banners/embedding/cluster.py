@@ -43,9 +43,10 @@ class Choice:
     device: Device
     precision: Precision
     is_compiled: bool
+    is_wide: bool
 
     def open(self) -> Encoder:
-        return open_encoder(self.name, self.fit, self.device, self.precision, self.is_compiled)
+        return open_encoder(self.name, self.fit, self.device, self.precision, self.is_compiled, self.is_wide)
 
 
 @dataclass(frozen=True)

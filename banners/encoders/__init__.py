@@ -41,6 +41,7 @@ NAMED: Mapping[str, str] = {
     "clip-b16": "openai/clip-vit-base-patch16",
     "clip-l14": "openai/clip-vit-large-patch14",
     "clip-b32-laion": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "siglip-b16-256": "google/siglip-base-patch16-256",
     "siglip2-b16": "google/siglip2-base-patch16-224",
     "dinov2-s": "facebook/dinov2-small",
     "dinov2-b": "facebook/dinov2-base",
@@ -63,8 +64,10 @@ def open_encoder(
     device: Device = "auto",
     precision: Precision = "auto",
     is_compiled: bool = False,
+    is_wide: bool = False,
 ) -> Encoder:
     """Open the encoder `name`: a named one, a local folder, or a Hugging Face id, with "@" and a revision if wanted.
+    `is_wide` says that banners are wider than tall, to an encoder that has a shape for either.
 
     Raises `BadInput` for a name, model or device that cannot be used, `Unavailable` when the weights or a
     library cannot be had.
@@ -74,7 +77,7 @@ def open_encoder(
     if name == PACKAGED:
         from banners.encoders import packaged
 
-        opened = packaged.open_packaged(fit, chosen_device, chosen_precision)
+        opened = packaged.open_packaged(fit, chosen_device, chosen_precision, is_wide)
     else:
         from banners.encoders import huggingface
 

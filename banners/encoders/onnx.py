@@ -29,10 +29,10 @@ from banners.catalogue.query_encoder import (
 )
 from banners.catalogue.vectors import quantise
 from banners.catalogue.writer import Queries
-from banners.encoders import Encoder, TextTower, open_encoder, open_text_tower
+from banners.encoders import Encoder, TextTower, open_text_tower
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.games_csv import Banner
-from banners.images import Fit, decode, read
+from banners.images import decode, read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,16 +69,14 @@ class Exported:
 
 
 def export_queries(
-    name: str, fit: Fit, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
+    name: str, encoder: Encoder, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
 ) -> Queries:
-    """Export the encoder `name` into the folder `folder`, and label the `banners`, one a row of `embeddings`: float32
-    (n, d), L2-normalised.
+    """Export `encoder`, which is that of `name` on the CPU in float32, into the folder `folder`, and label the
+    `banners`, one a row of `embeddings`: float32 (n, d), L2-normalised.
 
-    Raises `Unavailable` without a library, `ExportFailed` when the images' side cannot be exported, and what
-    `open_encoder` raises.
+    Raises `Unavailable` without a library, `ExportFailed` when the images' side cannot be exported.
     """
     pixels, rows = [], []
-    encoder = open_encoder(name, fit, "cpu", "float32")
     for row in np.unique(np.linspace(0, len(banners) - 1, SAMPLE).astype(int)).tolist():
         try:
             pixels.append(encoder.preprocessing.pixels(decode(BytesIO(read(banners[row].path)))))
