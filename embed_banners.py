@@ -11,15 +11,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from banners import embedding, encoders
 from banners.catalogue import measures, neighbours, writer
+from banners.catalogue.artwork import Artwork, find_artwork
 from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
-from banners.embedding import cluster
+from banners.embedding import cluster, titled
 from banners.embedding.store import Rows, alone_at
 from banners.encoders import onnx as export
-from banners.encoders.views import VIEWS, View
+from banners.encoders.views import REVERSED, View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
 from banners.games_csv import Banner, BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.images import FITS, decode, read
@@ -88,6 +90,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-queries", action="store_true", help="leave out what the web app embeds words and pictures with"
     )
+    parser.add_argument(
+        "--no-artwork",
+        action="store_true",
+        help="leave out the view by artwork, which embeds up to 300 banners a second time with a title drawn on them",
+    )
     parser.add_argument("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
     parser.add_argument("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
     parser.add_argument(
@@ -128,9 +135,9 @@ def _local(text: str) -> Path:
 
 def _views(text: str) -> tuple[View, ...]:
     chosen = {"plain", *text.split(",")}
-    if chosen - set(VIEWS):
-        raise argparse.ArgumentTypeError(f"{text!r}: the views are {', '.join(VIEWS)}")
-    return tuple(view for view in VIEWS if view in chosen)
+    if chosen - REVERSED.keys():
+        raise argparse.ArgumentTypeError(f"{text!r}: the views are {', '.join(REVERSED)}")
+    return tuple(view for view in REVERSED if view in chosen)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -236,21 +243,33 @@ def _finish(
         say(PROGRAM, "error: not one banner could be embedded; nothing was written")
         return 1
     plain = embedded.embeddings["plain"]
-    found = {}
+    found: dict[View, neighbours.Neighbours] = {}
+    about = _about(folder, encoder, embedded)
     device = "cuda" if options.cluster is None and encoder.device == "cuda" else "cpu"
     for view, asked in embedded.embeddings.items():
         with _progress(f"neighbours, {view}", len(plain), "game") as bar:
             found[view] = neighbours.nearest(
                 plain, options.neighbours, None if view == "plain" else asked, device, bar.update
             )
+    artwork = None
+    if not options.no_artwork:
+        local = encoder if options.cluster is None else exported.open()
+        artwork, count = _artwork(folder, local, embedded, rows, _batch_size(options, local))
+        if artwork is not None:
+            seen = artwork.view(plain)
+            with _progress("neighbours, artwork", len(plain), "game") as bar:
+                found["artwork"] = neighbours.nearest(seen, options.neighbours, None, device, bar.update)
+            about["artwork"] = {"directions": count, "random_similarity": measures.random_similarity(seen)}
+            del seen
     queries = None if options.no_queries else _export_queries(exported, folder, embedded, vocabulary, kept / "export")
     writer.save(
         options.out,
         games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
         neighbours=found,
-        about=_about(folder, encoder, embedded),
+        about=about,
         embeddings=plain,
         duplicates=measures.group_identical(embedded.digests),
+        artwork=artwork,
         queries=queries,
     )
     shutil.rmtree(kept / "export", ignore_errors=True)
@@ -265,6 +284,24 @@ def _finish(
         f" {time.monotonic() - started:.0f} s",
     )
     return 1 if unusable else 0
+
+
+def _artwork(
+    folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded, rows: Rows, batch_size: int
+) -> tuple[Artwork | None, int]:
+    """The view by artwork, and how many directions it removes; None if there are too few banners."""
+    usable = set(embedded.appids.tolist())
+    sample = titled.sample([banner for banner in folder.banners if banner.appid in usable])
+    with _progress("titles", len(sample), "img") as bar:
+        try:
+            appids, drawn = titled.embed_titled(sample, encoder, rows, batch_size, bar.update)
+        except Unavailable as error:
+            say(PROGRAM, f"warning: no view by artwork: {error}")
+            return None, 0
+    if len(appids) < titled.LEAST:
+        return None, 0
+    places = embedded.appids.searchsorted(np.array(appids, np.uint32))
+    return find_artwork(embedded.embeddings["plain"], places, drawn)
 
 
 def _export_queries(

@@ -17,6 +17,7 @@ from msgspec import Meta, field
 from banners.catalogue import labels
 from banners.catalogue.search import MAX_QUERY
 from banners.catalogue.vectors import nearest_to
+from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
 from webapp.limits import charge
 from webapp.params import Appid, Query, words
@@ -39,6 +40,11 @@ _Texts = Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]]
 ResultCount = Annotated[int, Meta(ge=1, le=MAX_RESULTS, description="How many.")]
 
 
+MatchView = Annotated[
+    Literal["plain", "artwork"], Meta(description="What is compared: everything, or the artwork without lettering.")
+]
+
+
 class SimilarQuery(Query):
     """The parts of a query, in the order in which an address names them."""
 
@@ -56,6 +62,7 @@ class SimilarQuery(Query):
         default_factory=list
     )
     n: ResultCount = 24
+    view: MatchView = "plain"
 
     def parts(self) -> list["Part"]:
         """Raises `BadInput` for parts that cannot be combined."""
@@ -96,15 +103,15 @@ class SimilarGames:
     results: tuple[Result, ...]
 
 
-def url_of(parts: Sequence[Part], path: str = "/mix", n: int | None = None) -> str:
-    return f"{path}?{urlencode([*parameters_of(parts), *([('n', str(n))] if n else [])])}"
+def url_of(parts: Sequence[Part], view: View, path: str = "/mix", n: int | None = None) -> str:
+    return f"{path}?{urlencode([*parameters_of(parts, view), *([('n', str(n))] if n else [])])}"
 
 
-def parameters_of(parts: Sequence[Part]) -> tuple[tuple[str, str], ...]:
+def parameters_of(parts: Sequence[Part], view: View) -> tuple[tuple[str, str], ...]:
     """Names and values for an address, in the order of `SimilarQuery`."""
     order = SimilarQuery.__struct_fields__
     ordered = sorted(parts, key=lambda part: order.index(part.parameter))
-    return tuple((part.parameter, part.value) for part in ordered)
+    return (*((part.parameter, part.value) for part in ordered), *([("view", view)] if view != "plain" else []))
 
 
 def check(parts: Sequence[Part]) -> None:
@@ -113,23 +120,24 @@ def check(parts: Sequence[Part]) -> None:
         raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
     if len(set(parts)) < len(parts):
         raise BadInput("The same thing is asked for twice.")
-    if len(url_of(parts)) > MAX_ADDRESS:
+    if len(url_of(parts, "plain")) > MAX_ADDRESS:
         raise BadInput("This mix is too long for an address. Use shorter words, or fewer.")
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
 
 
-def similar(served: ServedCatalogue, parts: Sequence[Part], count: int) -> SimilarGames:
-    """The `count` games that are nearest to all of `parts`, best first, never one of the games among them.
+def similar(served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain") -> SimilarGames:
+    """The `count` games that are nearest to all of `parts` in `view`, plain or artwork, best first, never one of the
+    games among them.
 
-    Raises `UnknownGame`, `BadInput`, `CannotAnswer`.
+    Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
     """
-    found = nearest(served, parts, count)
-    results = tuple(served.result(rank, row, cosine) for rank, (row, cosine) in enumerate(found, 1))
+    found = nearest(served, parts, count, view)
+    results = tuple(served.result(rank, row, cosine, view) for rank, (row, cosine) in enumerate(found, 1))
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
-    stands_out = _stands_out(served, results) if is_comparable(parts) else None
+    stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
     return SimilarGames(picture, stands_out, shown, results)
 
 
@@ -138,11 +146,11 @@ def is_comparable(parts: Sequence[Part]) -> bool:
     return not any(part.kind == "text" for part in parts)
 
 
-def _stands_out(served: ServedCatalogue, results: Sequence[Result]) -> int | None:
-    others = served.first_similarities
-    if others is None or not results or results[0].similarity is None:
+def _stands_out(served: ServedCatalogue, results: Sequence[Result], view: View) -> int | None:
+    known = served.catalogue.view(view).similarities
+    if known is None or not results or results[0].similarity is None:
         return None
-    return int(100 * np.count_nonzero(others > results[0].similarity) / len(others))
+    return int(100 * np.count_nonzero(known[:, 0] > results[0].similarity) / len(known))
 
 
 def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
@@ -156,7 +164,9 @@ def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
     return tuple(Label(terms[term].name, terms[term].kind, round(float(likely[term]), 6)) for term in order)
 
 
-def nearest(served: ServedCatalogue, parts: Sequence[Part], count: int) -> list[tuple[int, float | None]]:
+def nearest(
+    served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain"
+) -> list[tuple[int, float | None]]:
     """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for.
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
@@ -165,16 +175,28 @@ def nearest(served: ServedCatalogue, parts: Sequence[Part], count: int) -> list[
     check(parts)
     if not parts:
         return []
-    encoder, matrix = served.query_encoder, served.catalogue.quantised
+    encoder, opened = served.query_encoder, served.catalogue
+    matrix, artwork = opened.quantised, opened.artwork if view == "artwork" else None
     if matrix is None:
         raise CannotAnswer("Image search is not available for this catalogue.")
+    _ = opened.view(view)
     if not encoder.has_text and any(part.kind == "text" for part in parts):
         raise CannotAnswer("Search by words is not available for this catalogue.")
     charge(sum(_COST[part.kind] for part in parts))
     vectors = [_vector(served, part) for part in parts]
     row_of = served.catalogue.row_of
     asked = np.array([row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
+    lengths = None if artwork is None else opened.artwork_lengths
+    if artwork is not None:
+        vectors = [
+            artwork.query(vector, opened.text_mean if part.kind == "text" else artwork.mean)
+            for part, vector in zip(parts, vectors, strict=True)
+        ]
     rough = [matrix @ vector for vector in vectors]
+    if artwork is not None and lengths is not None:
+        for scores, vector in zip(rough, vectors, strict=True):
+            scores -= artwork.mean @ vector
+            scores /= lengths
     vector, scores = vectors[0], rough[0]
     is_single = len(parts) == 1 and not parts[0].is_minus
     if not is_single:
@@ -185,7 +207,8 @@ def nearest(served: ServedCatalogue, parts: Sequence[Part], count: int) -> list[
             raise BadInput("These cancel each other out.")
         weights = (weights / length).astype(np.float32)
         vector, scores = weights @ np.stack(vectors), weights @ np.stack(rough)
-    rows, cosines = nearest_to(vector, served.catalogue.embeddings, scores, count, asked)
+    offset = 0.0 if artwork is None else float(artwork.mean @ vector)
+    rows, cosines = nearest_to(vector, opened.embeddings, scores, count, asked, offset, lengths)
     return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True))
 
 

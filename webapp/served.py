@@ -123,9 +123,9 @@ class ServedCatalogue:
         rows = found.rows[row, :count].tolist()
         known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
         weak_below = self.weak_below.get(view, -1.0)
-        group = self.groups[row] if view == "plain" else -1
+        group = self.groups[row] if view in ("plain", "artwork") else -1
         return tuple(
-            self.result(rank, other, similarity, weak_below, is_identical=self.groups[other] == group)
+            self.result(rank, other, similarity, view, weak_below, is_identical=self.groups[other] == group)
             for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), 1)
         )
 
@@ -134,13 +134,15 @@ class ServedCatalogue:
         rank: int,
         row: int,
         similarity: float | None,
+        view: View = "plain",
         weak_below: float = -1.0,
         is_identical: bool = False,
     ) -> Result:
-        """A result that is weak if its similarity is less than `weak_below`."""
+        """A result in `view` that is weak if its similarity is less than `weak_below`."""
         if similarity is None:
             return Result(rank, self.game(row), None, None, False, bool(is_identical))
-        floor = min(self.catalogue.manifest.random_similarity or 0.0, 0.99)
+        manifest = self.catalogue.manifest
+        floor = min((manifest.artwork_random if view == "artwork" else manifest.random_similarity) or 0.0, 0.99)
         strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
         return Result(
             rank, self.game(row), round(similarity, 6), round(strength, 4), similarity < weak_below, bool(is_identical)

@@ -20,8 +20,8 @@ class Manifest:
 
     `d` is None without embeddings. `source` says where the images come from: "steam", "demo", or "" for a local folder;
     `image_size` is (width, height), None if not known. `random_similarity` is the median similarity of random pairs,
-    None if not measured. `text_scale` turns cosines of texts and images into logits. `files` maps a name to its size
-    in bytes and SHA-256.
+    None if not measured, `artwork_random` the same in the view by artwork. `text_scale` turns cosines of texts and
+    images into logits. `files` maps a name to its size in bytes and SHA-256.
     """
 
     n: int
@@ -34,6 +34,7 @@ class Manifest:
     source: str
     image_size: tuple[int, int] | None
     random_similarity: float | None
+    artwork_random: float | None
     text_scale: float
     files: Mapping[str, tuple[int, str]]
     raw: Mapping[str, Any]
@@ -75,6 +76,7 @@ class Manifest:
             source=images.get("source", ""),
             image_size=(images["width"], images["height"]) if images.get("width") and images.get("height") else None,
             random_similarity=data.get("random_similarity"),
+            artwork_random=data.get("artwork", {}).get("random_similarity"),
             text_scale=text.get("scale", 100.0),
             files={name: (entry["size"], entry["sha256"]) for name, entry in data["files"].items()},
             raw=data,

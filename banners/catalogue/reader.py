@@ -6,6 +6,7 @@ A catalogue stays open while its folder is replaced.
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from banners.catalogue.artwork import Artwork
 from banners.catalogue.games_db import Games
 from banners.catalogue.manifest import Manifest, measure
 from banners.catalogue.neighbours import Neighbours
@@ -26,7 +28,8 @@ class Catalogue:
     """An opened catalogue. Row i of every array and `games[i]` belong to `appids[i]`: uint32 (n,), increasing.
 
     `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `measures.group_identical`.
-    `term_embeddings` is float32 (L, d), one for each of `games.terms`. All three are None if there is no such file.
+    `term_embeddings` is float32 (L, d), one for each of `games.terms`. `artwork_lengths` is float32 (n,),
+    `artwork.lengths(matrix)`. All of these are None if there is no such file.
     """
 
     folder: Path
@@ -38,6 +41,8 @@ class Catalogue:
     quantised: Quantised | None
     duplicates: npt.NDArray[np.int32] | None
     term_embeddings: npt.NDArray[np.float32] | None
+    artwork: Artwork | None
+    artwork_lengths: npt.NDArray[np.float32] | None
 
     def __len__(self) -> int:
         return len(self.appids)
@@ -53,6 +58,14 @@ class Catalogue:
         if self.matrix is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return self.matrix
+
+    @cached_property
+    def text_mean(self) -> npt.NDArray[np.float32]:
+        """The mean embedding of texts, float32 (d,): that of the terms, which lie far from all images; zeros if there
+        are none."""
+        if self.term_embeddings is None:
+            return np.zeros(self.embeddings.shape[1], np.float32)
+        return np.asarray(self.term_embeddings.mean(axis=0), np.float32)
 
     def row_of(self, appid: int) -> int:
         """The row of `appid`. Raises `UnknownGame`."""
@@ -110,6 +123,7 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
         if rows is not None:
             views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}"))
     codes, scales = load("quantised"), load("quantised_scales")
+    mean, projection = load("artwork_mean"), load("artwork_projection")
     games = Games(folder / "games.db")
     return Catalogue(
         folder=folder,
@@ -121,6 +135,8 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
         quantised=None if codes is None or scales is None else Quantised(codes, scales),
         duplicates=load("duplicates"),
         term_embeddings=load("term_embeddings"),
+        artwork=None if mean is None or projection is None else Artwork(mean, projection),
+        artwork_lengths=load("artwork_lengths"),
     )
 
 

@@ -49,12 +49,19 @@ def quantise(matrix: Matrix) -> Quantised:
 
 
 def nearest_to(
-    vector: Vector, matrix: Matrix, rough: Vector, count: int, without: npt.NDArray[np.intp] | None = None
+    vector: Vector,
+    matrix: Matrix,
+    rough: Vector,
+    count: int,
+    without: npt.NDArray[np.intp] | None = None,
+    offset: float = 0.0,
+    lengths: Vector | None = None,
 ) -> tuple[npt.NDArray[np.intp], Vector]:
     """The `count` rows of `matrix` (float32 (n, d), L2-normalised) that are nearest to `vector` (float32 (d,),
     L2-normalised), best first, and their cosines, but for the rows `without`. Equal ones are in the order of the rows.
 
-    `rough` is `Quantised @ vector`: float32 (n,). It is changed.
+    `rough` is `Quantised @ vector`: float32 (n,). It is changed. In the view by artwork, the cosine of a row is its
+    product with `vector`, less `offset`, divided by its element of `lengths`: float32 (n,); `rough` is so too.
     """
     if without is not None:
         rough[without] = -np.inf
@@ -64,6 +71,8 @@ def nearest_to(
     kept = min(len(rough), max(200, _RESCORED * count))
     rows = np.sort(np.argpartition(-rough, kept - 1)[:kept])
     rows = rows[np.isfinite(rough[rows])]
-    exact = matrix[rows] @ vector
+    exact = matrix[rows] @ vector - np.float32(offset)
+    if lengths is not None:
+        exact /= lengths[rows]
     order = np.argsort(-exact, kind="stable")[:count]
     return rows[order], np.clip(exact[order], -1, 1)

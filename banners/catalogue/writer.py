@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from banners.catalogue.artwork import Artwork
 from banners.catalogue.games_db import write_games_db
 from banners.catalogue.labels import Labels
 from banners.catalogue.manifest import FORMAT, FORMAT_VERSION, MANIFEST, measure
@@ -90,6 +91,7 @@ def save(
     about: Mapping[str, Any],
     embeddings: npt.NDArray[np.float32] | None = None,
     duplicates: npt.NDArray[np.int32] | None = None,
+    artwork: Artwork | None = None,
     queries: Queries | None = None,
 ) -> None:
     """Write a catalogue at `folder`, replacing the one there in a single step.
@@ -111,6 +113,10 @@ def save(
             arrays[f"similarities{suffix_of(view)}"] = found.similarities
     if duplicates is not None:
         arrays["duplicates"] = duplicates
+    if artwork is not None and embeddings is not None:
+        arrays["artwork_mean"] = artwork.mean
+        arrays["artwork_projection"] = artwork.projection
+        arrays["artwork_lengths"] = artwork.lengths(embeddings)
     if queries is not None:
         arrays.update(queries.arrays)
     try:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from banners.errors import BadInput
 from banners.files import alone_in
 
 Matrix = npt.NDArray[np.float32]
+
+TITLED: Literal["titled"] = "titled"  # the plain view of a banner with a title drawn on it
+Kind = View | Literal["titled"]
 
 FLUSH_SECONDS = 5.0  # of work, at most, that a kill can undo
 _SCHEMA = """
@@ -73,7 +76,7 @@ class Rows:
         except sqlite3.Error as error:
             raise BadInput(f"cannot write {self._path}: {error}") from None
 
-    def contents(self, view: View) -> dict[int, bytes]:
+    def contents(self, view: Kind) -> dict[int, bytes]:
         """The hash of the file that each appid was embedded from."""
         with self._told():
             return dict(
@@ -92,7 +95,7 @@ class Rows:
             by_appid = {row[0]: Decoded(row[1], row[2], (row[3], row[4])) for row in found}
         return [by_appid[appid] for appid in appids]
 
-    def add(self, view: View, appids: Sequence[int], sources: Sequence[Decoded], embeddings: Matrix) -> None:
+    def add(self, view: Kind, appids: Sequence[int], sources: Sequence[Decoded], embeddings: Matrix) -> None:
         """Keep rows: `embeddings` is float32 (m, dim). They are on disk some seconds later, or after `flush`."""
         rows = (
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
@@ -111,7 +114,7 @@ class Rows:
             self._db.commit()
         self._flushed = time.monotonic()
 
-    def assemble(self, view: View, appids: Sequence[int]) -> Matrix:
+    def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:
         """The embeddings of `appids`, which are sorted, in their order: float32 (n, dim)."""
         matrix = np.empty((len(appids), self.dim), np.float32)
         place_of = {appid: place for place, appid in enumerate(appids)}

@@ -1,12 +1,13 @@
-"""Views of a query: the banner as it is, mirrored, flipped or rotated, to weaken what its title text contributes."""
+"""Views of a query: the banner as it is, mirrored, flipped, rotated, or by its artwork without its lettering."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-View = Literal["plain", "mirror", "flip", "rotate"]
+View = Literal["plain", "mirror", "flip", "rotate", "artwork"]
 VIEWS: tuple[View, ...] = get_args(View)
 
 # Which axes of pixels (B, 3, H, W) are reversed. Rotating by 180 degrees is mirroring and flipping.
+# The artwork view is made of embeddings, not of pixels.
 REVERSED: Mapping[View, tuple[int, ...]] = {"plain": (), "mirror": (3,), "flip": (2,), "rotate": (2, 3)}
 
 

@@ -46,6 +46,7 @@ class NeighboursQuery(Query):
 
 class PicturesQuery(Query):
     n: ResultCount = 20
+    view: queries.MatchView = "plain"
 
 
 class RandomQuery(Query):
@@ -91,7 +92,7 @@ def find_similar(given: SimilarQuery) -> SimilarGames:
     parts = given.parts()
     if not parts:
         raise BadInput("Name at least one game, text or picture.")
-    return queries.similar(catalogue(), parts, given.n)
+    return queries.similar(catalogue(), parts, given.n, given.view)
 
 
 @endpoints.route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501))
@@ -99,7 +100,7 @@ def find_by_picture(given: PicturesQuery) -> SimilarGames:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
     picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
-    return queries.similar(catalogue(), [picture], given.n)
+    return queries.similar(catalogue(), [picture], given.n, given.view)
 
 
 @endpoints.route(blueprint, "/labels", tag="queries", statuses=(501,))

@@ -13,12 +13,19 @@ from webapp.current import catalogue
 from webapp.pages.share import share_card
 from webapp.pages.variants import Variant
 from webapp.params import Query, read, shows_adult
+from webapp.queries import MatchView, Part, parameters_of
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
 
 DEFAULT_NEIGHBOURS = 10
 MAX_NEIGHBOURS = 100_000  # as many as embed_banners.py takes
-VIEW_NAMES: dict[View, str] = {"plain": "As it is", "mirror": "Mirrored", "flip": "Flipped", "rotate": "Rotated"}
+VIEW_NAMES: dict[View, str] = {
+    "plain": "Everything",
+    "artwork": "Artwork",
+    "mirror": "Mirrored",
+    "flip": "Flipped",
+    "rotate": "Rotated",
+}
 
 PLAIN = Variant()
 
@@ -26,10 +33,11 @@ blueprint = Blueprint("game", __name__)
 
 
 class VariantQuery(Query):
-    """The other form of `/render_x` and its like."""
+    """The other form of `/render_x` and its like, and the view by artwork."""
 
     mirror: bool = False
     flip: bool = False
+    view: MatchView = "plain"
 
 
 @dataclass(frozen=True)
@@ -63,15 +71,15 @@ class GamePage:
 @dataclass(frozen=True)
 class Links:
     """The links of a game's page. `share_image` is shown by other sites beside a link to the page: a card that this
-    server draws, a banner elsewhere, or nothing, as `shares` says. `mix` is a query that others can be added to, "" if
-    the catalogue answers none."""
+    server draws, a banner elsewhere, or nothing, as `shares` says. `mix` are the parameters of a query that others can
+    be added to, () if the catalogue answers none."""
 
     views: tuple[tuple[str, str, bool], ...]  # label, address, whether it is this page
     more: str
     canonical: str
     share_image: str
     shares: Literal["card", "banner", ""]
-    mix: str
+    mix: tuple[tuple[str, str], ...]
 
 
 def game_details(served: ServedCatalogue, row: int) -> GameDetails:
@@ -140,7 +148,13 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
 
 def _asked_for(variant: Variant) -> Variant:
     given = read(VariantQuery)
-    return variant.reversed(given.mirror, given.flip)
+    return replace(variant, view="artwork") if given.view == "artwork" else variant.reversed(given.mirror, given.flip)
+
+
+def match_views(served: ServedCatalogue) -> list[tuple[View, str]]:
+    """The views that a reader can choose between, with their names; none if there is no choice."""
+    views: tuple[View, ...] = ("plain", "artwork")
+    return [(view, VIEW_NAMES[view]) for view in views] if "artwork" in served.catalogue.views else []
 
 
 def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
@@ -154,20 +168,19 @@ def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
 
 
 def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | None) -> Links:
-    appid, known = page.query.game.appid, page.query.views
+    appid = page.query.game.appid
     more = min(page.available, max(20, 2 * len(page.results)))
     share_image, shares = _share_image(served, page.query.game)
+    matched: View = "artwork" if page.view == "artwork" else "plain"
     return Links(
         views=tuple(
-            (label, replace(variant, view=view).url(appid, n), view == page.view)
-            for view, label in VIEW_NAMES.items()
-            if view in known and len(known) > 1
+            (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
         ),
         more=variant.url(appid, more) if more > len(page.results) else "",
-        canonical=Variant(page.view).url(appid),
+        canonical=Variant("plain" if page.view == "artwork" else page.view).url(appid),
         share_image=share_image,
         shares=shares,
-        mix=f"/mix?game={appid}" if served.encoder is not None else "",
+        mix=parameters_of([Part("game", str(appid))], matched) if served.encoder is not None else (),
     )
 
 

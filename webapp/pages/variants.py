@@ -22,10 +22,11 @@ class Variant:
 
     @property
     def path(self) -> str:
-        return ("store" if self.to_store else "render") + _SUFFIXES[self.view]
+        return ("store" if self.to_store else "render") + _SUFFIXES.get(self.view, "")
 
     def url(self, appid: int, n: int | None = None) -> str:
-        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "")
+        view = "?view=artwork" if self.view == "artwork" else ""
+        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "") + view
 
     def link(self, game: Game, n: int | None) -> Game:
         """`game` with a link as this variant's pages have it."""

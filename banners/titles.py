@@ -1,0 +1,103 @@
+"""Titles drawn on banners, to measure what lettering does to an embedding.
+
+Drawn text is a fair stand-in for the lettering of real images: see Westerhoff et al., SCAM: A Real-World Typographic
+Robustness Evaluation for Multimodal Foundation Models, arXiv 2504.04893.
+"""
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from banners.errors import Unavailable
+
+# Of Latin letters all; of Greek and Cyrillic only the first.
+_TYPEFACES = (
+    ("font_manrope", "Manrope-ExtraBold.ttf"),
+    ("font_manrope", "Manrope-Medium.ttf"),
+    ("font_caladea", "Caladea-Bold.ttf"),
+    ("font_caladea", "Caladea-Italic.ttf"),
+    ("font_fredoka_one", "FredokaOne-Regular.ttf"),
+    ("font_amatic_sc", "AmaticSC-Bold.ttf"),
+)
+_SCRIPTS = (
+    "aaabcdeeefghiiijklmnooopqrstuuvwxyz",
+    "αβγδεζηθικλμνξοπρστυφχψω",
+    "абвгдежзиклмнопрстуфхцчшщыэюя",
+)
+_DRAWN_AT = 60  # pixels a letter; then scaled
+
+
+def random_title(random: np.random.Generator) -> str:
+    """One to three made-up words, most in Latin letters."""
+    letters = _SCRIPTS[int(random.choice(3, p=(0.7, 0.1, 0.2)))]
+    words = [
+        "".join(random.choice(list(letters), int(random.integers(3, 10)))) for _ in range(int(random.integers(1, 4)))
+    ]
+    return " ".join(words)
+
+
+def draw_title(image: Image.Image, title: str, random: np.random.Generator, *, is_large: bool = False) -> Image.Image:
+    """A copy of an RGB image with `title` drawn on it once, in a typeface, size, place and colour by `random`; with
+    `is_large` twice, above and below, as wide as the image allows."""
+    drawn = image.convert("RGB")
+    if is_large:
+        for place in (random.uniform(0.05, 0.25), random.uniform(0.75, 0.95)):
+            _draw(drawn, title, random, random.uniform(0.9, 1.0), 0.4, place)
+    else:
+        _draw(drawn, title, random, random.uniform(0.55, 0.95), 0.25, random.uniform(0.05, 0.95))
+    return drawn
+
+
+def _draw(image: Image.Image, title: str, random: np.random.Generator, width: float, most: float, place: float) -> None:
+    """Draw on `image`: `width` and `most`, of the height, are shares of the image; `place` is 0 above and 1 below."""
+    is_latin = title.isascii()
+    package, file = _TYPEFACES[int(random.integers(len(_TYPEFACES) if is_latin else 2))]
+    text = _broken(title.upper() if random.random() < 0.6 else title)
+    mask = _mask(text, package, file)
+    scale = min(width * image.width / mask.width, most * image.height / mask.height)
+    size = (max(1, round(mask.width * scale)), max(1, round(mask.height * scale)))
+    ink = mask.resize(size, Image.Resampling.LANCZOS)
+    corner = (
+        round(random.uniform(0, image.width - size[0])),
+        round(place * (image.height - size[1])),
+    )
+    light, dark = tuple(random.integers(170, 256, 3).tolist()), tuple(random.integers(0, 70, 3).tolist())
+    if random.random() < 0.3:
+        light, dark = dark, light
+    if random.random() < 0.7:  # an edge, as most titles have against their ground
+        edge = max(1, round(size[1] * 0.02))
+        for shift in ((-edge, 0), (edge, 0), (0, -edge), (0, edge)):
+            image.paste(dark, (corner[0] + shift[0], corner[1] + shift[1]), ink)
+    image.paste(light, corner, ink)
+
+
+def _broken(title: str) -> str:
+    """In two lines if it is long."""
+    words = title.split()
+    if len(title) < 12 or len(words) < 2:
+        return title
+    cut = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(title) / 2))
+    return " ".join(words[:cut]) + "\n" + " ".join(words[cut:])
+
+
+def _mask(text: str, package: str, file: str) -> Image.Image:
+    """The text in white on black, cut to its ink."""
+    font = _font(package, file)
+    probe = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left, top, right, bottom = probe.multiline_textbbox((0, 0), text, font=font, align="center", spacing=8)
+    mask = Image.new("L", (max(1, int(right - left) + 2), max(1, int(bottom - top) + 2)))
+    ImageDraw.Draw(mask).multiline_text((1 - left, 1 - top), text, fill=255, font=font, align="center", spacing=8)
+    return mask
+
+
+@lru_cache
+def _font(package: str, file: str) -> ImageFont.FreeTypeFont:
+    try:
+        path = Path(str(import_module(package).__file__)).parent / "files" / file
+    except ImportError as error:
+        raise Unavailable.library(error) from None
+    # The basic layout does not depend on whether the machine has libraqm.
+    return ImageFont.truetype(str(path), _DRAWN_AT, layout_engine=ImageFont.Layout.BASIC)
