@@ -4,6 +4,7 @@ Drawn text is a fair stand-in for the lettering of real images: see Westerhoff e
 Robustness Evaluation for Multimodal Foundation Models, arXiv 2504.04893.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -55,9 +56,12 @@ def _draw(image: Image.Image, title: str, random: np.random.Generator, width: fl
     """Draw on `image`: `width` and `most`, of the height, are shares of the image; `place` is 0 above and 1 below."""
     is_latin = title.isascii()
     package, file = _TYPEFACES[int(random.integers(len(_TYPEFACES) if is_latin else 2))]
-    text = _broken(title.upper() if random.random() < 0.6 else title)
-    mask = _mask(text, package, file)
-    scale = min(width * image.width / mask.width, most * image.height / mask.height)
+    title = title.upper() if random.random() < 0.6 else title
+    # In as many lines as make it largest.
+    masks = [_mask(text, package, file) for text in _broken(title)]
+    scales = [min(width * image.width / mask.width, most * image.height / mask.height) for mask in masks]
+    scale = max(scales)
+    mask = masks[scales.index(scale)]
     size = (max(1, round(mask.width * scale)), max(1, round(mask.height * scale)))
     ink = mask.resize(size, Image.Resampling.LANCZOS)
     corner = (
@@ -74,13 +78,12 @@ def _draw(image: Image.Image, title: str, random: np.random.Generator, width: fl
     image.paste(light, corner, ink)
 
 
-def _broken(title: str) -> str:
-    """In two lines if it is long."""
+def _broken(title: str) -> Iterator[str]:
+    """In one to four lines, the words in their order."""
     words = title.split()
-    if len(title) < 12 or len(words) < 2:
-        return title
-    cut = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(title) / 2))
-    return " ".join(words[:cut]) + "\n" + " ".join(words[cut:])
+    yield title
+    for count in range(2, min(4, len(words)) + 1):
+        yield "\n".join(" ".join(line) for line in np.array_split(np.array(words, object), count))
 
 
 def _mask(text: str, package: str, file: str) -> Image.Image:

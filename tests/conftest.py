@@ -149,6 +149,18 @@ def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_colour_site(tmp_path_factory.mktemp("colours"))
 
 
+@pytest.fixture(scope="session")
+def demo_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 drawn banners in `b`, and their catalogue `c`, made with the packaged encoder."""
+    from embed_banners import main as embed
+    from fetch_banners import main as fetch
+
+    folder = tmp_path_factory.mktemp("demo")
+    assert fetch(["--demo", "80", "--out", str(folder / "b")]) == 0
+    assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged", "--neighbours", "20"]) == 0
+    return folder
+
+
 def with_file(catalogue: Path, folder: Path, name: str, data: bytes) -> Path:
     """A copy of the catalogue with other contents of a file, about which its manifest does not lie."""
     shutil.copytree(catalogue, folder)

@@ -6,21 +6,15 @@ import re
 
 import pytest
 
-from embed_banners import main as embed
-from fetch_banners import main as fetch
 from tests.webapp.small_site import text
 from webapp import create_app
 
 GAME = 9000280
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """80 drawn banners."""
-    folder = tmp_path_factory.mktemp("artwork")
-    assert fetch(["--demo", "80", "--out", str(folder / "b")]) == 0
-    assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged", "--neighbours", "10"]) == 0
-    overrides = {"CATALOGUE": folder / "c", "BANNERS": folder / "b", "QUERIES_PER_MINUTE": "0"}
+@pytest.fixture
+def client(demo_site):
+    overrides = {"CATALOGUE": demo_site / "c", "BANNERS": demo_site / "b", "QUERIES_PER_MINUTE": "0"}
     return create_app(overrides).test_client()
 
 

@@ -1,0 +1,192 @@
+"""How good a catalogue's matches are: figures for each of its views.
+
+No figure needs anybody's judgement: games of one series should find each other, a banner with a foreign title, and an
+altered copy, should find the banner that they were made of.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.audit import Examination, near_pairs
+from banners.catalogue import measures
+from banners.catalogue.search import fold
+
+Rows = npt.NDArray[np.int32]
+
+NEAREST = measures.NEAREST
+_RESAMPLES = 1000
+_LEAST_LETTERS = 3  # of a title word that counts
+_PAIRS = 200_000  # of random games, for what is due to chance
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over queries. `low` and `high` are the bounds of its 95 % bootstrap interval, `queries` their number."""
+
+    value: float
+    low: float
+    high: float
+    queries: int
+
+
+@dataclass(frozen=True)
+class SeriesFound:
+    """For each game that has others of its series, its row, and how its series was found: (m,) each. A game's near
+    duplicates are taken out of its neighbours, and are not looked for."""
+
+    rows: npt.NDArray[np.intp]
+    series: npt.NDArray[np.intp]
+    first: npt.NDArray[np.float64]
+    recall: npt.NDArray[np.float64]
+    precision: npt.NDArray[np.float64]
+    kinds: Sequence[str] = field(default=("hit_at_1", "recall_at_10", "map_at_10"))
+
+    def figures(self) -> dict[str, Figure]:
+        """hit@1, recall@10 and mAP@10, with intervals by series: games of one series are not independent."""
+        values = (self.first, self.recall, self.precision)
+        return {kind: figure(value, self.series) for kind, value in zip(self.kinds, values, strict=True)}
+
+
+def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Rows) -> SeriesFound:
+    """How well `neighbours` (int32 (n, k), best first) find games of the same `series`, None where a game has none.
+    `groups` (int32 (n,)) names near duplicates by the same number.
+
+    Average precision is cut at ten: the mean of the precision at each game found, over all that could be found there.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row, one in enumerate(series):
+        if one is not None:
+            members.setdefault(one, []).append(row)
+    found: list[tuple[int, int, float, float, float]] = []
+    for number, rows in enumerate(members.values()):
+        for row in rows:
+            wanted = {other for other in rows if groups[other] != groups[row]}
+            if not wanted:
+                continue
+            near = [other for other in neighbours[row].tolist() if groups[other] != groups[row]][:NEAREST]
+            hits = [other in wanted for other in near]
+            ranks = np.flatnonzero(hits) + 1
+            precision = float((np.arange(1, len(ranks) + 1) / ranks).sum()) / min(len(wanted), NEAREST)
+            found.append((row, number, float(bool(hits) and hits[0]), len(ranks) / len(wanted), precision))
+    table = np.array(found, np.float64).reshape(-1, 5)
+    return SeriesFound(table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T)
+
+
+def near_duplicates(images: Sequence[Examination], distance: int = 4) -> Rows:
+    """For each image a number that near duplicates share: int32 (n,). Their perceptual hashes differ in at most
+    `distance` bits of 64, or others lie between them. Blank and unreadable images have none."""
+    told = [row for row, image in enumerate(images) if not image.trouble and image.blank_level is None]
+    hashes, inverse = np.unique(np.array([images[row].perceptual_hash for row in told], np.uint64), return_inverse=True)
+    groups = np.arange(len(images), dtype=np.int32)
+    first: dict[int, int] = {}
+    for row, group in zip(told, measures.connected(len(hashes), near_pairs(hashes, distance))[inverse], strict=True):
+        groups[row] = first.setdefault(int(group), row)
+    return groups
+
+
+def figure(values: npt.NDArray[np.float64], clusters: npt.NDArray[np.intp] | None = None) -> Figure:
+    """The mean of `values` (m,). The bootstrap draws whole `clusters` (m,), by default each value for itself."""
+    if not len(values):
+        return Figure(0.0, 0.0, 0.0, 0)
+    _, inverse = np.unique(np.arange(len(values)) if clusters is None else clusters, return_inverse=True)
+    sums, counts = np.bincount(inverse, values), np.bincount(inverse)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return Figure(float(values.mean()), low, high, len(values))
+
+
+@dataclass(frozen=True)
+class Hubness:
+    """`largest` is the largest number of games that have the same one among their first ten neighbours; `orphans` is
+    the share of games that are nobody's."""
+
+    largest: int
+    orphans: float
+
+
+def hubness(neighbours: Rows) -> Hubness:
+    times = measures.times_near(neighbours)
+    return Hubness(int(times.max(initial=0)), float((times == 0).mean()) if len(times) else 0.0)
+
+
+@dataclass(frozen=True)
+class Lift:
+    """The share of first neighbours that have something in common with their game, and that of random pairs."""
+
+    share: float
+    chance: float
+
+    @property
+    def times(self) -> float | None:
+        """How many times chance, None if chance gives none."""
+        return self.share / self.chance if self.chance else None
+
+
+def lift(neighbours: Rows, properties: Sequence[frozenset[str]]) -> Lift | None:
+    """How often a game and its first neighbour have one of their `properties` in common, among the games that have any;
+    None if there are fewer than two."""
+    known = np.flatnonzero([bool(one) for one in properties])
+    if len(known) < 2 or not neighbours.shape[1]:
+        return None
+    share = np.mean([not properties[row].isdisjoint(properties[neighbours[row, 0]]) for row in known.tolist()])
+    random = np.random.default_rng(0)
+    one = random.integers(0, len(known), _PAIRS)
+    other = (one + random.integers(1, len(known), _PAIRS)) % len(known)
+    pairs = zip(known[one].tolist(), known[other].tolist(), strict=True)
+    return Lift(float(share), float(np.mean([not properties[a].isdisjoint(properties[b]) for a, b in pairs])))
+
+
+def title_words(name: str) -> frozenset[str]:
+    """The words of a title that say something: three letters at least, and no number."""
+    return frozenset(word for word in fold(name) if len(word) >= _LEAST_LETTERS and not word.isdigit()) - {"the", "and"}
+
+
+def overlap(one: Rows, other: Rows) -> float:
+    """The mean share of the first ten neighbours that two lists of the same n games have in common: (n, k) each."""
+    count = min(NEAREST, one.shape[1], other.shape[1])
+    if not count or not len(one):
+        return 0.0
+    pairs = zip(one[:, :count], other[:, :count], strict=True)
+    return float(np.mean([len(np.intersect1d(*pair)) for pair in pairs]) / count)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """For altered copies of the banners `rows` (m,): the rank of its own banner, from 1, and of the game whose title it
+    was given, 0 without a foreign title: (m,) each."""
+
+    rows: npt.NDArray[np.intp]
+    own: npt.NDArray[np.intp]
+    foreign: npt.NDArray[np.intp]
+
+    @property
+    def own_first(self) -> Figure:
+        return figure((self.own == 1).astype(np.float64))
+
+    @property
+    def intruded(self) -> Figure:
+        """How often the game of the drawn title is among the first ten."""
+        return figure(((self.foreign > 0) & (self.foreign <= NEAREST)).astype(np.float64))
+
+
+def ranks(
+    score: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+    asked: npt.NDArray[np.float32],
+    rows: Sequence[int],
+    foreign: Sequence[int],
+    groups: Rows,
+) -> Copies:
+    """The ranks of the banners `rows` for the vectors `asked` (float32 (m, d)), by the similarities of all banners that
+    `score` gives for one vector: float32 (n,). Identical banners share a rank, as `groups` (int32 (n,)) says. `foreign`
+    are the rows whose title was drawn, -1 for none."""
+    own, intruders = np.zeros(len(rows), np.intp), np.zeros(len(rows), np.intp)
+    for place, (vector, row, other) in enumerate(zip(asked, rows, foreign, strict=True)):
+        scores = score(vector)
+        own[place] = 1 + np.count_nonzero(scores > scores[groups == groups[row]].max())
+        if other >= 0:
+            intruders[place] = 1 + np.count_nonzero(scores > scores[other])
+    return Copies(np.array(rows, np.intp), own, intruders)

@@ -1,0 +1,208 @@
+"""Say how good the matches of a catalogue are, in figures and, on request, in pictures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from banners import audit, evaluation
+from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.reader import Catalogue, open_catalogue
+from banners.embedding import titled
+from banners.encoders.views import View
+from banners.errors import BadInput
+from banners.evaluation import copies, report
+from banners.games_csv import Banner, list_banners
+from banners.processes import available_cores, begin_worker
+from console import Parser, run, say, tell, whole_number
+
+PROGRAM = "evaluate_catalogue.py"
+BATCH = 32  # banners examined by a process at a time
+VIEWS: tuple[View, ...] = ("plain", "artwork")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return run(PROGRAM, lambda: _evaluate(_parse(arguments)), "nothing was written")
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog="Exit status: 0 done, 2 it could not start or go on, 130 interrupted. Example: evaluate_catalogue.py"
+        " data/catalogue data/banners --report evaluation",
+    )
+    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
+    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="the banners that it was made of")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write evaluation.json and index.html, with pictures"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="CATALOGUE_DIR", help="another catalogue, to compare neighbours"
+    )
+    parser.add_argument(
+        "--sample",
+        type=whole_number(100_000),
+        default=300,
+        metavar="N",
+        help="banners of which altered copies are made (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    opened = open_catalogue(options.catalogue)
+    by_appid = {banner.appid: banner for banner in list_banners(options.banners)[0]}
+    banners = {row: by_appid[appid] for row, appid in enumerate(opened.appids.tolist()) if appid in by_appid}
+    if not banners:
+        raise BadInput(f"{options.banners} has no banner of {options.catalogue}")
+    if len(banners) < len(opened):
+        say(PROGRAM, f"warning: {len(opened) - len(banners)} of {len(opened)} games have no banner here")
+    if options.report:
+        report.check_target(options.report)
+    groups = _near_duplicates(len(opened), banners)
+    sample = _copies(opened, banners, options.sample)
+    views = [view for view in VIEWS if view in opened.views]
+    found: dict[str, Any] = {
+        "games": len(opened),
+        "encoder": opened.manifest.encoder,
+        "fit": opened.manifest.fit,
+        "near_duplicates": int(len(groups) - len(np.unique(groups))),
+        "views": {},
+    }
+    cases: dict[str, report.Cases] = {}
+    for view in views:
+        found["views"][view], cases[view] = _of_view(opened, view, groups, sample)
+    if len(views) == 2:
+        found["overlap_of_views"] = evaluation.overlap(opened.view("plain").rows, opened.view("artwork").rows)
+    if options.against:
+        found["overlap_with_other"] = _overlap(opened, open_catalogue(options.against))
+    if options.report:
+        report.write(options.report, found, cases, opened, banners)
+    _say(found)
+    return 0
+
+
+def _near_duplicates(count: int, banners: dict[int, Banner]) -> evaluation.Rows:
+    images = [audit.Examination(0, "", b"", "no banner")] * count
+    rows = list(banners)
+    with (
+        ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool,
+        tqdm(total=len(rows), unit="img", desc="examining", mininterval=0.5) as bar,
+    ):
+        batches = list(_batches(rows))
+        for some, made in zip(
+            batches, pool.map(audit.examine, ([banners[row] for row in batch] for batch in batches)), strict=True
+        ):
+            for row, image in zip(some, made, strict=True):
+                images[row] = image
+            bar.update(len(some))
+    return evaluation.near_duplicates(images)
+
+
+def _batches(rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+
+
+def _copies(opened: Catalogue, banners: dict[int, Banner], count: int) -> copies.Sample | None:
+    """Altered copies of banners that the view by artwork was not made with; None, with a warning, if nothing can embed
+    them."""
+    encoder = QueryEncoder.of(opened.folder, opened.manifest, available_cores())
+    if encoder is None:
+        say(PROGRAM, "warning: no figures on altered copies: the catalogue has no encoder for queries")
+        return None
+    used = {banner.appid for banner in titled.sample(list(banners.values()))} if "artwork" in opened.views else set()
+    rows = [row for row, banner in banners.items() if banner.appid not in used]
+    chosen = np.random.default_rng(1).permutation(rows)[:count].tolist()
+    with tqdm(total=len(chosen), unit="img", desc="copies", mininterval=0.5) as bar:
+        names = [game.name for game in opened.games]
+        return copies.embed_copies(encoder, [(row, banners[row]) for row in chosen], names, bar.update)
+
+
+def _of_view(
+    opened: Catalogue, view: View, groups: evaluation.Rows, sample: copies.Sample | None
+) -> tuple[dict[str, Any], report.Cases]:
+    """The figures of a view, and their cases for the report."""
+    neighbours = opened.view(view).rows
+    games = list(opened.games)
+    series = evaluation.series_found(neighbours, [_series(game.known) for game in games], groups)
+    figures: dict[str, Any] = {"hubness": asdict(evaluation.hubness(neighbours))}
+    for kind, found in series.figures().items():
+        figures[kind] = found.value if found.queries else None
+        figures[f"{kind}_interval"] = [found.low, found.high] if found.queries else None
+    figures["series_queries"] = len(series.rows)
+    properties = {
+        "title_word": [evaluation.title_words(game.name) for game in games],
+        "developer": [_parts(game.known, "developer") for game in games],
+        "tag": [_parts(game.known, "tags") for game in games],
+    }
+    for kind, values in properties.items():
+        common = evaluation.lift(neighbours, values)
+        figures[f"common_{kind}"] = None if common is None else asdict(common) | {"times": common.times}
+    ranked = {} if sample is None else _ranks(opened, view, sample, groups)
+    for kind, name in (
+        ("foreign_title", "clean_first_under_foreign_title"),
+        ("large_foreign_title", "clean_first_under_large_foreign_title"),
+        ("altered", "altered_copy_first"),
+    ):
+        first = ranked[kind].own_first if kind in ranked else None
+        figures[name] = None if first is None else first.value
+        figures[f"{name}_interval"] = None if first is None else [first.low, first.high]
+    figures["intruded"] = ranked["foreign_title"].intruded.value if ranked else None
+    return figures, report.Cases(series, ranked, neighbours)
+
+
+def _series(known: Any) -> str | None:
+    return str(known.get("franchise") or known.get("series") or "") or None
+
+
+def _parts(known: Any, column: str) -> frozenset[str]:
+    return frozenset(filter(None, (part.strip() for part in str(known.get(column, "")).split(";"))))
+
+
+def _ranks(
+    opened: Catalogue, view: View, sample: copies.Sample, groups: evaluation.Rows
+) -> dict[str, evaluation.Copies]:
+    artwork = opened.artwork if view == "artwork" else None
+    embeddings = opened.embeddings if artwork is None else artwork.view(opened.embeddings)
+    ranked = {}
+    for kind, vectors in sample.vectors.items():
+        asked = vectors if artwork is None else artwork.view(vectors)
+        foreign = (-1,) * len(sample.rows) if kind == "altered" else sample.foreign
+        ranked[kind] = evaluation.ranks(lambda vector: embeddings @ vector, asked, sample.rows, foreign, groups)
+    return ranked
+
+
+def _overlap(one: Catalogue, other: Catalogue) -> float:
+    """overlap@10 over the games of both."""
+    if not np.array_equal(one.appids, other.appids):
+        raise BadInput("--against: the two catalogues must have the same games")
+    return evaluation.overlap(one.view("plain").rows, other.view("plain").rows)
+
+
+def _say(found: dict[str, Any]) -> None:
+    tell(PROGRAM, f"{found['games']} games, {found['encoder']}, {found['near_duplicates']} near duplicates left out")
+    for view, figures in found["views"].items():
+        tell(PROGRAM, f"{view}: {json.dumps({name: _rounded(value) for name, value in figures.items()})}")
+    for name in ("overlap_of_views", "overlap_with_other"):
+        if name in found:
+            tell(PROGRAM, f"{name}: {found[name]:.3f}")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The program that says how good matches are."""
+
+import json
+import shutil
+
+import pytest
+
+from embed_banners import main as embed
+from evaluate_catalogue import main
+
+
+def test_a_report_has_figures_and_pictures_for_each_view(demo_site, tmp_path, capsys):
+    options = [str(demo_site / "c"), str(demo_site / "b"), "--report", str(tmp_path / "report"), "--sample", "20"]
+    assert main([*options, "--against", str(demo_site / "c")]) == 0
+    printed = capsys.readouterr().out
+    figures = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert list(figures["views"]) == ["plain", "artwork"]
+    for view in figures["views"].values():
+        for name in ("hit_at_1", "recall_at_10", "map_at_10", "clean_first_under_foreign_title"):
+            low, high = view[f"{name}_interval"]
+            assert 0 <= low <= view[name] <= high <= 1
+        assert view["series_queries"] > 20
+        assert view["altered_copy_first"] > 0.9
+        assert view["common_title_word"]["share"] > view["common_title_word"]["chance"]
+    assert figures["overlap_with_other"] == 1
+    assert f'"hit_at_1": {figures["views"]["plain"]["hit_at_1"]:.4g}' in printed
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Worst: games of a series, artwork" in page
+    for line in page.split('src="')[1:]:
+        assert (tmp_path / "report" / line.partition('"')[0]).is_file()
+
+
+def test_without_an_encoder_the_rest_is_said(colour_site, tmp_path, tiny_clip, capsys):
+    arguments = [
+        str(colour_site / "banners"),
+        "--out",
+        str(tmp_path / "c"),
+        "--encoder",
+        str(tiny_clip()),
+        "--no-queries",
+    ]
+    assert embed(arguments) == 0
+    assert main([str(tmp_path / "c"), str(colour_site / "banners")]) == 0
+    printed = capsys.readouterr()
+    assert "no figures on altered copies" in printed.err
+    assert '"clean_first_under_foreign_title": null' in printed.out
+    assert '"hit_at_1": null' in printed.out
+
+
+def test_titles_are_escaped(demo_site, tmp_path):
+    folder = tmp_path / "b"
+    shutil.copytree(demo_site / "b", folder)
+    rows = [f"{path.stem},<script>alert(1)</script>,x" for path in folder.glob("*.jpg")]
+    (folder / "games.csv").write_text("\n".join(["appid,name,series", *rows]) + "\n", encoding="utf-8")
+    options = ["--encoder", "packaged", "--no-queries", "--no-artwork"]
+    assert embed([str(folder), "--out", str(tmp_path / "c"), *options]) == 0
+    assert main([str(tmp_path / "c"), str(folder), "--report", str(tmp_path / "r")]) == 0
+    page = (tmp_path / "r" / "index.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("banners", ["none", "empty"])
+def test_a_mistake_is_one_line(demo_site, tmp_path, capsys, banners):
+    (tmp_path / "empty").mkdir()
+    assert main([str(demo_site / "c"), str(tmp_path / banners)]) == 2
+    assert main([str(tmp_path / "empty"), str(demo_site / "b")]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("evaluate_catalogue.py: error: ") == 2
+    assert "Traceback" not in errors
