@@ -1,0 +1,120 @@
+"""Which games are of one series, by what Steam says or else by their names.
+
+The rule: two games are of one series if they have the same franchise, one is the other's demo or DLC, or both belong
+to the same game; or if their names begin alike. Names begin alike if they are the same but for editions, numbers and
+what follows a colon or a dash; or if they share their first two words. Articles do not count. Names that begin with
+common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers.
+"""
+
+import re
+from itertools import takewhile
+
+from banners.catalogue.search import fold
+from banners.games_csv import Game
+
+_SUBTITLE = re.compile(r":|\s[-–—|~]\s|\s?[([]")
+_ARTICLES = frozenset({"the", "a", "an", "sid", "meiers", "tom", "clancys", "disney", "marvel", "marvels"})
+# What follows the name of a series without being part of it.
+_EDITIONS = frozenset(
+    """
+    3d anniversary beta bundle chapter chronicles classic classics collection complete cut definitive deluxe demo
+    digital directors dlc edition enhanced ep episode episodes extended final free game games gold goty hd legacy
+    lite multiplayer online origins pack part pc playtest prologue redux reforged reloaded remake remaster
+    remastered season singleplayer soundtrack special standard trial trilogy ultimate vol volume vr year
+    """.split()
+)
+_FUNCTION = frozenset(
+    """
+    a about an and are as at be by do for from how i in is it lets me my no not of on or our out that the this to up
+    was we what when where who why with you your
+    """.split()
+)
+# First words that many unrelated names have in common.
+_COMMON = frozenset(
+    """
+    abyss adam adventure adventures age agony alien angry anomaly apocalypse area army art bad battle big black
+    blood blue box brain capsule captive card castle cat chaos chess chill christmas city civil colony color command
+    conflict constructor contact corona covid crash crazy creature crisis crossfire cube curse cyber danger dark
+    darkness dawn day daylight days dead death defense demon descent desert destiny diamond divine doctor dog dragon
+    dream dungeon dungeons earth easy eclipse edge element elements ember emergency empire endless enemy energy
+    engine epic era escape essence eternal event evil evolution exile exodus expedition eye face factory faith fall
+    family fantasy farm fate fear field fighter fire first flame flight flying fog force forest forever forge
+    forgotten fortress freedom frontier frontline frozen fun fury future galaxy genesis ghost girl girls gladiators
+    god gods golden good gravity great green guns haunted heart hentai hero heroes hidden holy home horror house
+    hunter ice infection infinite into invasion iron island jigsaw jump jungle king kingdom knight labyrinth last
+    legend legends little lost love mad maelstrom magic mall master maze mega memory mini monster moon mystery
+    nemesis neon new night ninja novel object one origin outbreak panzer paper paradise party path phantom phoenix
+    pirate pirates pixel planet police power project pull pulse puzzle puzzles quest race racing rage raid random
+    real rebel rebellion red redemption resistance retro revenge revolution rise ritual rocket rogue room rpg rush
+    samurai save scp sea secret shadow shadows shattered shift signal silence simple simulator sky slime small
+    sniper snow soul space speed sphere spirit sports star stars station stealth steam steel stone storm story
+    street strike super support surge survival sword tale tales tank tanks tech time tiny titan tower train trap
+    tycoon ultra under unity vector vertigo virtual visual void vortex war warrior warriors water way white wild
+    winter wizard wizards word world worlds wreck z zombie zombies
+    """.split()
+)
+
+
+def same_series(one: Game, other: Game) -> bool:
+    """Whether two games are of one series; see the module."""
+    franchises = _franchises(one) & _franchises(other)
+    parents = {_parent(one), _parent(other)} - {0}
+    is_family = (bool(_parent(one)) and _parent(one) in (other.appid, _parent(other))) or _parent(other) == one.appid
+    return bool(franchises) or (bool(parents) and is_family) or names_begin_alike(one.name, other.name)
+
+
+def _franchises(game: Game) -> set[str]:
+    listed = str(game.known.get("franchise") or game.known.get("series") or "")
+    return {part.strip().casefold() for part in listed.split(";")} - {""}
+
+
+def _parent(game: Game) -> int:
+    value = game.known.get("parent_appid", 0)
+    return int(value) if str(value).isdecimal() else 0
+
+
+def names_begin_alike(one: str, other: str) -> bool:
+    """Whether two names are those of a series."""
+    first, second = _words(one), _words(other)
+    if not first or not second or first == second:  # two games of one name are rarely related
+        return False
+    stem = _stem(one)
+    if stem == _stem(other):
+        is_bare = _without_ending(first) == _without_ending(second) == stem
+        return is_bare or _says_something(stem)
+    shared = [left for left, right in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))]
+    while shared and (shared[-1] in _EDITIONS or shared[-1] in _FUNCTION or shared[-1].isdigit()):
+        shared.pop()
+    return len(shared) > 1 and _says_something(shared)
+
+
+def first_word(name: str) -> str:
+    """The first word that names of one series share, "" if there is none."""
+    return next(iter(_words(name)), "")
+
+
+def _words(name: str) -> list[str]:
+    words = fold(name)
+    while words and words[0] in _ARTICLES:
+        words = words[1:]
+    return words
+
+
+def _stem(name: str) -> list[str]:
+    """The words before the subtitle, without editions and numbers at the end."""
+    return _without_ending(_words(_SUBTITLE.split(name.strip(), maxsplit=1)[0]) or _words(name))
+
+
+def _without_ending(words: list[str]) -> list[str]:
+    """Without editions and numbers at the end; one word stays."""
+    end = len(words)
+    while end > 1 and (words[end - 1] in _EDITIONS or words[end - 1][0].isdigit()):
+        end -= 1
+    return words[:end]
+
+
+def _says_something(words: list[str]) -> bool:
+    """Whether words can be the name of a series: three of them, or one that is neither common nor a number."""
+    return len(words) > 2 or any(
+        len(word) > 2 and word not in _COMMON and word not in _FUNCTION and not word.isdigit() for word in words
+    )
