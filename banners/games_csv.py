@@ -20,7 +20,10 @@ _OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".t
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
 _ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|sexual|nude|milf|ecchi|nsfw)\b", re.IGNORECASE)
-_COLUMNS = ("popularity", "year", "descriptors", "benchmark", "series", "image_path", "source")  # in this order
+_COLUMNS = (  # in this order
+    *("popularity", "year", "developer", "publisher", "franchise", "tags", "parent_appid"),
+    *("descriptors", "benchmark", "series", "image_path", "source"),
+)
 _NUMBERS = frozenset({"popularity", "year"})
 
 
@@ -37,6 +40,11 @@ class Game:
         """Any measure that grows with popularity; 0 where unknown."""
         value = self.known.get("popularity", 0)
         return min(max(value, 0), 2**63 - 1) if isinstance(value, int) else 0
+
+    def listed(self, column: str) -> tuple[str, ...]:
+        """The values of a column that may have several, with semicolons between them."""
+        parts = (part.strip() for part in str(self.known.get(column, "")).split(";"))
+        return tuple(dict.fromkeys(part for part in parts if part))
 
     @property
     def is_adult(self) -> bool:

@@ -64,8 +64,7 @@ def same_series(one: Game, other: Game) -> bool:
 
 
 def _franchises(game: Game) -> set[str]:
-    listed = str(game.known.get("franchise") or game.known.get("series") or "")
-    return {part.strip().casefold() for part in listed.split(";")} - {""}
+    return {part.casefold() for part in game.listed("franchise") or game.listed("series")}
 
 
 def _parent(game: Game) -> int:

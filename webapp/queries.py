@@ -19,8 +19,9 @@ from banners.catalogue.search import MAX_QUERY
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
+from webapp.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
 from webapp.limits import charge
-from webapp.params import Appid, Query, words
+from webapp.params import Appid, words
 from webapp.records import Label, Result
 from webapp.served import ServedCatalogue
 from webapp.uploads import decode_upload
@@ -31,6 +32,7 @@ Kind = Literal["game", "text", "picture"]
 MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_RESULTS = 200
+_NO_FILTERS = FilterQuery()
 MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
 _COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
@@ -45,7 +47,7 @@ MatchView = Annotated[
 ]
 
 
-class SimilarQuery(Query):
+class SimilarQuery(SeriesFilterQuery):
     """The parts of a query, in the order in which an address names them."""
 
     picture: Annotated[str, Meta(max_length=8000, description="A picture's embedding, as POST /pictures gives it.")] = (
@@ -63,6 +65,9 @@ class SimilarQuery(Query):
     )
     n: ResultCount = 24
     view: MatchView = "plain"
+
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        return (*([("view", self.view)] if self.view != "plain" else []), *super().kept())
 
     def parts(self) -> list["Part"]:
         """Raises `BadInput` for parts that cannot be combined."""
@@ -103,15 +108,18 @@ class SimilarGames:
     results: tuple[Result, ...]
 
 
-def url_of(parts: Sequence[Part], view: View, path: str = "/mix", n: int | None = None) -> str:
-    return f"{path}?{urlencode([*parameters_of(parts, view), *([('n', str(n))] if n else [])])}"
+Kept = Sequence[tuple[str, str]]
 
 
-def parameters_of(parts: Sequence[Part], view: View) -> tuple[tuple[str, str], ...]:
-    """Names and values for an address, in the order of `SimilarQuery`."""
+def url_of(parts: Sequence[Part], kept: Kept = (), path: str = "/mix", n: int | None = None) -> str:
+    return f"{path}?{urlencode([*parameters_of(parts, kept), *([('n', str(n))] if n else [])])}"
+
+
+def parameters_of(parts: Sequence[Part], kept: Kept = ()) -> tuple[tuple[str, str], ...]:
+    """Names and values for an address, in the order of `SimilarQuery`; `kept` are its view and filters."""
     order = SimilarQuery.__struct_fields__
     ordered = sorted(parts, key=lambda part: order.index(part.parameter))
-    return (*((part.parameter, part.value) for part in ordered), *([("view", view)] if view != "plain" else []))
+    return (*((part.parameter, part.value) for part in ordered), *kept)
 
 
 def check(parts: Sequence[Part]) -> None:
@@ -120,25 +128,45 @@ def check(parts: Sequence[Part]) -> None:
         raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
     if len(set(parts)) < len(parts):
         raise BadInput("The same thing is asked for twice.")
-    if len(url_of(parts, "plain")) > MAX_ADDRESS:
+    if len(url_of(parts)) > MAX_ADDRESS:
         raise BadInput("This mix is too long for an address. Use shorter words, or fewer.")
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
 
 
-def similar(served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain") -> SimilarGames:
-    """The `count` games that are nearest to all of `parts` in `view`, plain or artwork, best first, never one of the
-    games among them.
+def similar(
+    served: ServedCatalogue,
+    parts: Sequence[Part],
+    count: int,
+    view: View = "plain",
+    given: FilterQuery = _NO_FILTERS,
+) -> SimilarGames:
+    """The `count` games that are nearest to all of `parts` in `view`, plain or artwork, and pass the filters, best
+    first, never one of the games among them. The series that may be left out are those of games that results should
+    resemble.
 
     Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
     """
-    found = nearest(served, parts, count, view)
+    found = _passing(served, parts, count, view, given)
     results = tuple(served.result(rank, row, cosine, view) for rank, (row, cosine) in enumerate(found, 1))
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
     stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
     return SimilarGames(picture, stands_out, shown, results)
+
+
+def _passing(
+    served: ServedCatalogue, parts: Sequence[Part], count: int, view: View, given: FilterQuery
+) -> list[tuple[int, float | None]]:
+    passes = mask(served, given)
+    if not (isinstance(given, SeriesFilterQuery) and given.hide_series):
+        return nearest(served, parts, count, view, passes)
+    row_of = served.catalogue.row_of
+    games = [row_of(int(part.value)) for part in parts if part.kind == "game" and not part.is_minus]
+    found = nearest(served, parts, 3 * count + 50, view, passes)  # few series have more games
+    others = set(without_series(served, [row for row, _ in found], games))
+    return [one for one in found if one[0] in others][:count]
 
 
 def is_comparable(parts: Sequence[Part]) -> bool:
@@ -165,7 +193,7 @@ def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
 
 
 def nearest(
-    served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain"
+    served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain", passes: Mask | None = None
 ) -> list[tuple[int, float | None]]:
     """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for.
 
@@ -186,6 +214,8 @@ def nearest(
     vectors = [_vector(served, part) for part in parts]
     row_of = served.catalogue.row_of
     asked = np.array([row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
+    if passes is not None:
+        asked = np.concatenate([asked, np.flatnonzero(~passes)])
     lengths = None if artwork is None else opened.artwork_lengths
     if artwork is not None:
         vectors = [

@@ -23,6 +23,7 @@ from webapp.records import Game, Label, Result
 
 DEFAULT_SIZE = (300, 450)
 
+_OFFERED = 300  # tags and developers
 _GAMES_KEPT = 32_768  # some 15 MB
 
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
@@ -53,6 +54,17 @@ class Site:
     @property
     def shown_games(self) -> str:
         return f"{self.games:,}"
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What lists can be filtered by: the first and the last year of release, None if there is no choice; the most
+    frequent tags and developers; and whether popularity is known."""
+
+    years: tuple[int, int] | None
+    tags: tuple[str, ...]
+    developers: tuple[str, ...]
+    has_popularity: bool
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,17 @@ class ServedCatalogue:
             random_similarity=manifest.random_similarity,
         )
 
+    @cached_property
+    def offers(self) -> Offers:
+        """What lists can be filtered by."""
+        years, games = self.years[self.years > 0], self.catalogue.games
+        return Offers(
+            (int(years.min()), int(years.max())) if len(years) and years.min() < years.max() else None,
+            games.most_frequent("tag", _OFFERED),
+            games.most_frequent("developer", _OFFERED),
+            self.median_popularity > 0,
+        )
+
     @property
     def image_size(self) -> tuple[int, int]:
         """Width and height of most images, so that pages reserve their room."""
@@ -238,6 +261,12 @@ class ServedCatalogue:
     def popularity(self) -> npt.NDArray[np.int64]:
         """Each game's number of reviews, 0 if it is not known: int64 (n,)."""
         return np.ascontiguousarray(self._columns["popularity"])
+
+    @cached_property
+    def median_popularity(self) -> int:
+        """Of the games whose popularity is known, 0 if none is."""
+        known = self.popularity[self.popularity > 0]
+        return int(np.median(known)) if len(known) else 0
 
     @cached_property
     def groups(self) -> npt.NDArray[np.int32]:

@@ -33,6 +33,8 @@ _SCHEMA = """
         known TEXT NOT NULL,         -- all further columns of games.csv, as JSON
         title TEXT NOT NULL, joined TEXT NOT NULL, initials TEXT NOT NULL  -- the name as it is searched
     );
+    CREATE TABLE properties (kind TEXT, value TEXT COLLATE NOCASE, row INTEGER, PRIMARY KEY (kind, value, row))
+        WITHOUT ROWID; -- kind is developer, publisher or tag
     CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL);
     CREATE TABLE labels (row INTEGER, place INTEGER, term INTEGER, probability REAL, PRIMARY KEY (row, place))
         WITHOUT ROWID;
@@ -53,6 +55,10 @@ def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = No
         db.executemany(
             "INSERT INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (_record(rank, row, games[row]) for rank, row in enumerate(search.by_rank(games), 1)),
+        )
+        db.executemany(
+            "INSERT OR IGNORE INTO properties VALUES (?, ?, ?)",
+            ((kind, value, row) for row, game in enumerate(games) for kind, value in _properties(game)),
         )
         search.build_index(db)
         if labels is not None:
@@ -79,6 +85,12 @@ def _record(rank: int, row: int, game: Game) -> tuple[object, ...]:
         json.dumps(known, ensure_ascii=False),
         *search.search_columns(name),
     )
+
+
+def _properties(game: Game) -> Iterator[tuple[str, str]]:
+    for kind, column in (("developer", "developer"), ("publisher", "publisher"), ("tag", "tags")):
+        for value in game.listed(column):
+            yield kind, valid_unicode(value)
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
@@ -143,6 +155,19 @@ class Games(Sequence[Game]):
     def titled(self, name: str) -> list[int]:
         """See `banners.catalogue.search.titled`."""
         return search.titled(self._db, name)
+
+    def rows_with(self, kind: str, value: str) -> list[int]:
+        """The rows of games with a "developer", "publisher" or "tag" of this name, in any case."""
+        found = self._db.execute("SELECT row FROM properties WHERE kind = ? AND value = ?", (kind, value.strip()))
+        return [row for (row,) in found]
+
+    def most_frequent(self, kind: str, count: int) -> tuple[str, ...]:
+        """The developers, publishers or tags of the most games."""
+        found = self._db.execute(
+            "SELECT value FROM properties WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?",
+            (kind, count),
+        )
+        return tuple(value for (value,) in found)
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:

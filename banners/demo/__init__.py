@@ -39,6 +39,10 @@ _SUBTITLES = """Aftermath|Ashes of Dawn|Beyond the Wall|Black Harvest|Blood and 
 _TAGS = """an Odyssey|Online|Simulator|Tycoon|Tactics|Quest|Racing|Stories|Zero|VR|Battlegrounds|Chronicles|Party|Puzzle
     """.strip().split("|")
 
+_STUDIOS = ("Games", "Interactive", "Studio", "Works")
+_GENRES = """Action|Adventure|Casual|Horror|Indie|Multiplayer|Pixel Graphics|Platformer|Puzzle|Racing|RPG|Sci-fi|
+    Simulation|Singleplayer|Sports|Strategy""".replace("\n    ", "").split("|")
+
 # Names as a real store has them: every script, signs that must be escaped, very long, very short; and what the banner
 # itself says, since the typefaces are Latin.
 _SPECIAL: tuple[tuple[str, str], ...] = (
@@ -119,8 +123,12 @@ def _games() -> Iterator[DemoGame]:
             "popularity": int(2_000_000 / (1 + random.pareto(0.6)) ** 2 * random.random()) + 20,
             "year": int(random.integers(2003, 2027)),
         }
+        # Of one series, all is by one studio.
+        studio = np.random.default_rng(sum(map(ord, series or name)))
+        known["developer"] = f"{studio.choice(_SECOND[:12])} {studio.choice(_STUDIOS)}"
+        known["tags"] = ";".join(studio.choice(_GENRES, 3, replace=False).tolist())
         if series:
-            known["series"] = series
+            known["series"] = known["franchise"] = series
         made = DemoGame(
             Game(FIRST_APPID + 10 * row, name, known | {"source": SOURCE}),
             scene,

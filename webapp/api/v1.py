@@ -12,6 +12,7 @@ from banners.errors import BadInput
 from webapp import queries
 from webapp.api.openapi import endpoints
 from webapp.current import catalogue
+from webapp.filters import FilterQuery, SeriesFilterQuery
 from webapp.pages import about, game, labels, search
 from webapp.pages.walls import WALLS, Wall, WallPage, WallQuery, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, uploaded, words
@@ -37,14 +38,14 @@ class GamesQuery(Query):
     page: PageNumber = 1
 
 
-class NeighboursQuery(Query):
+class NeighboursQuery(SeriesFilterQuery):
     n: Annotated[
         int, Meta(ge=1, le=game.MAX_NEIGHBOURS, description="How many; all that are known if there are fewer.")
     ] = game.DEFAULT_NEIGHBOURS
     view: Annotated[View, Meta(description="Which view of the game's banner is compared with all others.")] = "plain"
 
 
-class PicturesQuery(Query):
+class PicturesQuery(FilterQuery):
     n: ResultCount = 20
     view: queries.MatchView = "plain"
 
@@ -83,7 +84,7 @@ def read_game(appid: int) -> game.GameDetails:
 @endpoints.route(blueprint, "/games/<appid:appid>/neighbours", tag="games")
 def read_neighbours(appid: int, given: NeighboursQuery) -> game.GamePage:
     """The games whose banners look most like that of one game, never itself."""
-    return game.game_page(catalogue(), appid, given.view, given.n)
+    return game.game_page(catalogue(), appid, given.view, given.n, given)
 
 
 @endpoints.route(blueprint, "/similar", tag="queries", statuses=(429, 501))
@@ -92,7 +93,7 @@ def find_similar(given: SimilarQuery) -> SimilarGames:
     parts = given.parts()
     if not parts:
         raise BadInput("Name at least one game, text or picture.")
-    return queries.similar(catalogue(), parts, given.n, given.view)
+    return queries.similar(catalogue(), parts, given.n, given.view, given)
 
 
 @endpoints.route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501))
@@ -100,7 +101,7 @@ def find_by_picture(given: PicturesQuery) -> SimilarGames:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
     picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
-    return queries.similar(catalogue(), [picture], given.n, given.view)
+    return queries.similar(catalogue(), [picture], given.n, given.view, given)
 
 
 @endpoints.route(blueprint, "/labels", tag="queries", statuses=(501,))

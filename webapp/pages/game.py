@@ -10,9 +10,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from banners.encoders.views import View
 from banners.errors import BadInput, NotInCatalogue
 from webapp.current import catalogue
+from webapp.filters import SeriesFilterQuery, active, filtered_neighbours
 from webapp.pages.share import share_card
 from webapp.pages.variants import Variant
-from webapp.params import Query, read, shows_adult
+from webapp.params import read, shows_adult
 from webapp.queries import MatchView, Part, parameters_of
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
@@ -32,7 +33,7 @@ PLAIN = Variant()
 blueprint = Blueprint("game", __name__)
 
 
-class VariantQuery(Query):
+class VariantQuery(SeriesFilterQuery):
     """The other form of `/render_x` and its like, and the view by artwork."""
 
     mirror: bool = False
@@ -52,6 +53,8 @@ class GameDetails:
     neighbour_of: int
     identical: tuple[Game, ...]
     labels: tuple[Label, ...]
+    developers: tuple[str, ...]
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class GamePage:
 class Links:
     """The links of a game's page. `share_image` is shown by other sites beside a link to the page: a card that this
     server draws, a banner elsewhere, or nothing, as `shares` says. `mix` are the parameters of a query that others can
-    be added to, () if the catalogue answers none."""
+    be added to, () if the catalogue answers none. `here` is the page without filters and view, `kept` the view."""
 
     views: tuple[tuple[str, str, bool], ...]  # label, address, whether it is this page
     more: str
@@ -80,9 +83,12 @@ class Links:
     share_image: str
     shares: Literal["card", "banner", ""]
     mix: tuple[tuple[str, str], ...]
+    here: str
+    kept: tuple[tuple[str, str], ...]
 
 
 def game_details(served: ServedCatalogue, row: int) -> GameDetails:
+    known = served.catalogue.games[row]
     rank, others = served.unique_rank, max(1, len(served) - 1)
     return GameDetails(
         game=served.game(row),
@@ -91,16 +97,20 @@ def game_details(served: ServedCatalogue, row: int) -> GameDetails:
         neighbour_of=int(served.times_near[row]),
         identical=served.identical_to(row),
         labels=served.labels(row),
+        developers=known.listed("developer"),
+        tags=known.listed("tags"),
     )
 
 
-def game_page(served: ServedCatalogue, appid: int, view: View, n: int) -> GamePage:
-    """A game beside its `n` nearest neighbours, or all that are known if there are fewer.
+def game_page(served: ServedCatalogue, appid: int, view: View, n: int, given: SeriesFilterQuery) -> GamePage:
+    """A game beside its `n` nearest neighbours that pass the filters, or all that are known if there are fewer.
 
     Raises `UnknownGame`, `NotInCatalogue` for a view that the catalogue lacks.
     """
     row = served.catalogue.row_of(appid)
-    return GamePage(game_details(served, row), view, served.catalogue.k, served.neighbours(row, n, view))
+    is_filtered = bool(given.kept())
+    near = filtered_neighbours(served, row, n, view, given) if is_filtered else served.neighbours(row, n, view)
+    return GamePage(game_details(served, row), view, served.catalogue.k, near)
 
 
 def random_row(served: ServedCatalogue, adult: bool) -> int:
@@ -116,7 +126,7 @@ def random_row(served: ServedCatalogue, adult: bool) -> int:
 @blueprint.get("/<variant:variant>/")
 def random_game(variant: Variant = PLAIN) -> BaseResponse:
     """Redirect to a game picked at random."""
-    variant = _asked_for(variant)
+    variant = _variant(variant, read(VariantQuery, from_form=True))
     _ = catalogue().catalogue.view(variant.view)  # or the game's page would be a 404
     response = redirect(variant.url(int(catalogue().catalogue.appids[random_row(catalogue(), shows_adult())])))
     response.headers["Cache-Control"] = "no-store"
@@ -129,12 +139,13 @@ def random_game(variant: Variant = PLAIN) -> BaseResponse:
 @blueprint.get("/<variant:variant>/<appid:appid>/<count:n>/")
 def game(variant: Variant, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
-    variant = _asked_for(variant)
+    given = read(VariantQuery, from_form=True)
+    variant = _variant(variant, given)
     if n == 0:
         raise BadInput(f"A game has 1 to {catalogue().catalogue.k} neighbours; 0 cannot be shown.")
     n = catalogue().catalogue.k if n == -1 else n
     count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n
-    page = game_page(catalogue(), appid, variant.view, count)
+    page = game_page(catalogue(), appid, variant.view, count, given)
     links = _links(catalogue(), page, variant, n)
     if variant != PLAIN or n is not None:
         page = _linked(page, variant, n)
@@ -142,12 +153,23 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
         f"games/{appid}/neighbours",
         view="" if variant.view == "plain" else variant.view,
         n=n and min(n, MAX_NEIGHBOURS),
+        **dict(given.kept()),
     )
-    return render_template("game.html", page=page, links=links, asked=count, to_store=variant.to_store, json_url=twin)
+    return render_template(
+        "game.html",
+        page=page,
+        links=links,
+        given=given,
+        active=active(given),
+        offers=catalogue().offers,
+        asked=count,
+        to_store=variant.to_store,
+        json_url=twin,
+    )
 
 
-def _asked_for(variant: Variant) -> Variant:
-    given = read(VariantQuery)
+def _variant(variant: Variant, given: VariantQuery) -> Variant:
+    variant = replace(variant, filters=given.kept())
     return replace(variant, view="artwork") if given.view == "artwork" else variant.reversed(given.mirror, given.flip)
 
 
@@ -171,7 +193,8 @@ def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | N
     appid = page.query.game.appid
     more = min(page.available, max(20, 2 * len(page.results)))
     share_image, shares = _share_image(served, page.query.game)
-    matched: View = "artwork" if page.view == "artwork" else "plain"
+    view = (("view", "artwork"),) if page.view == "artwork" else ()
+    kept = (*view, *variant.filters)
     return Links(
         views=tuple(
             (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
@@ -180,7 +203,9 @@ def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | N
         canonical=Variant("plain" if page.view == "artwork" else page.view).url(appid),
         share_image=share_image,
         shares=shares,
-        mix=parameters_of([Part("game", str(appid))], matched) if served.encoder is not None else (),
+        mix=parameters_of([Part("game", str(appid))], kept) if served.encoder is not None else (),
+        here=replace(variant, view="plain" if view else variant.view, filters=()).url(appid, n),
+        kept=view,
     )
 
 

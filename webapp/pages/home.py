@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template
 
 from webapp.current import catalogue
+from webapp.filters import without_series
 from webapp.params import shows_adult
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
@@ -39,8 +40,7 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
     unique = served.without_adult(served.unique_first, adult)
     unique = unique[served.has_name[unique]][:UNIQUE]
     example = random.choice(rows) if rows and served.catalogue.k else None
-    near = () if example is None else served.neighbours(example, 2 * LOOK_ALIKES)
-    look_alikes = tuple(result for result in near if adult or not result.game.is_adult)[:LOOK_ALIKES]
+    look_alikes = () if example is None else _look_alikes(served, example, adult)
     terms = served.catalogue.games.terms
     return HomePage(
         example=None if example is None or not look_alikes else served.game(example),
@@ -50,6 +50,13 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
         unique=served.games(unique.tolist()),
         terms=tuple(Label(term.name, term.kind) for term in random.sample(terms, min(TERMS, len(terms)))),
     )
+
+
+def _look_alikes(served: ServedCatalogue, row: int, adult: bool) -> tuple[Result, ...]:
+    """The nearest games that are not of the game's series: those would say nothing of their art."""
+    near = served.catalogue.view("plain").rows[row]
+    others = without_series(served, served.without_adult(near, adult)[: 5 * LOOK_ALIKES].tolist(), [row])
+    return tuple(served.result(rank, other, None) for rank, other in enumerate(others[:LOOK_ALIKES], 1))
 
 
 @blueprint.get("/")

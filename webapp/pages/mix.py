@@ -15,6 +15,7 @@ from banners.encoders.views import View
 from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
+from webapp.filters import active
 from webapp.pages.game import match_views
 from webapp.params import read, uploaded, words
 from webapp.queries import Part, SimilarGames
@@ -46,15 +47,15 @@ class Chip:
     turned_url: str
 
 
-def _chips(served: ServedCatalogue, parts: Sequence[Part], view: View) -> list[Chip]:
+def _chips(served: ServedCatalogue, parts: Sequence[Part], kept: queries.Kept) -> list[Chip]:
     chips = []
     for part in parts:
         others = [other for other in parts if other != part]
         turned = replace(part, is_minus=not part.is_minus)
         game = served.game(served.catalogue.row_of(int(part.value))) if part.kind == "game" else None
         can_turn = part.kind != "picture" and turned not in parts
-        turned_url = queries.url_of([*others, turned], view) if can_turn else ""
-        chips.append(Chip(part, game, queries.url_of(others, view), turned_url))
+        turned_url = queries.url_of([*others, turned], kept) if can_turn else ""
+        chips.append(Chip(part, game, queries.url_of(others, kept), turned_url))
     return chips
 
 
@@ -68,38 +69,49 @@ def _starts(served: ServedCatalogue) -> list[int]:
 
 
 def _games_to_add(
-    served: ServedCatalogue, parts: Sequence[Part], view: View, rows: Sequence[int], is_minus: bool
+    served: ServedCatalogue, parts: Sequence[Part], kept: queries.Kept, rows: Sequence[int], is_minus: bool
 ) -> list[Game]:
     """Games whose links add them to the query."""
     games = {Part("game", str(game.appid), is_minus): game for game in served.games(rows)}
     return [
-        replace(game, url=queries.url_of([*parts, part], view)) for part, game in games.items() if part not in parts
+        replace(game, url=queries.url_of([*parts, part], kept)) for part, game in games.items() if part not in parts
     ]
+
+
+def _in_view(kept: queries.Kept, view: View) -> queries.Kept:
+    others = [(name, value) for name, value in kept if name != "view"]
+    return others if view == "plain" else [("view", view), *others]
 
 
 def _mix_page(
     given: MixQuery, parts: Sequence[Part], complaint: str = "", typed: str = "", starts: Sequence[Game] = ()
 ) -> str:
     """`typed` stays in the box; `starts` are games to add."""
-    served, view, count = catalogue(), given.view, given.n
-    found = queries.similar(served, parts, count, view) if parts else SimilarGames("", None, (), ())
+    served, view, kept, count = catalogue(), given.view, given.kept(), given.n
+    found = queries.similar(served, parts, count, view, given) if parts else SimilarGames("", None, (), ())
     more = min(queries.MAX_RESULTS, len(served), 2 * count)
     has_more = parts and more > len(found.results) == count
     return render_template(
         "mix.html",
         page=found,
-        chips=_chips(served, parts, view),
-        parameters=queries.parameters_of(parts, view),
-        add_url=queries.url_of(parts, view) if parts and len(parts) < queries.MAX_PARTS else "",
-        more_url=queries.url_of(parts, view, n=more) if has_more else "",
-        views=[(label, queries.url_of(parts, name), name == view) for name, label in match_views(served)]
+        chips=_chips(served, parts, kept),
+        parameters=queries.parameters_of(parts, kept),
+        add_url=queries.url_of(parts, kept) if parts and len(parts) < queries.MAX_PARTS else "",
+        more_url=queries.url_of(parts, kept, n=more) if has_more else "",
+        views=[
+            (label, queries.url_of(parts, _in_view(kept, name)), name == view) for name, label in match_views(served)
+        ]
         if parts
         else [],
+        given=given,
+        active=active(given),
+        offers=served.offers,
+        unfiltered=queries.parameters_of(parts, [one for one in kept if one[0] == "view"]),
         starts=starts,
         typed=typed,
         with_measure=queries.is_comparable(parts) and any(one.similarity is not None for one in found.results),
         complaint=complaint,
-        json_url=queries.url_of(parts, view, json_url("similar"), count) if parts else "",
+        json_url=queries.url_of(parts, kept, json_url("similar"), count) if parts else "",
     )
 
 
@@ -108,9 +120,9 @@ def mix() -> str | tuple[str, int] | BaseResponse:
     """Banners that look like several games, words or a picture, and not like others."""
     _ = catalogue().query_encoder
     given = read(MixQuery, from_form=True)
-    parts, view, added = given.parts(), given.view, words(given.add)
+    parts, kept, added = given.parts(), given.kept(), words(given.add)
     if not added:
-        starts = [] if parts else _games_to_add(catalogue(), parts, view, _starts(catalogue()), False)
+        starts = [] if parts else _games_to_add(catalogue(), parts, kept, _starts(catalogue()), False)
         return _mix_page(given, parts, starts=starts)
     is_minus = given.as_ == "minus"
     if given.chosen:
@@ -121,11 +133,11 @@ def mix() -> str | tuple[str, int] | BaseResponse:
     if part is None:
         found = catalogue().catalogue.games.search(added[:MAX_QUERY], STARTS).rows
         complaint = f"No game here is called “{added}”." if found else f"No game here has a name like “{added}”."
-        return _mix_page(given, parts, complaint, added, _games_to_add(catalogue(), parts, view, found, is_minus)), 400
+        return _mix_page(given, parts, complaint, added, _games_to_add(catalogue(), parts, kept, found, is_minus)), 400
     if part in parts:
         return _mix_page(given, parts, "That is part of your mix already.", added), 400
     queries.check([*parts, part])
-    return redirect(queries.url_of([*parts, part], view), 303)
+    return redirect(queries.url_of([*parts, part], kept), 303)
 
 
 @blueprint.get("/upload")
@@ -138,24 +150,24 @@ def upload_form() -> str:
 @blueprint.post("/upload")
 def upload() -> tuple[str, int] | BaseResponse:
     """From a picture to the banners that look like it. Nothing of it is kept."""
-    others, view = _others()
+    others, kept = _others()
     queries.check([*others, Part("picture", "")])  # before the work is done
     try:
         picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
     except UnusableImage as error:
-        return _upload_page(others, view, reason(error)), 415
+        return _upload_page(others, kept, reason(error)), 415
     except RequestEntityTooLarge as error:
-        return _upload_page(others, view, error.description or ""), 413
+        return _upload_page(others, kept, error.description or ""), 413
     queries.check([picture, *others])
-    return redirect(queries.url_of([picture, *others], view), 303)
+    return redirect(queries.url_of([picture, *others], kept), 303)
 
 
-def _others() -> tuple[list[Part], View]:
+def _others() -> tuple[list[Part], queries.Kept]:
     """What the address asks for beside a picture."""
     given = read(queries.SimilarQuery, from_form=True)
-    return [part for part in given.parts() if part.kind != "picture"], given.view
+    return [part for part in given.parts() if part.kind != "picture"], given.kept()
 
 
-def _upload_page(others: Sequence[Part], view: View, complaint: str) -> str:
-    parameters = queries.parameters_of(others, view)
+def _upload_page(others: Sequence[Part], kept: queries.Kept, complaint: str) -> str:
+    parameters = queries.parameters_of(others, kept)
     return render_template("upload.html", others=len(others), parameters=parameters, complaint=complaint)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 from werkzeug.routing import BaseConverter, Map
 
@@ -19,14 +20,15 @@ class Variant:
 
     view: View = "plain"
     to_store: bool = False
+    filters: tuple[tuple[str, str], ...] = ()  # parameters that stay
 
     @property
     def path(self) -> str:
         return ("store" if self.to_store else "render") + _SUFFIXES.get(self.view, "")
 
     def url(self, appid: int, n: int | None = None) -> str:
-        view = "?view=artwork" if self.view == "artwork" else ""
-        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "") + view
+        query = urlencode([*([("view", "artwork")] if self.view == "artwork" else []), *self.filters])
+        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "") + (f"?{query}" if query else "")
 
     def link(self, game: Game, n: int | None) -> Game:
         """`game` with a link as this variant's pages have it."""
@@ -36,7 +38,7 @@ class Variant:
         """This variant, and mirrored or flipped if it was not."""
         mirror = mirror or self.view in ("mirror", "rotate")
         flip = flip or self.view in ("flip", "rotate")
-        return Variant(view_of(mirror, flip), self.to_store)
+        return replace(self, view=view_of(mirror, flip))
 
 
 _PATHS = "(?:render|store)(?:_xy|_x|_y)?"

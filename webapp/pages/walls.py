@@ -12,25 +12,22 @@ from urllib.parse import urlencode
 import numpy as np
 import numpy.typing as npt
 from flask import Blueprint, render_template, request
-from msgspec import Meta, field
+from msgspec import Meta
 
 from banners.errors import CannotAnswer, NotInCatalogue
 from webapp.current import catalogue
-from webapp.params import AdultFlag, PageNumber, Query, read, shows_adult
+from webapp.filters import FilterQuery, active, mask
+from webapp.params import AdultFlag, PageNumber, read, shows_adult
 from webapp.records import Game, Paging, Result, json_url, paging
 from webapp.served import Rows, ServedCatalogue
-
-_Year = Annotated[int, Meta(ge=0, le=9999)]
 
 blueprint = Blueprint("walls", __name__)
 
 
-class WallQuery(Query):
-    """The filters of a wall."""
+class WallQuery(FilterQuery):
+    """A page of a wall."""
 
     page: PageNumber = 1
-    from_: Annotated[_Year, Meta(description="The first year of release, 0 for any.")] = field(name="from", default=0)
-    to: Annotated[_Year, Meta(description="The last year of release, 0 for any.")] = 0
     adult: AdultFlag = False
 
 
@@ -187,12 +184,9 @@ def wall_page(served: ServedCatalogue, wall: Wall, given: WallQuery) -> WallPage
 
 def _passes(served: ServedCatalogue, given: WallQuery) -> npt.NDArray[np.bool_]:
     """Which games the filters let through: (n,)."""
-    passes = np.ones(len(served), np.bool_) if given.adult else ~served.is_adult
-    if given.from_:
-        passes &= served.years >= given.from_
-    if given.to:
-        passes &= (served.years > 0) & (served.years <= given.to)
-    return passes
+    shown = np.ones(len(served), np.bool_) if given.adult else ~served.is_adult
+    passes = mask(served, given)
+    return shown if passes is None else shown & passes
 
 
 def _entry(served: ServedCatalogue, wall: Wall, rank: int, row: int, adult: bool) -> WallEntry:
@@ -220,23 +214,12 @@ def show(wall: Wall) -> tuple[str, int]:
         page=page,
         given=given,
         tab=wall,
-        kept_years=_kept_years(given),
-        years=_year_range(catalogue()),
+        kept=f"?{urlencode(given.kept())}" if given.kept() else "",
+        active=active(given),
+        offers=catalogue().offers,
         json_url=json_url(wall.name, **kept | ({"adult": "1"} if given.adult else {})),
     )
     return html, 404 if page.paging.is_beyond else 200
-
-
-def _kept_years(given: WallQuery) -> str:
-    """The years that are asked for, for the addresses of the other walls."""
-    years = {name: year for name, year in (("from", given.from_), ("to", given.to)) if year}
-    return f"?{urlencode(years)}" if years else ""
-
-
-def _year_range(served: ServedCatalogue) -> tuple[int, int] | None:
-    """The first and the last year of release, None if there is no choice."""
-    known = served.years[served.years > 0]
-    return (int(known.min()), int(known.max())) if len(known) and known.min() < known.max() else None
 
 
 for _wall in WALLS:

@@ -1,0 +1,122 @@
+"""Filters of lists: years, tag, developer, lesser known, and without the series."""
+
+import html
+import re
+
+import pytest
+
+from banners.catalogue.reader import open_catalogue
+from banners.series import same_series
+from tests.webapp.small_site import text
+from webapp import create_app
+
+GAME = 9000280
+
+
+@pytest.fixture
+def client(demo_site):
+    overrides = {"CATALOGUE": demo_site / "c", "BANNERS": demo_site / "b", "QUERIES_PER_MINUTE": "0"}
+    return create_app(overrides).test_client()
+
+
+@pytest.fixture
+def games(demo_site):
+    return {game.appid: game for game in open_catalogue(demo_site / "c").games}
+
+
+def found(client, url):
+    return [one["game"]["appid"] for one in client.get(url).get_json()["results"]]
+
+
+NEIGHBOURS = f"/api/v1/games/{GAME}/neighbours?n=10&"
+
+
+@pytest.mark.parametrize("view", ["plain", "artwork"])
+def test_neighbours_that_pass_come_from_all_games(client, games, view):
+    tag = games[GAME].listed("tags")[0].lower()
+    wanted = {appid for appid, game in games.items() if tag in [one.lower() for one in game.listed("tags")]} - {GAME}
+    assert (
+        found(client, f"{NEIGHBOURS}tag={tag}&view={view}")
+        == [appid for appid in found(client, f"/api/v1/similar?game={GAME}&n=79&view={view}") if appid in wanted][:10]
+    )
+    of_all = client.get(f"/api/v1/games/{GAME}/neighbours?n=1000&tag={tag}&view={view}").get_json()["results"]
+    assert {one["game"]["appid"] for one in of_all} == wanted
+    similarities = [one["similarity"] for one in of_all]
+    assert similarities == sorted(similarities, reverse=True)
+
+
+def test_each_filter_leaves_what_it_says(client, games):
+    developer = games[GAME].listed("developer")[0]
+    for appid in found(client, f"{NEIGHBOURS}developer={developer}"):
+        assert games[appid].listed("developer") == (developer,)
+    assert {games[appid].known["year"] for appid in found(client, f"{NEIGHBOURS}from=2010&to=2012")} <= {
+        2010,
+        2011,
+        2012,
+    }
+    median = sorted(game.popularity for game in games.values())[len(games) // 2]
+    assert all(games[appid].popularity <= median for appid in found(client, f"{NEIGHBOURS}lesser=1"))
+    assert found(client, f"{NEIGHBOURS}tag=nothing+of+the+kind") == []
+    assert client.get(f"{NEIGHBOURS}from=soon").status_code == 400
+
+
+def test_a_series_can_be_hidden(client, games):
+    plain, hidden = found(client, NEIGHBOURS), found(client, f"{NEIGHBOURS}hide_series=1")
+    assert any(same_series(games[GAME], games[appid]) for appid in plain)
+    assert not any(same_series(games[GAME], games[appid]) for appid in hidden)
+    assert len(hidden) == 10
+    mixed = found(client, f"/api/v1/similar?game={GAME}&hide_series=1&n=10")
+    assert mixed == hidden
+
+
+def test_filters_are_in_the_address_stay_and_can_be_removed(client):
+    page = html.unescape(text(client, f"/render/{GAME}?tag=Puzzle&hide_series=1"))
+    assert (
+        f'href="/render/{GAME}?hide_series=1" rel="nofollow" title="Remove" aria-label="Remove the filter: Puzzle"'
+        in page
+    )
+    assert f'href="/render/{GAME}?tag=Puzzle" rel="nofollow" title="Remove"' in page
+    assert re.search(r'class="name"><a href="/render/\d+\?tag=Puzzle&hide_series=1"', page)
+    assert f'href="/render/{GAME}?view=artwork&tag=Puzzle&hide_series=1"' in page
+    assert f"/mix?game={GAME}&tag=Puzzle&hide_series=1&game=" in page
+    assert '<details class="filter" open>' in page
+    assert f"/api/v1/games/{GAME}/neighbours?tag=Puzzle&hide_series=1" in page
+    mixed = html.unescape(text(client, f"/mix?game={GAME}&tag=Puzzle"))
+    assert f'href="/mix?game={GAME}" rel="nofollow" title="Remove"' in mixed
+    assert '<input type="hidden" name="tag" value="Puzzle">' in mixed
+    wall = html.unescape(text(client, "/unique?tag=Puzzle&from=2005"))
+    assert 'href="/unique?tag=Puzzle" rel="nofollow" title="Remove"' in wall
+    assert 'href="/hubs?from=2005&tag=Puzzle"' in wall
+
+
+def test_a_wall_is_filtered_like_neighbours(client, games):
+    listed = found(client, "/api/v1/unique?tag=puzzle")
+    assert set(listed) == {appid for appid, game in games.items() if "Puzzle" in game.listed("tags")}
+
+
+def test_what_passes_nothing_says_so(client):
+    for url in (f"/render/{GAME}?tag=none", f"/mix?game={GAME}&developer=none"):
+        assert "No game passes these filters." in text(client, url)
+    assert "No game fits these limits." in text(client, "/unique?tag=none")
+
+
+def test_filters_come_from_strangers(client):
+    page = text(client, f'/render/{GAME}?tag="><script>alert(1)</script>')
+    assert "<script>alert" not in page
+    text(client, f"/render/{GAME}?tag={'x' * 300}", 400)
+
+
+def test_a_game_page_shows_developer_and_tags(client, games):
+    page = html.unescape(text(client, f"/render/{GAME}"))
+    assert games[GAME].listed("developer")[0] in page
+    assert ", ".join(games[GAME].listed("tags")) in page
+    assert f"App {GAME}" not in page
+
+
+def test_the_example_of_the_first_page_is_no_row_of_sequels(client, games):
+    for _ in range(10):
+        page = text(client, "/")
+        example = page[page.index('class="example"') : page.index('class="example-caption"')]
+        shown = [int(appid) for appid in re.findall(r'src="/thumbnails/200/(\d+)', example)]
+        assert not any(same_series(games[shown[0]], games[appid]) for appid in shown[1:])
+        assert f'href="/render/{shown[0]}"' not in page[page.index('id="wall"') :]
