@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
@@ -25,6 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Size = Literal["1x", "2x"]
 SIZES: tuple[Size, ...] = get_args(Size)
 
+TAGS = 20  # of a game
 ITEMS_A_REQUEST = 250
 APPS_A_PAGE = 50_000
 MAX_NAME = 500
@@ -81,8 +83,9 @@ class App:
 class Item:
     """One game as GetItems describes it. `paths` are those of its image below its folder on the CDN, best first.
 
-    `demos` are the appids of its demos, which no list names. `is_known` is False where GetItems could not be asked and
-    the paths are guessed.
+    `demos` are the appids of its demos, which no list names; `parent_appid` is the game that it belongs to, 0 for none.
+    `tags` are names, the one given most often first. `is_known` is False where GetItems could not be asked and the
+    paths are guessed, `has_details` where developers and the like were not asked for, as earlier versions did not.
     """
 
     appid: int
@@ -92,6 +95,12 @@ class Item:
     paths: tuple[str, ...] = ()
     demos: tuple[int, ...] = ()
     is_known: bool = True
+    developers: tuple[str, ...] = ()
+    publishers: tuple[str, ...] = ()
+    franchises: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    parent_appid: int = 0
+    has_details: bool = True
 
 
 # -- lists ----------------------------------------------------------------------------------------------------------
@@ -178,14 +187,35 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
 # -- items ----------------------------------------------------------------------------------------------------------
 
 
+def tag_names(client: Client, where: Addresses) -> dict[int, str]:
+    """The names of the store's tags by number. Raises `Unanswered`."""
+    response = _get_json(client, f"{where.api}/IStoreService/GetTagList/v1/?language=english").get("response")
+    records = response.get("tags") if isinstance(response, dict) else None
+    named = {}
+    for record in records if isinstance(records, list) else ():
+        number = _appid(record.get("tagid")) if isinstance(record, dict) else None
+        if number and _text(record.get("name")):
+            named[number] = _text(record.get("name")).replace(";", ",")
+    if not named:
+        raise Unanswered("GetTagList answers without tags")
+    return named
+
+
 def items(
-    client: Client, where: Addresses, appids: Sequence[int], kind: Kind = "vertical", size: Size = "1x"
+    client: Client,
+    where: Addresses,
+    appids: Sequence[int],
+    kind: Kind = "vertical",
+    size: Size = "1x",
+    tags: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Item]:
     """The store's details of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not.
+    `tags` are the names of tags; without them the details count as not complete.
 
     Raises `Unanswered`.
     """
-    wanted = {"include_assets": True, "include_release": True, "include_screenshots": kind == "screenshot"}
+    wanted: dict[str, bool | int] = {"include_assets": True, "include_release": True, "include_basic_info": True}
+    wanted |= {"include_tag_count": TAGS, "include_screenshots": kind == "screenshot"}
     question = {
         "ids": [{"appid": appid} for appid in appids],
         "context": {"language": "english", "country_code": "US"},
@@ -200,10 +230,11 @@ def items(
     for record in records:
         appid = _appid(record.get("appid") or record.get("id")) if isinstance(record, dict) else None
         if appid:
-            known[appid] = _item(appid, record, kind, size)
+            known[appid] = _item(appid, record, kind, size, tags)
     if not known:  # of so many games it knows some; guessed addresses may lead to older banners
         raise Unanswered("GetItems answers with an empty list")
-    return [known.get(appid) or Item(appid, paths=plain_paths(kind, size)) for appid in appids]
+    guessed = plain_paths(kind, size)
+    return [known.get(appid) or Item(appid, paths=guessed, has_details=bool(tags)) for appid in appids]
 
 
 def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
@@ -211,7 +242,9 @@ def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
     return _PLAIN.get((kind, size), ())
 
 
-def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item:
+def _item(
+    appid: int, record: Mapping[str, Any], kind: Kind, size: Size, tags: Mapping[int, str] = MappingProxyType({})
+) -> Item:
     assets = record.get("assets")
     paths: list[str] = []
     if kind == "screenshot":
@@ -238,7 +271,33 @@ def _item(appid: int, record: Mapping[str, Any], kind: Kind, size: Size) -> Item
         else (),
         tuple(dict.fromkeys((*paths, *plain_paths(kind, size)))),
         _demos(record.get("related_items")),
+        developers=_names(record, "developers"),
+        publishers=_names(record, "publishers"),
+        franchises=_names(record, "franchises"),
+        tags=_tags(record.get("tags"), tags),
+        parent_appid=_parent(record.get("related_items")),
+        has_details=bool(tags),
     )
+
+
+def _names(record: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    """The names of a kind of companies or franchises in the basic information."""
+    basic = record.get("basic_info")
+    listed = basic.get(kind) if isinstance(basic, dict) else None
+    if not isinstance(listed, list):
+        return ()
+    names = [_text(one.get("name")).replace(";", ",") for one in listed[:10] if isinstance(one, dict)]
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _tags(listed: Any, names: Mapping[int, str]) -> tuple[str, ...]:
+    """The names of a game's tags, which come with the most frequent first."""
+    numbers = [one.get("tagid") for one in listed[:TAGS] if isinstance(one, dict)] if isinstance(listed, list) else []
+    return tuple(names[number] for number in numbers if isinstance(number, int) and number in names)
+
+
+def _parent(related: Any) -> int:
+    return (_appid(related.get("parent_appid")) if isinstance(related, dict) else None) or 0
 
 
 def _demos(related: Any) -> tuple[int, ...]:

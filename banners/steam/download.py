@@ -78,7 +78,7 @@ class Settled:
         item: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data["item"].items()
         }
-        return cls(**{**data, "item": Item(**item)})
+        return cls(**{**data, "item": Item(**{"has_details": False, **item})})
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ def to_ask(
         return (
             entry is not None
             and entry.item.is_known
+            and entry.item.has_details
             and entry.image == image
             and 0 <= now - entry.at < recheck_days * ONE_DAY
             and entry.is_of(files.get(appid))
@@ -216,6 +217,11 @@ def fetch_one(
     def failed(reason: str) -> Outcome:
         return Outcome(Settled(item, image, "", "", "", 0.0), "failed", reason)
 
+    if known is not None and not known.item.has_details and known.is_of(present) and known.path in item.paths[:1]:
+        # Fetched by a version that asked for less: the banner need not be asked for.
+        entry = replace(known, item=item)
+        journal.append(entry)
+        return Outcome(entry, "unchanged")
     if present is not None and not item.is_known:  # a guessed address may have an older banner
         return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:
@@ -307,6 +313,11 @@ def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping
         now: dict[str, str | int] = {
             "popularity": app.popularity,
             "year": item.year,
+            "developer": ";".join(item.developers),
+            "publisher": ";".join(item.publishers),
+            "franchise": ";".join(item.franchises),
+            "tags": ";".join(item.tags),
+            "parent_appid": item.parent_appid,
             "descriptors": ";".join(map(str, item.descriptors)),
             "benchmark": "1" if app.in_benchmark or appid in CURATED else "",
             "image_path": entry.path if entry else "",

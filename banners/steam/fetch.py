@@ -86,10 +86,11 @@ def fetch(
         asked = download.to_ask(listed, journal.settled, files, wanted.image, now, wanted.recheck_days)
         result.games, result.settled = len(listed) + kept, len(listed) - len(asked)
         listener.on_total(len(asked))
+        tags = _tag_names(client, where, listener) if asked else {}
 
         def items() -> Iterator[Sequence[api.Item]]:
             demos: dict[int, api.App] = {}
-            for batch in _items(client, where, asked, wanted, listener):
+            for batch in _items(client, where, asked, wanted, tags, listener):
                 if wanted.has_demos:
                     demos.update(_demos(batch, listed, foreign))
                 yield batch
@@ -98,7 +99,7 @@ def fetch(
             result.games += len(demos)
             result.settled += len(demos) - len(more)
             listener.on_total(len(more))
-            yield from _items(client, where, more, wanted, listener)
+            yield from _items(client, where, more, wanted, tags, listener)
 
         try:
             for outcome in download.download(
@@ -122,13 +123,26 @@ def _demos(items: Iterable[api.Item], listed: Mapping[int, api.App], foreign: Co
     return {demo: api.App(demo) for demo in sorted(demos) if demo not in listed and demo not in foreign}
 
 
+def _tag_names(client: Client, where: api.Addresses, listener: Listener) -> dict[int, str]:
+    try:
+        return api.tag_names(client, where)
+    except Unanswered as error:
+        listener.on_warning(f"{error}; a later run asks for tags again")
+        return {}
+
+
 def _items(
-    client: Client, where: api.Addresses, appids: Sequence[int], wanted: Wanted, listener: Listener
+    client: Client,
+    where: api.Addresses,
+    appids: Sequence[int],
+    wanted: Wanted,
+    tags: Mapping[int, str],
+    listener: Listener,
 ) -> Iterator[Sequence[api.Item]]:
     for start in range(0, len(appids), api.ITEMS_A_REQUEST):
         batch = appids[start : start + api.ITEMS_A_REQUEST]
         try:
-            yield api.items(client, where, batch, wanted.kind, wanted.size)
+            yield api.items(client, where, batch, wanted.kind, wanted.size, tags)
         except Unanswered as error:
             listener.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
             paths = api.plain_paths(wanted.kind, wanted.size)

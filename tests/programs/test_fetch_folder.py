@@ -1,6 +1,7 @@
 """What a fetch does to a folder: nothing lost, whoever wrote it, whatever kills the program."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -295,3 +296,44 @@ def test_a_demo_set_waits_for_nobody_and_nobody_for_it(tmp_path, capsys):
     with locked(tmp_path / "b"):
         assert main(["--demo", "1", "--out", str(tmp_path / "b")]) == 2
     assert "another run is writing into" in capsys.readouterr().err
+
+
+def test_what_steam_says_of_games_is_in_the_table(tmp_path, steam):
+    server = steam(4, troubles=False)
+    assert main(["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]) == 0
+    game = read_games(tmp_path / "b" / "games.csv")[20]
+    assert game.listed("developer") == ("Studio 6", "A, B")
+    assert game.listed("publisher") == ("House",)
+    assert game.listed("franchise") == ("Saga",)
+    assert game.listed("tags") == ("Action", "Adventure, Story")
+
+
+def test_details_come_to_a_folder_of_an_earlier_version_without_its_banners(tmp_path, steam):
+    server = steam(10, troubles=False)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    journal, table = tmp_path / "b" / download.JOURNAL, tmp_path / "b" / "games.csv"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        for name in ("developers", "publishers", "franchises", "tags", "parent_appid", "has_details"):
+            del line["item"][name]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    table.write_text("appid,name,source\n" + "".join(f"{appid},x,steam\n" for appid in server.appids))
+    server.requests.clear()
+    assert main(arguments) == 0
+    asked = {int(path.split("/")[2]) for path in server.requests if path.startswith("/cdn")}
+    assert asked == {appid for appid in server.appids if not server.has_banner(appid)}
+    assert read_games(table)[20].listed("tags") == ("Action", "Adventure, Story")
+    server.requests.clear()
+    assert main(arguments) == 0
+    assert not server.requests
+
+
+def test_without_the_names_of_tags_a_later_run_asks_again(tmp_path, steam, capsys):
+    server = steam(4, troubles=False, has_tags=False)
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 0
+    assert "GetTagList answers without tags" in capsys.readouterr().err
+    server.has_tags = True
+    assert main(arguments) == 0
+    assert read_games(tmp_path / "b" / "games.csv")[20].listed("tags") == ("Action", "Adventure, Story")

@@ -47,6 +47,9 @@ def animation() -> bytes:
     return file.getvalue()
 
 
+TAGS = {19: "Action", 21: "Adventure; Story"}
+
+
 @dataclass
 class Steam:
     """`count` games, appids 10, 20, ...: every third has no banner, every other one a hashed path only.
@@ -59,6 +62,7 @@ class Steam:
     always: frozenset[int] = frozenset()
     retry_after: float = 1.0
     items_down: bool = False
+    has_tags: bool = True
     items_answer: str = ""  # instead of the right one
     repeats: bool = False  # the same page of the list for ever
     forbids: bool = False
@@ -135,6 +139,9 @@ class Handler(BaseHTTPRequestHandler):
             self.app_list(query)
         elif path.startswith("/api/IStoreBrowseService/GetItems"):
             self.items(query)
+        elif path.startswith("/api/IStoreService/GetTagList"):
+            named = [{"tagid": number, "name": name} for number, name in TAGS.items()]
+            self.send_json({"response": {"tags": [*named, {"tagid": "x"}, None] if self.steam.has_tags else []}})
         elif path.startswith("/cdn/"):
             appid, _, name = path.removeprefix("/cdn/").partition("/")
             self.banner(int(appid), name)
@@ -209,6 +216,12 @@ class Handler(BaseHTTPRequestHandler):
                     "assets": assets if "/" in name else {},
                     "content_descriptorids": [3] if appid % 100 == 10 else [],
                     "release": {"steam_release_date": 1_600_000_000},
+                    "basic_info": {
+                        "developers": [{"name": f"Studio {appid % 7}"}, {"name": "A; B"}, {}],
+                        "publishers": [{"name": "House"}],
+                        "franchises": [{"name": "Saga"}] if appid % 4 == 0 else None,
+                    },
+                    "tags": [{"tagid": 19, "weight": 9}, {"tagid": 999}, {"tagid": 21}, "x"],
                     "related_items": {"demo_appid": [appid + 1]} if steam.demos and appid % 10 == 0 else {},
                 }
             )

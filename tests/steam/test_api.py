@@ -86,7 +86,7 @@ def test_an_odd_record_is_a_game_of_which_little_is_known(record):
 
 def test_what_is_known_of_a_game_is_read():
     record = {"name": " Half\nLife ", "content_descriptorids": [1, 3], "release": {"steam_release_date": 911_000_000}}
-    assert steam._item(10, record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), ())
+    assert steam._item(10, record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), (), has_details=False)
 
 
 def test_games_that_the_store_does_not_know_are_tried_by_their_plain_path():

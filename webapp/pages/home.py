@@ -38,7 +38,7 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
         named = served.without_adult(served.named, adult).tolist()
         title, rows = "A random choice", random.sample(named, min(SHOWN + 1, len(named)))
     unique = served.without_adult(served.unique_first, adult)
-    unique = unique[served.has_name[unique]][:UNIQUE]
+    unique = unique[served.has_name[unique]][: UNIQUE + 1].tolist()
     example = random.choice(rows) if rows and served.catalogue.k else None
     look_alikes = () if example is None else _look_alikes(served, example, adult)
     terms = served.catalogue.games.terms
@@ -47,7 +47,7 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
         look_alikes=look_alikes,
         title=title,
         games=served.games([row for row in rows if row != example][:SHOWN]),
-        unique=served.games(unique.tolist()),
+        unique=served.games([row for row in unique if row != example][:UNIQUE]),
         terms=tuple(Label(term.name, term.kind) for term in random.sample(terms, min(TERMS, len(terms)))),
     )
 
