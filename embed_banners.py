@@ -259,7 +259,11 @@ def _finish(
             seen = artwork.view(plain)
             with _progress("neighbours, artwork", len(plain), "game") as bar:
                 found["artwork"] = neighbours.nearest(seen, options.neighbours, None, device, bar.update)
-            about["artwork"] = {"directions": count, "random_similarity": measures.random_similarity(seen)}
+            about["artwork"] = {
+                "directions": count,
+                "random_similarity": measures.random_similarity(seen),
+                "rare_similarities": measures.rare_similarities(seen),
+            }
             del seen
     queries = None if options.no_queries else _export_queries(exported, folder, embedded, vocabulary, kept / "export")
     writer.save(
@@ -345,6 +349,7 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         "preprocessing": encoder.preprocessing.to_json(),
         "fit": encoder.preprocessing.fit,
         "random_similarity": measures.random_similarity(embedded.embeddings["plain"]),
+        "rare_similarities": measures.rare_similarities(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
         "libraries": {"python": platform.python_version(), **encoders.library_versions()},
     }

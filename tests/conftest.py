@@ -150,13 +150,22 @@ def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """80 drawn banners in `b`, and their catalogue `c`, made with the packaged encoder."""
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """72 banners in `b`, three of each series, with developers and tags; their catalogue `c`, made with the packaged
+    encoder."""
     from embed_banners import main as embed
-    from fetch_banners import main as fetch
 
-    folder = tmp_path_factory.mktemp("demo")
-    assert fetch(["--demo", "80", "--out", str(folder / "b")]) == 0
+    folder = tmp_path_factory.mktemp("gallery")
+    (folder / "b").mkdir()
+    rows = ["appid,name,popularity,year,developer,franchise,tags"]
+    for number in range(72):
+        appid, series = 9_000_010 + 10 * number, number // 3
+        image = Image.blend(picture(series, (120, 180)), picture(1000 + number, (120, 180)), 0.3)
+        image.save(folder / "b" / f"{appid}.jpg", quality=90)
+        words = f"{'Amber Bronze Crimson'.split()[series % 3]} {chr(65 + series)}lpha {number % 3 + 1}"
+        tags = ";".join(["Puzzle", "Racing", "Horror", "Indie"][series % 3 : series % 3 + 2])
+        rows.append(f"{appid},{words},{number + 1},{2000 + number % 20},Studio {series % 5},Saga {series},{tags}")
+    (folder / "b" / "games.csv").write_text("\n".join(rows) + "\n")
     assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged", "--neighbours", "20"]) == 0
     return folder
 

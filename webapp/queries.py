@@ -100,10 +100,12 @@ class Part:
 class SimilarGames:
     """The results of a query. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
     further queries, "" if there is none. `stands_out_percent` is the part of the catalogue's banners that have a nearer
-    nearest neighbour than the one picture or game that was asked for, null if it is not known."""
+    nearest neighbour than the one picture or game that was asked for, null if it is not known. `is_clear` is false
+    where the words mean no more to the encoder than random letters."""
 
     picture: str
     stands_out_percent: int | None
+    is_clear: bool
     labels: tuple[Label, ...]
     results: tuple[Result, ...]
 
@@ -148,25 +150,36 @@ def similar(
 
     Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
     """
-    found = _passing(served, parts, count, view, given)
+    found, vector = _passing(served, parts, count, view, given)
     results = tuple(served.result(rank, row, cosine, view) for rank, (row, cosine) in enumerate(found, 1))
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
     stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
-    return SimilarGames(picture, stands_out, shown, results)
+    is_clear = view != "plain" or len(parts) > 1 or _is_clear(served, parts, results, vector)
+    return SimilarGames(picture, stands_out, is_clear, shown, results)
 
 
-def _passing(
-    served: ServedCatalogue, parts: Sequence[Part], count: int, view: View, given: FilterQuery
-) -> list[tuple[int, float | None]]:
+def _is_clear(served: ServedCatalogue, parts: Sequence[Part], results: Sequence[Result], vector: Vector | None) -> bool:
+    """Whether the best banner for some words stands out more than for random ones."""
+    margin = served.catalogue.manifest.noise_margin
+    best = results[0].similarity if results else None
+    if margin is None or best is None or vector is None or parts[0].kind != "text":
+        return True
+    return best - float(served.catalogue.mean @ vector) > margin
+
+
+Found = tuple[list[tuple[int, float | None]], Vector | None]
+
+
+def _passing(served: ServedCatalogue, parts: Sequence[Part], count: int, view: View, given: FilterQuery) -> Found:
     passes = mask(served, given)
     if not (isinstance(given, SeriesFilterQuery) and given.hide_series):
         return nearest(served, parts, count, view, passes)
     row_of = served.catalogue.row_of
     games = [row_of(int(part.value)) for part in parts if part.kind == "game" and not part.is_minus]
-    found = nearest(served, parts, 3 * count + 50, view, passes)  # few series have more games
+    found, vector = nearest(served, parts, 3 * count + 50, view, passes)  # few series have more games
     others = set(without_series(served, [row for row, _ in found], games))
-    return [one for one in found if one[0] in others][:count]
+    return [one for one in found if one[0] in others][:count], vector
 
 
 def is_comparable(parts: Sequence[Part]) -> bool:
@@ -194,15 +207,16 @@ def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
 
 def nearest(
     served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain", passes: Mask | None = None
-) -> list[tuple[int, float | None]]:
-    """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for.
+) -> Found:
+    """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for; and
+    the vector that they are nearest to.
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
     in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
     """
     check(parts)
     if not parts:
-        return []
+        return [], None
     encoder, opened = served.query_encoder, served.catalogue
     matrix, artwork = opened.quantised, opened.artwork if view == "artwork" else None
     if matrix is None:
@@ -239,7 +253,7 @@ def nearest(
         vector, scores = weights @ np.stack(vectors), weights @ np.stack(rough)
     offset = 0.0 if artwork is None else float(artwork.mean @ vector)
     rows, cosines = nearest_to(vector, opened.embeddings, scores, count, asked, offset, lengths)
-    return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True))
+    return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True)), vector
 
 
 def _vector(served: ServedCatalogue, part: Part) -> Vector:

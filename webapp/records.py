@@ -37,13 +37,15 @@ class Game:
 @dataclass(frozen=True, slots=True)
 class Result:
     """A game that resembles the query. `similarity` is the cosine of the embeddings, null if it is not known or has
-    no fixed scale. `strength` is the same between 0, a random pair, and 1, identical. A result is weak if nine games
-    in ten have a nearer first neighbour."""
+    no fixed scale. `strength` is the same between 0, a random pair, and 1, identical. One in `rarity` random pairs of
+    banners is as similar, null if many are or if it is not known. A result is weak if nine games in ten have a nearer
+    first neighbour."""
 
     rank: int
     game: Game
     similarity: float | None
     strength: float | None = None
+    rarity: int | None = None
     is_weak: bool = False
     is_identical: bool = False
 

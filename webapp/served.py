@@ -1,6 +1,7 @@
 """The catalogue that is served: an opened catalogue with the local images, and what pages need to know of all games."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from webapp.records import Game, Label, Result
 
 DEFAULT_SIZE = (300, 450)
 
-_OFFERED = 300  # tags and developers
+_OFFERED = 60  # tags, and developers, to choose from; any other can be typed
 _GAMES_KEPT = 32_768  # some 15 MB
 
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
@@ -151,13 +152,20 @@ class ServedCatalogue:
         is_identical: bool = False,
     ) -> Result:
         """A result in `view` that is weak if its similarity is less than `weak_below`."""
+        game = self.game(row)
         if similarity is None:
-            return Result(rank, self.game(row), None, None, False, bool(is_identical))
-        manifest = self.catalogue.manifest
-        floor = min((manifest.artwork_random if view == "artwork" else manifest.random_similarity) or 0.0, 0.99)
-        strength = min(1.0, max(0.0, (similarity - floor) / (1 - floor)))
+            return Result(rank, game, None, is_identical=bool(is_identical))
+        manifest, is_artwork = self.catalogue.manifest, view == "artwork"
+        floor = min((manifest.artwork_random if is_artwork else manifest.random_similarity) or 0.0, 0.99)
+        rare = bisect_right(manifest.artwork_rare if is_artwork else manifest.rare, similarity)
         return Result(
-            rank, self.game(row), round(similarity, 6), round(strength, 4), similarity < weak_below, bool(is_identical)
+            rank,
+            game,
+            round(similarity, 6),
+            round(min(1.0, max(0.0, (similarity - floor) / (1 - floor))), 4),
+            measures.RARITIES[rare - 1] if rare else None,
+            similarity < weak_below,
+            bool(is_identical),
         )
 
     def labels(self, row: int) -> tuple[Label, ...]:

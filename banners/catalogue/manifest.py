@@ -16,12 +16,12 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """`raw` is the whole file; the other fields are what programs use.
-
-    `d` is None without embeddings. `source` says where the images come from: "steam", "demo", or "" for a local folder;
-    `image_size` is (width, height), None if not known. `random_similarity` is the median similarity of random pairs,
-    None if not measured, `artwork_random` the same in the view by artwork. `text_scale` turns cosines of texts and
-    images into logits. `files` maps a name to its size in bytes and SHA-256.
+    """`raw` is the whole file; the other fields are what programs use. `d` is None without embeddings. `source`
+    says where the images come from: "steam", "demo", or "" for a local folder; `image_size` is (width, height),
+    None if not known. `random_similarity` is the median similarity of random pairs, None if not measured,
+    `artwork_random` the same in the view by artwork. `rare` are the similarities that one in ten, a hundred, ...
+    random pairs reaches. `text_scale` turns cosines of texts and images into logits; `noise_margin` is how far
+    random words stand out, None if not measured. `files` maps a name to its size in bytes and SHA-256.
     """
 
     n: int
@@ -35,7 +35,10 @@ class Manifest:
     image_size: tuple[int, int] | None
     random_similarity: float | None
     artwork_random: float | None
+    rare: tuple[float, ...]
+    artwork_rare: tuple[float, ...]
     text_scale: float
+    noise_margin: float | None
     files: Mapping[str, tuple[int, str]]
     raw: Mapping[str, Any]
 
@@ -77,7 +80,10 @@ class Manifest:
             image_size=(images["width"], images["height"]) if images.get("width") and images.get("height") else None,
             random_similarity=data.get("random_similarity"),
             artwork_random=data.get("artwork", {}).get("random_similarity"),
+            rare=tuple(data.get("rare_similarities", ())),
+            artwork_rare=tuple(data.get("artwork", {}).get("rare_similarities", ())),
             text_scale=text.get("scale", 100.0),
+            noise_margin=text.get("noise_margin"),
             files={name: (entry["size"], entry["sha256"]) for name, entry in data["files"].items()},
             raw=data,
         )

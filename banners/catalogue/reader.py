@@ -60,6 +60,12 @@ class Catalogue:
         return self.matrix
 
     @cached_property
+    def mean(self) -> npt.NDArray[np.float32]:
+        """The mean embedding: float32 (d,)."""
+        known = None if self.artwork is None else self.artwork.mean
+        return np.asarray(self.embeddings.mean(axis=0, dtype=np.float64) if known is None else known, np.float32)
+
+    @cached_property
     def text_mean(self) -> npt.NDArray[np.float32]:
         """The mean embedding of texts, float32 (d,): that of the terms, which lie far from all images; zeros if there
         are none."""

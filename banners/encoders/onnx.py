@@ -33,6 +33,7 @@ from banners.encoders import Encoder, TextTower, open_text_tower
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.games_csv import Banner
 from banners.images import decode, read
+from banners.titles import random_title
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,7 @@ LEAST_COSINE = 0.999  # of an unquantised export to the torch model
 LEAST_RECALL = 0.95  # of the ten nearest banners
 NEAREST = 10
 _BATCH = 32  # texts
+_NOISE = 64  # random words
 SAMPLE = 100  # banners, and texts, that an export is tried on
 _OPSET = 17
 _WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
@@ -111,10 +113,20 @@ def export_queries(
         labels,
         {
             **about,
-            "text": texts.to_json() | {"length": tower.length, "padding": tower.padding, "scale": tower.scale},
+            "text": texts.to_json()
+            | {"length": tower.length, "padding": tower.padding, "scale": tower.scale}
+            | {"noise_margin": _noise_margin(tower, embeddings)},
         },
         "",
     )
+
+
+def _noise_margin(tower: TextTower, embeddings: Matrix) -> float:
+    """How far the best banner stands out for words that mean nothing: the similarity of the best less that of the mean,
+    which nine in ten random words stay below."""
+    random = np.random.default_rng(0)
+    scores = embeddings @ _embed_texts(tower, [random_title(random) for _ in range(_NOISE)]).T  # (n, 64)
+    return round(float(np.quantile(scores.max(axis=0) - scores.mean(axis=0), 0.9)), 4)
 
 
 def _embed_texts(tower: TextTower, texts: Sequence[str]) -> Matrix:

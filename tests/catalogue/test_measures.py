@@ -6,6 +6,7 @@ from banners.catalogue.measures import (
     group_identical,
     members,
     random_similarity,
+    rare_similarities,
     unique_first,
     weak_below,
 )
@@ -45,3 +46,15 @@ def test_pairs_join_into_groups_whatever_their_order():
 def test_members_lists_only_groups_of_two_or_more():
     assert members(np.array([0, 1, 0, 3, 1], np.int32)) == [[0, 2], [1, 4]]
     assert members(np.array([], np.int32)) == []
+
+
+def test_rare_similarities_are_reached_by_one_in_so_many_pairs():
+    random = np.random.default_rng(0)
+    embeddings = random.normal(size=(500, 16)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rare = rare_similarities(embeddings)
+    products = (embeddings @ embeddings.T)[np.triu_indices(500, 1)]
+    for rarity, similarity in zip((10, 100, 1000, 10_000), rare, strict=True):
+        assert (products >= similarity).mean() == pytest.approx(1 / rarity, rel=0.2)
+    assert len(rare_similarities(embeddings[:10])) == 1  # 45 pairs
+    assert rare_similarities(embeddings[:1]) == []

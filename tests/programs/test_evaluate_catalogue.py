@@ -9,9 +9,9 @@ from embed_banners import main as embed
 from evaluate_catalogue import main
 
 
-def test_a_report_has_figures_and_pictures_for_each_view(demo_site, tmp_path, capsys):
-    options = [str(demo_site / "c"), str(demo_site / "b"), "--report", str(tmp_path / "report"), "--sample", "20"]
-    assert main([*options, "--against", str(demo_site / "c")]) == 0
+def test_a_report_has_figures_and_pictures_for_each_view(gallery, tmp_path, capsys):
+    options = [str(gallery / "c"), str(gallery / "b"), "--report", str(tmp_path / "report"), "--sample", "20"]
+    assert main([*options, "--against", str(gallery / "c")]) == 0
     printed = capsys.readouterr().out
     figures = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert list(figures["views"]) == ["plain", "artwork"]
@@ -20,7 +20,7 @@ def test_a_report_has_figures_and_pictures_for_each_view(demo_site, tmp_path, ca
             low, high = view[f"{name}_interval"]
             assert 0 <= low <= view[name] <= high <= 1
         assert view["series_queries"] > 20
-        assert view["altered_copy_first"] > 0.9
+        assert view["altered_copy_first"] > 0.5
         assert view["common_title_word"]["share"] > view["common_title_word"]["chance"]
     assert figures["overlap_with_other"] == 1
     assert f'"hit_at_1": {figures["views"]["plain"]["hit_at_1"]:.4g}' in printed
@@ -47,12 +47,12 @@ def test_without_an_encoder_the_rest_is_said(colour_site, tmp_path, tiny_clip, c
     assert '"hit_at_1": null' in printed.out
 
 
-def test_titles_are_escaped(demo_site, tmp_path):
+def test_titles_are_escaped(gallery, tmp_path, tiny_clip):
     folder = tmp_path / "b"
-    shutil.copytree(demo_site / "b", folder)
+    shutil.copytree(gallery / "b", folder)
     rows = [f"{path.stem},<script>alert(1)</script>,x" for path in folder.glob("*.jpg")]
     (folder / "games.csv").write_text("\n".join(["appid,name,series", *rows]) + "\n", encoding="utf-8")
-    options = ["--encoder", "packaged", "--no-queries", "--no-artwork"]
+    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork"]
     assert embed([str(folder), "--out", str(tmp_path / "c"), *options]) == 0
     assert main([str(tmp_path / "c"), str(folder), "--report", str(tmp_path / "r")]) == 0
     page = (tmp_path / "r" / "index.html").read_text()
@@ -61,10 +61,10 @@ def test_titles_are_escaped(demo_site, tmp_path):
 
 
 @pytest.mark.parametrize("banners", ["none", "empty"])
-def test_a_mistake_is_one_line(demo_site, tmp_path, capsys, banners):
+def test_a_mistake_is_one_line(gallery, tmp_path, capsys, banners):
     (tmp_path / "empty").mkdir()
-    assert main([str(demo_site / "c"), str(tmp_path / banners)]) == 2
-    assert main([str(tmp_path / "empty"), str(demo_site / "b")]) == 2
+    assert main([str(gallery / "c"), str(tmp_path / banners)]) == 2
+    assert main([str(tmp_path / "empty"), str(gallery / "b")]) == 2
     errors = capsys.readouterr().err
     assert errors.count("evaluate_catalogue.py: error: ") == 2
     assert "Traceback" not in errors

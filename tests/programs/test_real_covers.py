@@ -43,12 +43,12 @@ def test_editions_of_a_game_are_found_among_real_covers(real_catalogue):
     assert recall >= 0.63
 
 
-@pytest.mark.parametrize(("is_large", "share"), [(False, 0.5), (True, 0.6)])
+@pytest.mark.parametrize(("is_large", "share"), [(False, 1.0), (True, 0.6)])
 def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue, covers, is_large, share):
     """Of covers that were not used to find the view, with a foreign title on each: how many do not find themselves. The
     series are found as well as in the plain view."""
     used = {banner.appid for banner in titled.sample(list_banners(covers)[0])}
-    rows = [row for row, appid in enumerate(real_catalogue.appids.tolist()) if appid not in used][::2]
+    rows = [row for row, appid in enumerate(real_catalogue.appids.tolist()) if appid not in used][::4]
     random = np.random.default_rng(7)
     encoder = open_encoder("packaged")
     pixels = []

@@ -49,6 +49,7 @@ def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = Tru
             "encoder": {"id": "test-encoder", "revision": "r1"},
             "fit": "squash",
             "random_similarity": 0.1,
+            "rare_similarities": [0.5],
             "images": {"source": source, "width": 300, "height": 450},
         },
     )

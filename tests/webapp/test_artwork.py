@@ -13,8 +13,8 @@ GAME = 9000280
 
 
 @pytest.fixture
-def client(demo_site):
-    overrides = {"CATALOGUE": demo_site / "c", "BANNERS": demo_site / "b", "QUERIES_PER_MINUTE": "0"}
+def client(gallery):
+    overrides = {"CATALOGUE": gallery / "c", "BANNERS": gallery / "b", "QUERIES_PER_MINUTE": "0"}
     return create_app(overrides).test_client()
 
 

@@ -73,6 +73,17 @@ def test_every_banner_has_its_name_and_likeness(client):
     assert '<span class="hidden">weak match</span>' in page
 
 
+def test_how_near_the_first_cover_is_comes_before_the_grid(client):
+    for appid, row in ((30, 2), (50, 4), (70, 6), (80, 7)):
+        page = text(client, f"/render/{appid}")
+        first = client.get(f"/api/v1/games/{appid}/neighbours").get_json()["results"][0]
+        assert ("No cover is near." in page) == first["is_weak"]
+        rarity = first["rarity"]
+        assert rarity == (10 if nearest(embeddings(), k=6).similarities[row, 0] >= 0.5 else None)
+        assert ("closer than all but 1 in 10 pairs" in page) == (rarity == 10 and not first["is_weak"])
+    assert "closer than" not in text(client, "/render/10")  # an identical one
+
+
 def test_games_of_steam_link_to_the_store_and_no_others(client, bare_client):
     page = text(bare_client, "/render/10")
     for appid in (20, 10):

@@ -328,3 +328,18 @@ def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client,
     assert failed.status_code == 200
     assert "cannot be searched by words at the moment" in failed.text
     assert failed.headers["ETag"] != as_always.headers["ETag"]
+
+
+def test_words_that_mean_nothing_get_no_confident_banners(client):
+    clear = client.get("/api/v1/similar?text=red").get_json()
+    assert clear["is_clear"]
+    assert "Banners that look like" in text(client, "/search?q=red")
+    served = client.application.extensions["catalogue"].served
+    assert served.catalogue.manifest.noise_margin > 0
+    words = next(one for one in ("zzzzqqq", "xkvq", "wqzj") if not is_clear(client, one))
+    assert "mean no more to the encoder than random letters" in text(client, f"/mix?text={words}")
+    assert "Banners that look like" not in text(client, f"/search?q={words}")
+
+
+def is_clear(client, words):
+    return client.get("/api/v1/similar", query_string={"text": words}).get_json()["is_clear"]

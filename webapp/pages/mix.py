@@ -88,7 +88,7 @@ def _mix_page(
 ) -> str:
     """`typed` stays in the box; `starts` are games to add."""
     served, view, kept, count = catalogue(), given.view, given.kept(), given.n
-    found = queries.similar(served, parts, count, view, given) if parts else SimilarGames("", None, (), ())
+    found = queries.similar(served, parts, count, view, given) if parts else SimilarGames("", None, True, (), ())
     more = min(queries.MAX_RESULTS, len(served), 2 * count)
     has_more = parts and more > len(found.results) == count
     return render_template(

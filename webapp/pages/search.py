@@ -79,7 +79,8 @@ def _looks_like(served: ServedCatalogue, query: str) -> tuple[tuple[Result, ...]
     if not query or not served.site.takes_words:
         return (), ""
     try:
-        return queries.similar(served, [queries.Part("text", query[: queries.MAX_TEXT])], LOOKS).results, ""
+        found = queries.similar(served, [queries.Part("text", query[: queries.MAX_TEXT])], LOOKS)
+        return (found.results if found.is_clear else ()), ""
     except BadInput:  # the encoder makes nothing of the words
         return (), ""
     except TooManyRequests:
