@@ -134,6 +134,7 @@ WALLS = (
         order=_unique,
         is_offered=lambda served: served.site.has_unique,
         query=UniqueQuery,
+        per_page=24,  # each has two banners: more would take a phone too long to lay out
     ),
     Wall(
         name="hubs",
