@@ -123,7 +123,7 @@ def test_long_walls_are_paged_both_ways(tmp_path):
         about={},
     )
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
-    for url in ("/unique?", "/search?q=game&amp;"):
+    for url in ("/hubs?", "/search?q=game&amp;"):
         pages = [text(client, html.unescape(f"{url}page={page}")) for page in (1, 2, 3)]
         assert [len(linked(page)) for page in pages] == [48, 48, 4]
         assert f'href="{url}page=2" rel="next"' in pages[0]
