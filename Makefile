@@ -66,6 +66,10 @@ clean:
 
 .venv/embed: requirements.txt requirements-embed.txt | .venv/bin/python
 	@echo "make: installing what the programs need into .venv" >&2
+	if [ "$$(uname)" = Linux ] && [ ! -e /dev/nvidiactl ] && [ -z "$${PIP_EXTRA_INDEX_URL:-}" ]; then
+		echo "make: PyTorch with CUDA is a download of several gigabytes, and there is no NVIDIA card here. For the CPU build:" \
+			"PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make $(MAKECMDGOALS)" >&2
+	fi
 	$(BIN)/pip install --quiet -r requirements-embed.txt
 	touch $@
 

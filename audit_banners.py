@@ -6,20 +6,18 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from banners import audit
 from banners.errors import BadInput
-from banners.games_csv import Banner, read_banners_folder
-from banners.processes import available_cores, begin_worker
+from banners.games_csv import read_banners_folder
+from banners.processes import available_cores
 from console import Parser, run, tell, whole_number
 
 PROGRAM = "audit_banners.py"
-BATCH = 32  # banners examined by a process at a time
 UNUSABLE = ("unreadable", "truncated", "animated", "blank")
 LOGS = {"blank_image.txt": "blank", "wrong_size.txt": "size", "wrong_channels.txt": "channels"}
 
@@ -100,12 +98,8 @@ def _audit(options: argparse.Namespace) -> int:
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     _check_outputs(options)
-    with ProcessPoolExecutor(options.workers, initializer=begin_worker) as pool:
-        images: list[audit.Examination] = []
-        with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
-            for some in pool.map(audit.examine, _batches(folder.banners)):
-                images += some
-                bar.update(len(some))
+    with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
+        images = audit.examine_all(folder.banners, options.workers, bar.update)
     expected = audit.Expectations(options.size, options.near_blank, options.near_duplicate)
     found = audit.find(folder, images, expected)
     try:
@@ -134,10 +128,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder")
-
-
-def _batches(banners: Sequence[Banner]) -> Iterator[Sequence[Banner]]:
-    return (banners[start : start + BATCH] for start in range(0, len(banners), BATCH))
 
 
 def _report(found: Sequence[audit.Finding]) -> str:

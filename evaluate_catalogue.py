@@ -3,8 +3,6 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,10 @@ from banners.encoders.views import View
 from banners.errors import BadInput
 from banners.evaluation import copies, report
 from banners.games_csv import Banner, list_banners
-from banners.processes import available_cores, begin_worker
+from banners.processes import available_cores
 from console import Parser, run, say, tell, whole_number
 
 PROGRAM = "evaluate_catalogue.py"
-BATCH = 32  # banners examined by a process at a time
 VIEWS: tuple[View, ...] = ("plain", "artwork")
 
 
@@ -67,7 +64,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         say(PROGRAM, f"warning: {len(opened) - len(banners)} of {len(opened)} games have no banner here")
     if options.report:
         report.check_target(options.report)
-    groups = _near_duplicates(len(opened), banners)
+    images = _examine(len(opened), banners)
+    groups = evaluation.near_duplicates(images)
     sample = _copies(opened, banners, options.sample)
     views = [view for view in VIEWS if view in opened.views]
     found: dict[str, Any] = {
@@ -80,6 +78,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     cases: dict[str, report.Cases] = {}
     for view in views:
         found["views"][view], cases[view] = _of_view(opened, view, groups, sample)
+        identical = evaluation.identical_first(opened.view(view).rows, images)
+        found["views"][view] |= _with_interval("identical_banner_first", identical)
     if len(views) == 2:
         found["overlap_of_views"] = evaluation.overlap(opened.view("plain").rows, opened.view("artwork").rows)
     if options.against:
@@ -90,25 +90,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _near_duplicates(count: int, banners: dict[int, Banner]) -> evaluation.Rows:
+def _examine(count: int, banners: dict[int, Banner]) -> list[audit.Examination]:
     images = [audit.Examination(0, "", b"", "no banner")] * count
-    rows = list(banners)
-    with (
-        ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool,
-        tqdm(total=len(rows), unit="img", desc="examining", mininterval=0.5) as bar,
-    ):
-        batches = list(_batches(rows))
-        for some, made in zip(
-            batches, pool.map(audit.examine, ([banners[row] for row in batch] for batch in batches)), strict=True
-        ):
-            for row, image in zip(some, made, strict=True):
-                images[row] = image
-            bar.update(len(some))
-    return evaluation.near_duplicates(images)
-
-
-def _batches(rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+    with tqdm(total=len(banners), unit="img", desc="examining", mininterval=0.5) as bar:
+        examined = audit.examine_all(list(banners.values()), available_cores(), bar.update)
+    for row, image in zip(banners, examined, strict=True):
+        images[row] = image
+    return images
 
 
 def _copies(opened: Catalogue, banners: dict[int, Banner], count: int) -> copies.Sample | None:
@@ -132,16 +120,16 @@ def _of_view(
     """The figures of a view, and their cases for the report."""
     neighbours = opened.view(view).rows
     games = list(opened.games)
-    series = evaluation.series_found(neighbours, [_series(game.known) for game in games], groups)
+    keys = [next(iter(game.listed("franchise") or game.listed("series")), None) for game in games]
+    series = evaluation.series_found(neighbours, keys, groups)
     figures: dict[str, Any] = {"hubness": asdict(evaluation.hubness(neighbours))}
     for kind, found in series.figures().items():
-        figures[kind] = found.value if found.queries else None
-        figures[f"{kind}_interval"] = [found.low, found.high] if found.queries else None
+        figures |= _with_interval(kind, found)
     figures["series_queries"] = len(series.rows)
     properties = {
         "title_word": [evaluation.title_words(game.name) for game in games],
-        "developer": [_parts(game.known, "developer") for game in games],
-        "tag": [_parts(game.known, "tags") for game in games],
+        "developer": [frozenset(game.listed("developer")) for game in games],
+        "tag": [frozenset(game.listed("tags")) for game in games],
     }
     for kind, values in properties.items():
         common = evaluation.lift(neighbours, values)
@@ -152,19 +140,15 @@ def _of_view(
         ("large_foreign_title", "clean_first_under_large_foreign_title"),
         ("altered", "altered_copy_first"),
     ):
-        first = ranked[kind].own_first if kind in ranked else None
-        figures[name] = None if first is None else first.value
-        figures[f"{name}_interval"] = None if first is None else [first.low, first.high]
+        figures |= _with_interval(name, ranked[kind].own_first if kind in ranked else None)
     figures["intruded"] = ranked["foreign_title"].intruded.value if ranked else None
     return figures, report.Cases(series, ranked, neighbours)
 
 
-def _series(known: Any) -> str | None:
-    return str(known.get("franchise") or known.get("series") or "") or None
-
-
-def _parts(known: Any, column: str) -> frozenset[str]:
-    return frozenset(filter(None, (part.strip() for part in str(known.get(column, "")).split(";"))))
+def _with_interval(name: str, found: evaluation.Figure | None) -> dict[str, Any]:
+    if found is None or not found.queries:
+        return {name: None, f"{name}_interval": None}
+    return {name: found.value, f"{name}_interval": [found.low, found.high]}
 
 
 def _ranks(

@@ -5,7 +5,8 @@ Nothing is moved or changed. Examining needs the file; everything after it needs
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -19,7 +20,9 @@ from banners.catalogue.measures import connected
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
 from banners.images import FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
+from banners.processes import begin_worker
 
+_BATCH = 32  # banners examined by a process at a time
 _HASH_SIDE, _HASH_INPUT = 8, 32
 _NOTHING = np.zeros((_HASH_INPUT, _HASH_INPUT), np.float32)
 _ORIENTATION = 0x0112  # the EXIF tag; 1 means upright
@@ -70,6 +73,19 @@ class Finding:
 
 
 # -- examining ------------------------------------------------------------------------------------------------------
+
+
+def examine_all(
+    banners: Sequence[Banner], workers: int, on_progress: Callable[[int], object] = lambda _: None
+) -> list[Examination]:
+    """Examine banners by worker processes, in their order. `on_progress` is called with numbers of examined ones."""
+    images: list[Examination] = []
+    with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
+        batches = (banners[start : start + _BATCH] for start in range(0, len(banners), _BATCH))
+        for some in pool.map(examine, batches):
+            images += some
+            on_progress(len(some))
+    return images
 
 
 def examine(banners: Sequence[Banner]) -> list[Examination]:
@@ -131,7 +147,7 @@ def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
 def _jpeg_levels(data: bytes) -> Image.Image:
     """The grey levels of a JPEG, which stores them apart from the colours: every bit is read, no colour is made.
 
-    Raises `ValueError` for damaged pixel data, of which Pillow draws what is left.
+    Raises `ValueError` for damaged pixel data. Pillow would decode such a file without an error.
     """
     return Image.fromarray(simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)[..., 0])
 

@@ -57,19 +57,21 @@ _COMMON = frozenset(
 
 def same_series(one: Game, other: Game) -> bool:
     """Whether two games are of one series; see the module."""
-    franchises = _franchises(one) & _franchises(other)
-    parents = {_parent(one), _parent(other)} - {0}
-    is_family = (bool(_parent(one)) and _parent(one) in (other.appid, _parent(other))) or _parent(other) == one.appid
-    return bool(franchises) or (bool(parents) and is_family) or names_begin_alike(one.name, other.name)
+    return (
+        bool(_franchises(one) & _franchises(other))
+        or _family(one) == _family(other)
+        or names_begin_alike(one.name, other.name)
+    )
 
 
 def _franchises(game: Game) -> set[str]:
     return {part.casefold() for part in game.listed("franchise") or game.listed("series")}
 
 
-def _parent(game: Game) -> int:
-    value = game.known.get("parent_appid", 0)
-    return int(value) if str(value).isdecimal() else 0
+def _family(game: Game) -> int:
+    """The appid of the game that it belongs to, its own if it belongs to none."""
+    parent = str(game.known.get("parent_appid", ""))
+    return int(parent) if re.fullmatch("[1-9][0-9]{0,9}", parent) else game.appid
 
 
 def names_begin_alike(one: str, other: str) -> bool:
@@ -85,11 +87,6 @@ def names_begin_alike(one: str, other: str) -> bool:
     while shared and (shared[-1] in _EDITIONS or shared[-1] in _FUNCTION or shared[-1].isdigit()):
         shared.pop()
     return len(shared) > 1 and _says_something(shared)
-
-
-def first_word(name: str) -> str:
-    """The first word that names of one series share, "" if there is none."""
-    return next(iter(_words(name)), "")
 
 
 def _words(name: str) -> list[str]:

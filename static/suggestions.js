@@ -1,4 +1,4 @@
-// Suggestions under the search box, and where a game is added to a query: the WAI-ARIA editable combobox with list autocomplete and manual selection.
+// Suggestions: the WAI-ARIA editable combobox with list autocomplete and manual selection.
 "use strict";
 
 const PAUSE = 90; // milliseconds of rest before a keystroke is worth a request

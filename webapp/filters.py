@@ -17,6 +17,7 @@ from webapp.params import Query
 from webapp.records import Result
 from webapp.served import ServedCatalogue
 
+MOST = 200  # filtered neighbours; more would cost a search of names for each
 Mask = npt.NDArray[np.bool_]
 _Year = Annotated[int, Meta(ge=0, le=9999)]
 _Name = Annotated[str, Meta(max_length=200)]
@@ -106,8 +107,9 @@ def without_series(served: ServedCatalogue, rows: Iterable[int], of: Sequence[in
 def filtered_neighbours(
     served: ServedCatalogue, row: int, count: int, view: View, given: SeriesFilterQuery
 ) -> tuple[Result, ...]:
-    """The first `count` neighbours of a game that pass, best first: of the stored ones, or of all games if too few of
-    those remain. Raises `NotInCatalogue` without that view."""
+    """The first `count` neighbours of a game that pass, best first, at most `MOST`: of the stored ones, or of all games
+    if too few of those remain. Raises `NotInCatalogue` without that view."""
+    count = min(count, MOST)
     found, passes = served.catalogue.view(view), mask(served, given)
     stored = found.rows[row]
     kept = _kept(served, stored, row, passes, given.hide_series)

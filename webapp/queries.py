@@ -199,10 +199,10 @@ def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
     opened = served.catalogue
     if opened.term_embeddings is None:
         return ()
-    likely = labels.probabilities(vector[None], opened.term_embeddings, opened.manifest.text_scale)[0]
-    order = np.argsort(-likely, kind="stable")[: labels.SHOWN].tolist()
+    likely = labels.probabilities(vector[None], opened.term_embeddings, opened.manifest.text_scale)
+    shown = (found[0].tolist() for found in labels.likeliest(likely, opened.games.base_rates))
     terms = opened.games.terms
-    return tuple(Label(terms[term].name, terms[term].kind, round(float(likely[term]), 6)) for term in order)
+    return tuple(Label(terms[term].name, terms[term].kind, round(p, 6)) for term, p in zip(*shown, strict=True) if p)
 
 
 def nearest(

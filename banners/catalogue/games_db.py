@@ -34,8 +34,8 @@ _SCHEMA = """
         title TEXT NOT NULL, joined TEXT NOT NULL, initials TEXT NOT NULL  -- the name as it is searched
     );
     CREATE TABLE properties (kind TEXT, value TEXT COLLATE NOCASE, row INTEGER, PRIMARY KEY (kind, value, row))
-        WITHOUT ROWID; -- kind is developer, publisher or tag
-    CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL);
+        WITHOUT ROWID; -- kind is developer or tag
+    CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, base_rate REAL NOT NULL);
     CREATE TABLE labels (row INTEGER, place INTEGER, term INTEGER, probability REAL, PRIMARY KEY (row, place))
         WITHOUT ROWID;
     CREATE TABLE term_games (term INTEGER, place INTEGER, row INTEGER, PRIMARY KEY (term, place)) WITHOUT ROWID;
@@ -88,20 +88,24 @@ def _record(rank: int, row: int, game: Game) -> tuple[object, ...]:
 
 
 def _properties(game: Game) -> Iterator[tuple[str, str]]:
-    for kind, column in (("developer", "developer"), ("publisher", "publisher"), ("tag", "tags")):
+    for kind, column in (("developer", "developer"), ("tag", "tags")):
         for value in game.listed(column):
             yield kind, valid_unicode(value)
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
-    terms = ((number, term.name, term.kind) for number, term in enumerate(labels.vocabulary))
-    db.executemany("INSERT INTO terms VALUES (?, ?, ?)", terms)
+    terms = zip(labels.vocabulary, labels.base_rates.tolist(), strict=True)
+    db.executemany(
+        "INSERT INTO terms VALUES (?, ?, ?, ?)",
+        ((number, term.name, term.kind, base_rate) for number, (term, base_rate) in enumerate(terms)),
+    )
     db.executemany(
         "INSERT INTO labels VALUES (?, ?, ?, ?)",
         (
             (row, place, term, round(probability, 6))
             for row, (found, likely) in enumerate(zip(labels.terms, labels.probabilities, strict=True))
             for place, (term, probability) in enumerate(zip(found.tolist(), likely.tolist(), strict=True))
+            if probability
         ),
     )
     db.executemany(
@@ -157,12 +161,12 @@ class Games(Sequence[Game]):
         return search.titled(self._db, name)
 
     def rows_with(self, kind: str, value: str) -> list[int]:
-        """The rows of games with a "developer", "publisher" or "tag" of this name, in any case."""
+        """The rows of games with a "developer" or "tag" of this name, in any case."""
         found = self._db.execute("SELECT row FROM properties WHERE kind = ? AND value = ?", (kind, value.strip()))
         return [row for (row,) in found]
 
     def most_frequent(self, kind: str, count: int) -> tuple[str, ...]:
-        """The developers, publishers or tags of the most games."""
+        """The developers or tags of the most games."""
         found = self._db.execute(
             "SELECT value FROM properties WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?",
             (kind, count),
@@ -175,8 +179,14 @@ class Games(Sequence[Game]):
         found = self._db.execute("SELECT name, kind FROM terms ORDER BY number")
         return tuple(Term(name, kind, ()) for name, kind in found)
 
+    @cached_property
+    def base_rates(self) -> npt.NDArray[np.float32]:
+        """Each term's mean probability over all banners: float32 (L,)."""
+        found = self._db.execute("SELECT base_rate FROM terms ORDER BY number")
+        return np.array([base_rate for (base_rate,) in found], np.float32)
+
     def labels_of(self, row: int) -> list[tuple[Term, float]]:
-        """The terms that fit a banner best, and their probabilities."""
+        """The terms that fit a banner best, and their probabilities; see `banners.catalogue.labels`."""
         found = self._db.execute("SELECT term, probability FROM labels WHERE row = ? ORDER BY place", (int(row),))
         return [(self.terms[term], probability) for term, probability in found]
 

@@ -32,11 +32,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Labels:
-    """`embeddings`: float32 (L, d), one a term, L2-normalised. For each banner, best first, `terms`: int16 (n, s) and
-    `probabilities`: float32 (n, s); for each term `banners`: int32 (L, m), the rows that fit best."""
+    """`embeddings`: float32 (L, d), one a term, L2-normalised. `base_rates`: float32 (L,), each term's mean probability
+    over all banners. For each banner, best first, `terms`: int16 (n, s) and `probabilities`: float32 (n, s), 0 if it is
+    not shown; for each term `banners`: int32 (L, m), the rows that fit best."""
 
     vocabulary: Sequence[Term]
     embeddings: Matrix
+    base_rates: npt.NDArray[np.float32]
     terms: npt.NDArray[np.int16]
     probabilities: Matrix
     banners: npt.NDArray[np.int32]
@@ -99,18 +101,26 @@ def probabilities(embeddings: Matrix, terms: Matrix, scale: float) -> Matrix:
     return np.asarray(likely / likely.sum(axis=1, keepdims=True), np.float32)
 
 
+def likeliest(likely: Matrix, base_rates: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int16], Matrix]:
+    """The terms to show for the probabilities `likely`: float32 (m, L). A term below its base rate fits the average
+    banner better, so it is not shown.
+
+    Returns, likeliest first, terms: int16 (m, s), and their probabilities: float32 (m, s), 0 for those not shown.
+    """
+    above = np.where(likely >= base_rates, likely, 0)
+    order = np.argsort(-above, axis=1, kind="stable")[:, :SHOWN]
+    return order.astype(np.int16), np.take_along_axis(above, order, axis=1)
+
+
 def label(embeddings: Matrix, vocabulary: Sequence[Term], terms: Matrix, scale: float) -> Labels:
     """Label all banners by their `embeddings`: float32 (n, d). `terms` are the vocabulary's: float32 (L, d).
 
     A term's banners are those that are nearest to it. Probabilities would put first what few other terms describe.
     """
-    n, shown, listed = len(embeddings), min(SHOWN, len(terms)), min(LISTED, len(embeddings))
-    best, likely = np.empty((n, shown), np.int16), np.empty((n, shown), np.float32)
-    for start in range(0, n, _BLOCK):
-        block = embeddings[start : start + _BLOCK]
-        found = probabilities(block, terms, scale)
-        order = np.argsort(-found, axis=1, kind="stable")[:, :shown]
-        best[start : start + _BLOCK] = order
-        likely[start : start + _BLOCK] = np.take_along_axis(found, order, axis=1)
+    n, listed = len(embeddings), min(LISTED, len(embeddings))
+    blocks = [embeddings[start : start + _BLOCK] for start in range(0, n, _BLOCK)]
+    base_rates = sum(probabilities(block, terms, scale).sum(axis=0, dtype=np.float64) for block in blocks) / n
+    base_rates = np.asarray(base_rates, np.float32)
+    best, likely = zip(*(likeliest(probabilities(block, terms, scale), base_rates) for block in blocks), strict=True)
     banners = np.stack([np.argsort(-(embeddings @ term), kind="stable")[:listed] for term in terms]).astype(np.int32)
-    return Labels(vocabulary, terms, best, likely, banners)
+    return Labels(vocabulary, terms, base_rates, np.concatenate(best), np.concatenate(likely), banners)

@@ -67,8 +67,8 @@ class Catalogue:
 
     @cached_property
     def text_mean(self) -> npt.NDArray[np.float32]:
-        """The mean embedding of texts, float32 (d,): that of the terms, which lie far from all images; zeros if there
-        are none."""
+        """The mean embedding of the terms, float32 (d,); zeros if there are none. Texts lie far from images, so their
+        mean is another."""
         if self.term_embeddings is None:
             return np.zeros(self.embeddings.shape[1], np.float32)
         return np.asarray(self.term_embeddings.mean(axis=0), np.float32)

@@ -123,7 +123,7 @@ def _games() -> Iterator[DemoGame]:
             "popularity": int(2_000_000 / (1 + random.pareto(0.6)) ** 2 * random.random()) + 20,
             "year": int(random.integers(2003, 2027)),
         }
-        # Of one series, all is by one studio.
+        # All games of a series have the same studio and tags.
         studio = np.random.default_rng(sum(map(ord, series or name)))
         known["developer"] = f"{studio.choice(_SECOND[:12])} {studio.choice(_STUDIOS)}"
         known["tags"] = ";".join(studio.choice(_GENRES, 3, replace=False).tolist())

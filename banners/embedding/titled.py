@@ -33,8 +33,8 @@ def embed_titled(
     batch_size: int,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """Embed those of `banners`, which are sorted, that `rows` does not have yet with a title. Gives the appids, and
-    float32 (m, d), L2-normalised."""
+    """Draw a title on each of `banners`, which are sorted by appid, and embed the results, except those that `rows` has
+    already. Returns the appids of the usable ones and their embeddings: float32 (m, d), L2-normalised."""
     known = rows.contents(TITLED)
     done: list[int] = []
     waiting: list[tuple[int, Decoded, npt.NDArray[np.uint8]]] = []

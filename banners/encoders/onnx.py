@@ -73,8 +73,8 @@ class Exported:
 def export_queries(
     name: str, encoder: Encoder, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
 ) -> Queries:
-    """Export `encoder`, which is that of `name` on the CPU in float32, into the folder `folder`, and label the
-    `banners`, one a row of `embeddings`: float32 (n, d), L2-normalised.
+    """Export an encoder to `folder`, and label `banners`. `encoder` is the one called `name`, on the CPU in float32.
+    Row i of `embeddings` (float32 (n, d), L2-normalised) belongs to `banners[i]`.
 
     Raises `Unavailable` without a library, `ExportFailed` when the images' side cannot be exported.
     """

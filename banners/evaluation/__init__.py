@@ -4,8 +4,9 @@ No figure needs anybody's judgement: games of one series should find each other,
 altered copy, should find the banner that they were made of.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +43,11 @@ class SeriesFound:
     first: npt.NDArray[np.float64]
     recall: npt.NDArray[np.float64]
     precision: npt.NDArray[np.float64]
-    kinds: Sequence[str] = field(default=("hit_at_1", "recall_at_10", "map_at_10"))
 
     def figures(self) -> dict[str, Figure]:
         """hit@1, recall@10 and mAP@10, with intervals by series: games of one series are not independent."""
-        values = (self.first, self.recall, self.precision)
-        return {kind: figure(value, self.series) for kind, value in zip(self.kinds, values, strict=True)}
+        values = {"hit_at_1": self.first, "recall_at_10": self.recall, "map_at_10": self.precision}
+        return {kind: figure(value, self.series) for kind, value in values.items()}
 
 
 def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Rows) -> SeriesFound:
@@ -85,6 +85,14 @@ def near_duplicates(images: Sequence[Examination], distance: int = 4) -> Rows:
     for row, group in zip(told, measures.connected(len(hashes), near_pairs(hashes, distance))[inverse], strict=True):
         groups[row] = first.setdefault(int(group), row)
     return groups
+
+
+def identical_first(neighbours: Rows, images: Sequence[Examination]) -> Figure:
+    """How often the first of `neighbours` (int32 (n, k)) is an identical banner, among those that have one."""
+    contents = [image.content for image in images]
+    times = Counter(contents)
+    rows = [row for row, content in enumerate(contents) if content and times[content] > 1]
+    return figure(np.array([contents[row] == contents[near] for row in rows for near in neighbours[row, :1]], float))
 
 
 def figure(values: npt.NDArray[np.float64], clusters: npt.NDArray[np.intp] | None = None) -> Figure:

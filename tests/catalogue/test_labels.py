@@ -54,8 +54,17 @@ def test_a_banner_has_the_likeliest_terms_and_a_term_the_nearest_banners():
     terms = np.eye(3, dtype=np.float32)
     banners = np.array([[0.8, 0.6, 0], [0, 0.6, 0.8], [0, 1, 0]], np.float32)
     found = label(banners, [Term(name, "k", ()) for name in "xyz"], terms, 10.0)
-    assert found.terms.tolist() == [[0, 1, 2], [2, 1, 0], [1, 0, 2]]
+    assert [terms[p > 0].tolist() for terms, p in zip(found.terms, found.probabilities, strict=True)] == [[0], [2], [1]]
     assert found.banners.tolist() == [[0, 1, 2], [2, 0, 1], [1, 0, 2]]
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
     expected = np.exp([8.0, 6.0, 0.0]) / np.exp([8.0, 6.0, 0.0]).sum()
     np.testing.assert_allclose(probabilities(banners[:1], terms, 10.0)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(found.probabilities[0, 0], expected[0], rtol=1e-5)
+
+
+def test_a_label_that_fits_every_banner_is_shown_only_for_those_that_it_fits_better_than_the_average():
+    terms = np.eye(3, dtype=np.float32)
+    banners = np.array([[0.96, 0.28, 0], [0.8, 0, 0.6], [0.9, 0, 0.43589]], np.float32)
+    found = label(banners, [Term(name, "k", ()) for name in "xyz"], terms, 10.0)
+    assert found.terms[0, 0] == found.terms[2, 0] == 0  # x, above its base rate
+    assert found.terms[1, 0] == 2  # x is the likeliest there too, but less likely than for the average banner
+    assert probabilities(banners[1:2], terms, 10.0)[0].argmax() == 0

@@ -5,7 +5,17 @@ import pytest
 
 from banners import evaluation
 from banners.audit import Examination
-from banners.evaluation import figure, hubness, lift, near_duplicates, overlap, ranks, series_found, title_words
+from banners.evaluation import (
+    figure,
+    hubness,
+    identical_first,
+    lift,
+    near_duplicates,
+    overlap,
+    ranks,
+    series_found,
+    title_words,
+)
 
 
 def alone(count: int) -> np.ndarray:
@@ -79,3 +89,10 @@ def test_near_duplicates_are_joined_by_their_perceptual_hashes():
     images[3] = Examination(3, "", b"", "unreadable")
     images[4] = Examination(4, "", b"", blank_level=7)
     assert near_duplicates(images).tolist() == [0, 0, 2, 3, 4]
+
+
+def test_identical_banners_should_be_each_others_first_match():
+    images = [Examination(appid, "", content) for appid, content in enumerate([b"x", b"y", b"x", b"x", b"", b""])]
+    neighbours = np.array([[2, 1], [0, 2], [1, 0], [0, 2], [5, 0], [4, 0]], np.int32)
+    found = identical_first(neighbours, images)
+    assert (found.queries, found.value) == (3, 2 / 3)

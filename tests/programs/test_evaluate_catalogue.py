@@ -20,6 +20,7 @@ def test_a_report_has_figures_and_pictures_for_each_view(gallery, tmp_path, caps
             low, high = view[f"{name}_interval"]
             assert 0 <= low <= view[name] <= high <= 1
         assert view["series_queries"] > 20
+        assert view["identical_banner_first"] is None
         assert view["altered_copy_first"] > 0.5
         assert view["common_title_word"]["share"] > view["common_title_word"]["chance"]
     assert figures["overlap_with_other"] == 1

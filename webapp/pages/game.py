@@ -146,7 +146,7 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
     n = catalogue().catalogue.k if n == -1 else n
     count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n
     page = game_page(catalogue(), appid, variant.view, count, given)
-    links = _links(catalogue(), page, variant, n)
+    links = _links(catalogue(), page, variant, n, count)
     if variant != PLAIN or n is not None:
         page = _linked(page, variant, n)
     twin = json_url(
@@ -189,7 +189,7 @@ def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
     )
 
 
-def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | None) -> Links:
+def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | None, asked: int) -> Links:
     appid = page.query.game.appid
     more = min(page.available, max(20, 2 * len(page.results)))
     share_image, shares = _share_image(served, page.query.game)
@@ -199,7 +199,7 @@ def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | N
         views=tuple(
             (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
         ),
-        more=variant.url(appid, more) if more > len(page.results) else "",
+        more=variant.url(appid, more) if more > len(page.results) == asked else "",
         canonical=Variant("plain" if page.view == "artwork" else page.view).url(appid),
         share_image=share_image,
         shares=shares,
