@@ -65,7 +65,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.report:
         report.check_target(options.report)
     images = _examine(len(opened), banners)
-    groups = evaluation.near_duplicates(images)
+    groups = audit.near_duplicates(images)
     sample = _copies(opened, banners, options.sample)
     views = [view for view in VIEWS if view in opened.views]
     found: dict[str, Any] = {

@@ -4,10 +4,10 @@ Nothing is moved or changed. Examining needs the file; everything after it needs
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from banners.catalogue.measures import connected
+from banners.catalogue.measures import connected, group_identical, members
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
 from banners.images import FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
@@ -24,7 +24,6 @@ from banners.processes import begin_worker
 
 _BATCH = 32  # banners examined by a process at a time
 _HASH_SIDE, _HASH_INPUT = 8, 32
-_NOTHING = np.zeros((_HASH_INPUT, _HASH_INPUT), np.float32)
 _ORIENTATION = 0x0112  # the EXIF tag; 1 means upright
 
 
@@ -81,67 +80,59 @@ def examine_all(
     """Examine banners by worker processes, in their order. `on_progress` is called with numbers of examined ones."""
     images: list[Examination] = []
     with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
-        batches = (banners[start : start + _BATCH] for start in range(0, len(banners), _BATCH))
-        for some in pool.map(examine, batches):
-            images += some
-            on_progress(len(some))
+        for image in pool.map(examine, banners, chunksize=_BATCH):
+            images.append(image)
+            on_progress(1)
     return images
 
 
-def examine(banners: Sequence[Banner]) -> list[Examination]:
-    """Read and decode some banners, and measure what the checks need."""
-    looks = [_look_at(banner) for banner in banners]
-    reduced = np.stack([grey for _, grey in looks]) if looks else np.empty((0, _HASH_INPUT, _HASH_INPUT), np.float32)
-    measures = zip(looks, reduced.std(axis=(1, 2)).tolist(), _perceptual_hashes(reduced).tolist(), strict=True)
-    return [
-        image if image.trouble else replace(image, contrast=contrast, perceptual_hash=perceptual_hash)
-        for (image, _), contrast, perceptual_hash in measures
-    ]
-
-
-def _look_at(banner: Banner) -> tuple[Examination, npt.NDArray[np.float32]]:
-    """One banner but for what is measured on its reduced grey levels, and these: float32 (32, 32)."""
+def examine(banner: Banner) -> Examination:
+    """Read and decode a banner, and measure what the checks need."""
     appid, file = banner.appid, banner.path.name
     try:
         data = read(banner.path)
     except UnusableImage as error:
-        return Examination(appid, file, b"", str(error)), _NOTHING
+        return Examination(appid, file, b"", str(error))
     content = hashlib.sha256(data).digest()
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                trouble = f"{image.width}x{image.height} is too large to decode"
-                return Examination(appid, file, content, trouble), _NOTHING
-            mode, has_alpha = _mode_of(image), image.has_transparency_data
-            frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-            if max(image.size) > MAX_ASPECT * min(image.size):
-                trouble = f"{image.width}x{image.height} is beyond {MAX_ASPECT}:1"
-                return Examination(appid, file, content, trouble), _NOTHING
-            orientation = _orientation_of(image)
-            if image.format in ("JPEG", "MPO") and mode in ("RGB", "L"):
-                whole = _jpeg_levels(data)
-            else:
-                whole = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
-            factors = (max(1, image.width // _HASH_INPUT), max(1, image.height // _HASH_INPUT))
-            grey = whole.reduce(factors).resize((_HASH_INPUT, _HASH_INPUT), Image.Resampling.BOX)
-            level = _blank_level(whole, grey)
-            examination = Examination(
-                appid,
-                file,
-                content,
-                size=image.size,
-                mode=mode,
-                has_alpha=has_alpha,
-                frames=frames,
-                orientation=orientation,
-                blank_level=None if level is None or _has_colours(data) else level,
-            )
-            return examination, np.asarray(grey, np.float32)
+        return _measured(appid, file, content, data)
     except UnidentifiedImageError:
-        return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file"), _NOTHING
+        return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file")
     except Exception as error:  # the decoders raise many types
-        reason = one_line(error)
-        return Examination(appid, file, content, reason, is_truncated=_is_truncated(data)), _NOTHING
+        return Examination(appid, file, content, one_line(error), _is_truncated(data))
+
+
+def _measured(appid: int, file: str, content: bytes, data: bytes) -> Examination:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise UnusableImage(f"{image.width}x{image.height} is too large to decode")
+        if max(image.size) > MAX_ASPECT * min(image.size):
+            raise UnusableImage(f"{image.width}x{image.height} is beyond {MAX_ASPECT}:1")
+        mode, has_alpha = _mode_of(image), image.has_transparency_data
+        is_jpeg = image.format in ("JPEG", "MPO")
+        frames = 1 if is_jpeg else getattr(image, "n_frames", 1)
+        orientation = _orientation_of(image)
+        if is_jpeg and mode in ("RGB", "L"):
+            grey = _jpeg_levels(data)
+        else:
+            grey = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
+        extrema: Any = grey.getextrema()  # a pair, for one channel
+        is_blank = extrema[0] == extrema[1] and not _has_colours(image)
+        factors = (max(1, image.width // _HASH_INPUT), max(1, image.height // _HASH_INPUT))
+        reduced = np.asarray(grey.reduce(factors).resize((_HASH_INPUT, _HASH_INPUT), Image.Resampling.BOX), np.float32)
+        return Examination(
+            appid,
+            file,
+            content,
+            size=image.size,
+            mode=mode,
+            has_alpha=has_alpha,
+            frames=frames,
+            orientation=orientation,
+            blank_level=int(extrema[0]) if is_blank else None,
+            contrast=float(reduced.std()),
+            perceptual_hash=_perceptual_hash(reduced),
+        )
 
 
 def _jpeg_levels(data: bytes) -> Image.Image:
@@ -152,20 +143,9 @@ def _jpeg_levels(data: bytes) -> Image.Image:
     return Image.fromarray(simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)[..., 0])
 
 
-def _blank_level(whole: Image.Image, reduced: Image.Image) -> int | None:
-    """The grey level that all pixels of `whole` have, None if they differ. `reduced` is the same image made small, and
-    spares a look at every pixel of nearly all images."""
-    for image in (reduced, whole):
-        extrema: Any = image.getextrema()  # a pair, for one channel
-        if extrema[0] != extrema[1]:
-            return None
-    return int(extrema[0])
-
-
-def _has_colours(data: bytes) -> bool:
+def _has_colours(image: Image.Image) -> bool:
     """Whether an image of one grey level differs in colour, which grey levels do not show."""
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
-        extrema: Any = to_rgb(image).getextrema()  # a pair for each channel
+    extrema: Any = to_rgb(image).getextrema()  # a pair for each channel
     return any(low != high for low, high in extrema)
 
 
@@ -209,15 +189,13 @@ _COSINES = _cosines()
 _BITS = 1 << np.arange(_HASH_SIDE**2, dtype=np.uint64)
 
 
-def _perceptual_hashes(reduced: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """The pHash of grey levels float32 (n, 32, 32): which of the 64 lowest frequencies lie above their median.
+def _perceptual_hash(reduced: npt.NDArray[np.float32]) -> int:
+    """The pHash of grey levels float32 (32, 32): which of the 64 lowest frequencies lie above their median.
 
     See C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010, section 3.2.1.
     """
-    frequencies = (_COSINES @ reduced @ _COSINES.T).reshape(-1, _HASH_SIDE**2)  # (n, 64)
-    above = frequencies > np.median(frequencies, axis=1, keepdims=True)
-    hashes: npt.NDArray[np.uint64] = np.where(above, _BITS, np.uint64(0)).sum(axis=1, dtype=np.uint64)
-    return hashes
+    frequencies = (_COSINES @ reduced @ _COSINES.T).ravel()
+    return int(_BITS[frequencies > np.median(frequencies)].sum())
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------
@@ -272,9 +250,9 @@ def find(folder: BannersFolder, images: Sequence[Examination], expected: Expecta
     found += [
         _of(kind, image, detail) for image in whole for kind, detail in _details(image, size, expected.near_blank)
     ]
-    found += _groups("duplicate", _by_content(images))
+    found += _groups("duplicate", images, group_identical([image.content or row for row, image in enumerate(images)]))
     if expected.near_duplicate >= 0:
-        found += _groups("near_duplicate", _by_perceptual_hash(whole, expected.near_duplicate))
+        found += _groups("near_duplicate", images, near_duplicates(images, expected.near_duplicate))
     found += [
         Finding("missing_name", image.appid, image.file, "")
         for image in images
@@ -289,39 +267,26 @@ def _of(kind: str, image: Examination, detail: str) -> Finding:
     return Finding(kind, image.appid, image.file, detail)
 
 
-def _groups(kind: str, groups: Iterable[list[Examination]]) -> Iterator[Finding]:
-    """A finding for each member of each group; the detail names the group's first appid and its size."""
-    for group in groups:
-        for image in group:
-            yield _of(kind, image, f"group {group[0].appid} of {len(group)}")
+def _groups(kind: str, images: Sequence[Examination], groups: npt.NDArray[np.int32]) -> Iterator[Finding]:
+    """A finding for each member of each group, but of near duplicates for none whose files are all identical. The
+    detail names the group's first appid and its size."""
+    for group in members(groups):
+        if kind == "duplicate" or len({images[row].content for row in group}) > 1:
+            for row in group:
+                yield _of(kind, images[row], f"group {images[group[0]].appid} of {len(group)}")
 
 
-def _by_content(images: Iterable[Examination]) -> list[list[Examination]]:
-    groups: dict[bytes, list[Examination]] = defaultdict(list)
-    for image in images:
-        if image.content:
-            groups[image.content].append(image)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _by_perceptual_hash(images: Sequence[Examination], distance: int) -> list[list[Examination]]:
-    """Groups of images joined by hashes at most `distance` bits apart, those whose files are all identical left out.
-
-    Blank images are no one's near duplicate: their hash says nothing.
+def near_duplicates(images: Sequence[Examination], distance: int = 4) -> npt.NDArray[np.int32]:
+    """For each image the row of the first of its near duplicates: int32 (n,). Their perceptual hashes differ in at most
+    `distance` bits of 64, or others lie between them. Blank and unreadable images have none: their hash says nothing.
     """
-    by_hash: dict[int, list[Examination]] = defaultdict(list)
-    for image in images:
-        if image.blank_level is None:
-            by_hash[image.perceptual_hash].append(image)
-    hashes = np.array(sorted(by_hash), np.uint64)
-    groups: dict[int, list[Examination]] = defaultdict(list)
-    for first, value in zip(connected(len(hashes), near_pairs(hashes, distance)), hashes.tolist(), strict=True):
-        groups[int(first)] += by_hash[value]
-    return [
-        sorted(group, key=lambda image: image.appid)
-        for group in groups.values()
-        if len({image.content for image in group}) > 1
-    ]
+    told = [row for row, image in enumerate(images) if not image.trouble and image.blank_level is None]
+    hashes, inverse = np.unique(np.array([images[row].perceptual_hash for row in told], np.uint64), return_inverse=True)
+    joined = np.arange(len(images), dtype=np.int32)
+    first: dict[int, int] = {}
+    for row, group in zip(told, connected(len(hashes), near_pairs(hashes, distance))[inverse].tolist(), strict=True):
+        joined[row] = first.setdefault(group, row)
+    return joined
 
 
 def near_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:

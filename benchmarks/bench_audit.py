@@ -85,8 +85,7 @@ def main() -> None:
             pass
         decode_s = time.perf_counter() - started
         started = time.perf_counter()
-        batches = (folder.banners[start : start + 32] for start in range(0, options.images, 32))
-        images = [image for some in pool.map(audit.examine, batches) for image in some]
+        images = list(pool.map(audit.examine, folder.banners, chunksize=32))
         found = audit.find(folder, images, audit.Expectations())
         audit_s = time.perf_counter() - started
     counts = dict(Counter(finding.kind for finding in found))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.audit import Examination, near_pairs
+from banners.audit import Examination
 from banners.catalogue import measures
 from banners.catalogue.search import fold
 
@@ -73,18 +73,6 @@ def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Ro
             found.append((row, number, float(bool(hits) and hits[0]), len(ranks) / len(wanted), precision))
     table = np.array(found, np.float64).reshape(-1, 5)
     return SeriesFound(table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T)
-
-
-def near_duplicates(images: Sequence[Examination], distance: int = 4) -> Rows:
-    """For each image a number that near duplicates share: int32 (n,). Their perceptual hashes differ in at most
-    `distance` bits of 64, or others lie between them. Blank and unreadable images have none."""
-    told = [row for row, image in enumerate(images) if not image.trouble and image.blank_level is None]
-    hashes, inverse = np.unique(np.array([images[row].perceptual_hash for row in told], np.uint64), return_inverse=True)
-    groups = np.arange(len(images), dtype=np.int32)
-    first: dict[int, int] = {}
-    for row, group in zip(told, measures.connected(len(hashes), near_pairs(hashes, distance))[inverse], strict=True):
-        groups[row] = first.setdefault(int(group), row)
-    return groups
 
 
 def identical_first(neighbours: Rows, images: Sequence[Examination]) -> Figure:

@@ -23,7 +23,7 @@ def save(folder: Path, appid: int, image: Image.Image | None = None, suffix: str
 
 def found_in(folder: Path, **expected: object) -> list[Finding]:
     listed = read_banners_folder(folder)
-    return audit.find(listed, audit.examine(listed.banners), Expectations(**expected))
+    return audit.find(listed, [audit.examine(banner) for banner in listed.banners], Expectations(**expected))
 
 
 def kinds(found: list[Finding], *but: str) -> dict[str, list[int | None]]:
@@ -275,5 +275,7 @@ def test_an_output_that_cannot_be_written_is_known_before_the_work(folder, tmp_p
 
 def test_real_covers_are_sound(covers):
     listed = read_banners_folder(covers)
-    found = audit.find(listed, audit.examine(listed.banners[:100]), Expectations(near_duplicate=-1))
+    found = audit.find(
+        listed, [audit.examine(banner) for banner in listed.banners[:100]], Expectations(near_duplicate=-1)
+    )
     assert kinds(found, "missing_banner") == {}

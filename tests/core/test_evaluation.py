@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from banners import evaluation
-from banners.audit import Examination
+from banners.audit import Examination, near_duplicates
 from banners.evaluation import (
     figure,
     hubness,
     identical_first,
     lift,
-    near_duplicates,
     overlap,
     ranks,
     series_found,
