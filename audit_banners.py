@@ -1,8 +1,6 @@
 """Say what is wrong with a folder of banners. Nothing is moved or changed."""
 
 import argparse
-import csv
-import io
 import re
 import sys
 from collections import Counter
@@ -13,6 +11,7 @@ from tqdm import tqdm
 
 from banners import audit
 from banners.errors import BadInput
+from banners.files import csv_text
 from banners.games_csv import read_banners_folder
 from banners.processes import available_cores
 from console import Parser, run, tell, whole_number
@@ -104,7 +103,8 @@ def _audit(options: argparse.Namespace) -> int:
     found = audit.find(folder, images, expected)
     try:
         if options.report:
-            _write(options.report, _report(found))
+            rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)
+            _write(options.report, csv_text(("kind", "appid", "file", "detail"), rows))
         if options.logs:
             options.logs.mkdir(parents=True, exist_ok=True)
             for name, kind in LOGS.items():
@@ -128,15 +128,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder")
-
-
-def _report(found: Sequence[audit.Finding]) -> str:
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("kind", "appid", "file", "detail"))
-    for finding in found:
-        rows.writerow((finding.kind, finding.appid or "", finding.file, finding.detail))
-    return table.getvalue()
 
 
 def _appids(found: Sequence[audit.Finding], kinds: Sequence[str]) -> str:

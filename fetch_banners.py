@@ -1,8 +1,6 @@
 """Get store banners and what is known of their games: from Steam, or a drawn demo set."""
 
 import argparse
-import csv
-import io
 import os
 import sys
 from collections import Counter
@@ -15,7 +13,7 @@ from tqdm import tqdm
 from banners import demo, settings
 from banners.demo.folder import draw_folder
 from banners.errors import BadInput, Unavailable
-from banners.files import alone_in, write_whole
+from banners.files import alone_in, csv_text, write_whole
 from banners.games_csv import games_at, read_appids
 from banners.steam import api, fetch
 from banners.steam.download import Outcome
@@ -186,11 +184,8 @@ def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("appid", "reason"))
-    rows.writerows((outcome.settled.item.appid, outcome.detail) for outcome in failed)
-    write_whole(path, table.getvalue().encode())
+    rows = ((outcome.settled.item.appid, outcome.detail) for outcome in failed)
+    write_whole(path, csv_text(("appid", "reason"), rows).encode())
 
 
 def _draw_demo(count: int, out: Path) -> int:

@@ -1,8 +1,10 @@
-"""Writing whole files, and folders that one process at a time works on."""
+"""Writing files, and folders that one process at a time works on."""
 
+import csv
 import fcntl
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -28,33 +30,33 @@ def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = Non
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made if need be, for this run alone; it is removed at the end if it is empty.
+    """Hold `folder`, made if need be, for this run alone; it is removed at the end if it is empty. The lock ends with
+    its process, however that ends.
 
     Raises `BadInput` if another run holds it, and `OSError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder) as is_free:
-        if not is_free:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        is_ours = False
+        # A folder that its holder removed meanwhile counts as held: a lock on one without a name keeps nobody out.
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.path.samestat(os.fstat(descriptor), folder.stat())
+        if not is_ours:
             raise BadInput(f"another run is writing into {folder}")
         try:
             yield
         finally:
             with suppress(OSError):
                 folder.rmdir()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Try to lock a folder; gives whether it worked. The lock ends with its process, however that ends.
-
-    A folder that its holder removed meanwhile counts as held: a lock on a folder without a name keeps nobody out.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        is_ours = False
-        with suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = os.path.samestat(os.fstat(descriptor), folder.stat())
-        yield is_ours
     finally:
         os.close(descriptor)
+
+
+def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return table.getvalue()

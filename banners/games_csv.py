@@ -1,7 +1,6 @@
 """Games and banners as the banners folder gives them: `<appid>.jpg|png|webp` files beside a `games.csv`."""
 
 import csv
-import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Self, cast
 
 from banners.errors import BadInput, Unavailable, one_line
+from banners.files import csv_text
 
 MAX_APPID = 2**32 - 1
 _MAX_LIST = 64_000_000  # characters of a list of appids; Steam has a million apps
@@ -216,12 +216,8 @@ def games_table(games: Iterable[Game]) -> bytes:
     rows = sorted(games, key=lambda game: game.appid)
     known = {column for game in rows for column in game.known}
     columns = [column for column in _COLUMNS if column in known] + sorted(known - set(_COLUMNS))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("appid", "name", *columns))
-    for game in rows:
-        writer.writerow((game.appid, game.name, *(game.known.get(column, "") for column in columns)))
-    return table.getvalue().encode("utf-8", "replace")
+    cells = ((game.appid, game.name, *(game.known.get(column, "") for column in columns)) for game in rows)
+    return csv_text(("appid", "name", *columns), cells).encode("utf-8", "replace")
 
 
 def games_at(folder: Path) -> dict[int, Game]:

@@ -88,7 +88,7 @@ def _broken(title: str) -> Iterator[str]:
 
 def _mask(text: str, package: str, file: str) -> Image.Image:
     """The text in white on black, cut to its ink."""
-    font = _font(package, file)
+    font = font_of(package, file, _DRAWN_AT)
     probe = ImageDraw.Draw(Image.new("L", (1, 1)))
     left, top, right, bottom = probe.multiline_textbbox((0, 0), text, font=font, align="center", spacing=8)
     mask = Image.new("L", (max(1, int(right - left) + 2), max(1, int(bottom - top) + 2)))
@@ -97,10 +97,11 @@ def _mask(text: str, package: str, file: str) -> Image.Image:
 
 
 @lru_cache
-def _font(package: str, file: str) -> ImageFont.FreeTypeFont:
+def font_of(package: str, file: str, size: int) -> ImageFont.FreeTypeFont:
+    """A typeface of a package from PyPI, in letters of `size` pixels. Raises `Unavailable`."""
     try:
         path = Path(str(import_module(package).__file__)).parent / "files" / file
     except ImportError as error:
         raise Unavailable.library(error) from None
     # The basic layout does not depend on whether the machine has libraqm.
-    return ImageFont.truetype(str(path), _DRAWN_AT, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

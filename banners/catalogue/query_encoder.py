@@ -4,9 +4,7 @@ Each side is loaded when it is first asked for. One query is computed at a time,
 neither memory nor cores depend on how many readers ask at once.
 """
 
-import os
 import threading
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,21 +87,11 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
     return np.array([tokenizer.encode(text).ids], np.int64)
 
 
-class _Opened:
-    """A file that stays open as long as somebody may still load it."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.descriptor)
-
-
 @dataclass(frozen=True)
 class QueryEncoder:
-    """What embeds a query in the space of a catalogue. `files` are open from the beginning, by name: the catalogue may
-    be replaced before one is loaded."""
+    """What embeds a query in the space of a catalogue."""
 
     folder: Path
-    files: "Mapping[str, _Opened]"
     preprocessing: Preprocessing
     dim: int
     precisions: Mapping[str, Precision]
@@ -114,29 +102,24 @@ class QueryEncoder:
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
-        """Open the query encoder of the catalogue in `folder`; None if it has none. Raises `BadCatalogue`."""
+        """The query encoder of the catalogue in `folder`; None if it has none."""
         about = manifest.raw.get("queries")
         needed = {IMAGE_MODEL, "embeddings.npy", "quantised.npy", "quantised_scales.npy"}
         if about is None or not needed <= manifest.files.keys() or manifest.d is None:
             return None
-        try:
-            preprocessing = Preprocessing.from_json(manifest.raw["preprocessing"])
-            text = about.get("text")
-            has_text = text is not None and {TEXT_MODEL, TOKENIZER} <= manifest.files.keys()
-            names = (IMAGE_MODEL, TEXT_MODEL, TOKENIZER) if has_text else (IMAGE_MODEL,)
-            return cls(
-                folder,
-                {name: _Opened(folder / name) for name in names},
-                preprocessing,
-                manifest.d,
-                {name: about[side]["precision"] for name, side in zip(names, ("image", "text"), strict=False)},
-                has_text,
-                text["length"] if has_text else 0,
-                text["padding"] if has_text else None,
-                threads,
-            )
-        except OSError as error:
-            raise BadCatalogue(f"{folder}: {error.filename}: {error.strerror}") from None
+        text = about.get("text")
+        has_text = text is not None and {TEXT_MODEL, TOKENIZER} <= manifest.files.keys()
+        sides = ((IMAGE_MODEL, "image"), (TEXT_MODEL, "text")) if has_text else ((IMAGE_MODEL, "image"),)
+        return cls(
+            folder,
+            Preprocessing.from_json(manifest.raw["preprocessing"]),
+            manifest.d,
+            {name: about[side]["precision"] for name, side in sides},
+            has_text,
+            text["length"] if has_text else 0,
+            text["padding"] if has_text else None,
+            threads,
+        )
 
     def load(self) -> None:
         """Load both sides now instead of when they are first asked for. Raises `BadCatalogue`."""
@@ -167,22 +150,17 @@ class QueryEncoder:
         vector: Vector = embedded[0]
         return vector
 
-    def _path(self, name: str) -> Path:
-        """Of an opened file, even if another one has its name by now (on Linux)."""
-        opened = Path(f"/proc/self/fd/{self.files[name].descriptor}")
-        return opened if opened.exists() else self.folder / name
-
     @cached_property
     def _images(self) -> Session:
-        return Session(self._path(IMAGE_MODEL), self.precisions[IMAGE_MODEL], self.threads)
+        return Session(self.folder / IMAGE_MODEL, self.precisions[IMAGE_MODEL], self.threads)
 
     @cached_property
     def _texts(self) -> Session:
-        return Session(self._path(TEXT_MODEL), self.precisions[TEXT_MODEL], self.threads)
+        return Session(self.folder / TEXT_MODEL, self.precisions[TEXT_MODEL], self.threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         try:
-            return tokenizer_of(self._path(TOKENIZER).read_text(encoding="utf-8"), self.length, self.padding)
+            return tokenizer_of((self.folder / TOKENIZER).read_text(encoding="utf-8"), self.length, self.padding)
         except Exception as error:  # the library's own have no name
             raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {error}") from None

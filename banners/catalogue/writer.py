@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.reader import suffix_of
 from banners.encoders.views import View
 from banners.errors import BadInput
-from banners.files import locked
+from banners.files import alone_in
 from banners.games_csv import Game
 
 
@@ -59,15 +59,10 @@ def check_target(folder: Path) -> None:
             _check_is_ours(folder)
         # A folder is made and removed where the catalogue will be written: no other question is answered as surely.
         ancestor = next(parent for parent in folder.resolve().parents if parent.exists())
-        with tempfile.TemporaryDirectory(prefix=_prefix(folder), dir=ancestor):
+        with tempfile.TemporaryDirectory(prefix=f".{folder.resolve().name}.", dir=ancestor):
             pass
     except OSError as error:
         raise BadInput(f"cannot write to {folder}: {error.strerror or error}") from None
-
-
-def _prefix(folder: Path) -> str:
-    """The beginning of the names of folders that are written beside `folder`."""
-    return f".{folder.resolve().name}.new-"
 
 
 def _check_is_ours(folder: Path) -> None:
@@ -157,23 +152,19 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def _fresh_folder_beside(folder: Path) -> Iterator[Path]:
-    """A new folder next to `folder`, locked while it is written and removed in the end if it is still there.
+    """An empty folder next to `folder`, for this run alone, removed in the end if it is still there.
 
-    The lock dies with its process, so a folder that nobody holds was left by a killed run, and is removed here.
+    Raises `BadInput` if another run holds it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.iterdir():
-        if left.name.startswith(_prefix(folder)):
-            with suppress(FileNotFoundError, NotADirectoryError), locked(left) as is_free:
-                if is_free:
-                    shutil.rmtree(left, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
-    try:
-        with locked(fresh):
-            fresh.chmod(0o755)  # mkdtemp makes it private; a server may run as somebody else
+    fresh = folder.with_name(f".{folder.name}.new")
+    with alone_in(fresh):
+        for left in fresh.iterdir():  # by a killed run
+            left.unlink()
+        fresh.chmod(0o755)  # whatever the umask: a server may run as somebody else
+        try:
             yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:

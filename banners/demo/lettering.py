@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from banners.demo.canvas import Colour, H, Palette, W, blend, gradient, mix
-from banners.errors import Unavailable
+from banners.titles import font_of
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,9 @@ LETTERINGS: tuple[Lettering, ...] = (
 )
 
 
-def _font(lettering: Lettering, size: int) -> ImageFont.FreeTypeFont:
-    try:
-        package = import_module(lettering.package)
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-    path = Path(str(package.__file__)).parent / "files" / lettering.file
-    # The basic layout does not depend on whether the machine has libraqm.
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
-
-
 def _line_mask(text: str, lettering: Lettering) -> Image.Image:
     """One line of text in letters of 120 pixels, white on black and cut to its ink."""
-    font = _font(lettering, 120)
+    font = font_of(lettering.package, lettering.file, 120)
     widths = [font.getlength(character) + lettering.spacing * 120 for character in text]
     mask = Image.new("L", (int(sum(widths)) + 120, 240))
     draw = ImageDraw.Draw(mask)

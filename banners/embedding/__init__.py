@@ -120,9 +120,7 @@ def embed_by(
             done, failed = _keep(encoded, rows)
             usable.update(done)
             skipped.extend(failed)
-            rows.flush_after_a_while()
             on_progress(len(encoded.banners))
-    rows.flush()
     for banner in _changed(banners, usable, rows, views):
         usable.discard(banner.appid)
         skipped.append(Skipped(banner, "it was changed while it was embedded; a rerun embeds it"))

@@ -8,7 +8,6 @@ whole or undone, whatever kills the program.
 import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,6 @@ Matrix = npt.NDArray[np.float32]
 TITLED: Literal["titled"] = "titled"  # the plain view of a banner with a title drawn on it
 Kind = View | Literal["titled"]
 
-FLUSH_SECONDS = 5.0  # of work, at most, that a kill can undo
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
         identity TEXT, view TEXT, appid INTEGER,
@@ -61,7 +59,6 @@ class Rows:
         self.dim = dim
         self._identity = hashlib.sha256(text.encode()).hexdigest()
         self._path = folder / "rows.db"
-        self._flushed = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
             raise BadInput(f"{self._path} is not a regular file; remove it")
@@ -96,23 +93,13 @@ class Rows:
         return [by_appid[appid] for appid in appids]
 
     def add(self, view: Kind, appids: Sequence[int], sources: Sequence[Decoded], embeddings: Matrix) -> None:
-        """Keep rows: `embeddings` is float32 (m, dim). They are on disk some seconds later, or after `flush`."""
+        """Put rows on disk: `embeddings` is float32 (m, dim)."""
         rows = (
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
             for appid, source, embedding in zip(appids, sources, embeddings, strict=True)
         )
-        with self._told():
+        with self._told(), self._db:
             self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-    def flush_after_a_while(self) -> None:
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Put on disk what was added."""
-        with self._told():
-            self._db.commit()
-        self._flushed = time.monotonic()
 
     def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:
         """The embeddings of `appids`, which are sorted, in their order: float32 (n, dim)."""
@@ -128,12 +115,10 @@ class Rows:
     def tidy(self, appids: Sequence[int]) -> None:
         """Keep the rows of `appids` of this encoder and nothing else."""
         with self._told():
-            self._db.execute("CREATE TEMP TABLE wanted (appid INTEGER PRIMARY KEY)")
-            self._db.executemany("INSERT INTO wanted VALUES (?)", ((appid,) for appid in appids))
-            removed = self._db.execute(
-                "DELETE FROM rows WHERE identity <> ? OR appid NOT IN (SELECT appid FROM wanted)", (self._identity,)
-            ).rowcount
-            self._db.commit()
-            self._db.execute("DROP TABLE wanted")
+            with self._db:
+                removed = self._db.execute(
+                    "DELETE FROM rows WHERE identity <> ? OR appid NOT IN (SELECT value FROM json_each(?))",
+                    (self._identity, json.dumps(list(appids))),
+                ).rowcount
             if removed:
                 self._db.execute("VACUUM")

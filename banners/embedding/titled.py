@@ -39,7 +39,7 @@ def embed_titled(
     done: list[int] = []
     waiting: list[tuple[int, Decoded, npt.NDArray[np.uint8]]] = []
 
-    def flush() -> None:
+    def embed_waiting() -> None:
         if waiting:
             appids, sources, pixels = zip(*waiting, strict=True)
             rows.add(TITLED, appids, sources, encoder.embed(np.stack(pixels)))
@@ -59,7 +59,6 @@ def embed_titled(
         done.append(banner.appid)
         on_progress(1)
         if len(waiting) == batch_size:
-            flush()
-    flush()
-    rows.flush()
+            embed_waiting()
+    embed_waiting()
     return done, rows.assemble(TITLED, done)

@@ -149,13 +149,13 @@ def _spy(client: Client, where: Addresses, query: Mapping[str, str]) -> list[App
     for record in data.values():
         appid = _appid(record.get("appid")) if isinstance(record, dict) else None
         if appid:
-            apps.append(App(appid, _text(record.get("name")), _owners(record.get("owners"))))
+            apps.append(App(appid, _text(record.get("name")), middle_of(record.get("owners"))))
     return apps
 
 
-def _owners(text: Any) -> int:
-    """The middle of "1,000,000 .. 2,000,000"."""
-    bounds = [int(part.replace(",", "")[:12]) for part in re.findall(r"[0-9][0-9,]*", str(text)[:100])[:2]]
+def middle_of(owners: Any) -> int:
+    """The middle of a range of owners, "1,000,000 .. 2,000,000"; 0 of anything else."""
+    bounds = [int(part.replace(",", "")[:12]) for part in re.findall(r"[0-9][0-9,]*", str(owners)[:100])[:2]]
     return sum(bounds) // len(bounds) if bounds else 0
 
 
@@ -166,19 +166,18 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
     last = 0
     while True:
         url = f"{where.api}/IStoreService/GetAppList/v1/?{urlencode(query | {'last_appid': str(last)})}"
-        response = _get_json(client, url).get("response")
-        apps = response.get("apps") if isinstance(response, dict) else None
-        if not isinstance(response, dict) or not isinstance(apps, list):
+        answer = _get_json(client, url)
+        if not isinstance(_at(answer, "response", "apps"), list):
             raise Unanswered(f"GetAppList answers without a list after appid {last}")
         highest = last
-        for record in apps:
-            appid = _appid(record.get("appid")) if isinstance(record, dict) else None
+        for record in _records(answer, "response", "apps"):
+            appid = _appid(record.get("appid"))
             if appid and appid > last:
                 highest = max(highest, appid)
                 yield App(appid, _text(record.get("name")))
-        if not response.get("have_more_results"):
+        if not _at(answer, "response", "have_more_results"):
             return
-        following = _appid(response.get("last_appid"))
+        following = _appid(_at(answer, "response", "last_appid"))
         if highest == last or following is None or following < highest:
             raise Unanswered("GetAppList says that there is more, but not after which appid")
         last = following
@@ -189,13 +188,12 @@ def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] 
 
 def tag_names(client: Client, where: Addresses) -> dict[int, str]:
     """The names of the store's tags by number. Raises `Unanswered`."""
-    response = _get_json(client, f"{where.api}/IStoreService/GetTagList/v1/?language=english").get("response")
-    records = response.get("tags") if isinstance(response, dict) else None
+    answer = _get_json(client, f"{where.api}/IStoreService/GetTagList/v1/?language=english")
     named = {}
-    for record in records if isinstance(records, list) else ():
-        number = _appid(record.get("tagid")) if isinstance(record, dict) else None
-        if number and _text(record.get("name")):
-            named[number] = _text(record.get("name")).replace(";", ",")
+    for record in _records(answer, "response", "tags"):
+        number, name = _appid(record.get("tagid")), _text(record.get("name"))
+        if number and name:
+            named[number] = name.replace(";", ",")
     if not named:
         raise Unanswered("GetTagList answers without tags")
     return named
@@ -222,17 +220,14 @@ def items(
         "data_request": wanted,
     }
     query = urlencode({"input_json": json.dumps(question, separators=(",", ":"))})
-    response = _get_json(client, f"{where.api}/IStoreBrowseService/GetItems/v1/?{query}").get("response")
-    records = response.get("store_items") if isinstance(response, dict) else None
-    if not isinstance(records, list):
-        raise Unanswered("GetItems answers without a list of items")
+    answer = _get_json(client, f"{where.api}/IStoreBrowseService/GetItems/v1/?{query}")
     known = {}
-    for record in records:
-        appid = _appid(record.get("appid") or record.get("id")) if isinstance(record, dict) else None
+    for record in _records(answer, "response", "store_items"):
+        appid = _appid(record.get("appid") or record.get("id"))
         if appid:
-            known[appid] = _item(appid, record, kind, size, tags)
+            known[appid] = item_of(appid, record, kind, size, tags)
     if not known:  # of so many games it knows some; guessed addresses may lead to older banners
-        raise Unanswered("GetItems answers with an empty list")
+        raise Unanswered("GetItems answers without items")
     guessed = plain_paths(kind, size)
     return [known.get(appid) or Item(appid, paths=guessed, has_details=bool(tags)) for appid in appids]
 
@@ -242,67 +237,47 @@ def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
     return _PLAIN.get((kind, size), ())
 
 
-def _item(
+def item_of(
     appid: int, record: Mapping[str, Any], kind: Kind, size: Size, tags: Mapping[int, str] = MappingProxyType({})
 ) -> Item:
-    assets = record.get("assets")
-    paths: list[str] = []
+    """A game's record in the answer of GetItems, of which any part may be missing or of another type."""
     if kind == "screenshot":
-        shots = record.get("screenshots")
-        listed = shots.get("all_ages_screenshots") if isinstance(shots, dict) else None
-        first = listed[0].get("filename") if isinstance(listed, list) and listed and isinstance(listed[0], dict) else ""
-        name = _text(first).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
-        paths = [name] if IMAGE_PATH.fullmatch(name) else []
-    elif isinstance(assets, dict):
-        form = _text(assets.get("asset_url_format")).partition("?")[0].removeprefix(f"steam/apps/{appid}/")
-        for asset in _ASSETS[kind, size]:
-            name = form.replace("${FILENAME}", _text(assets.get(asset)))
-            if assets.get(asset) and IMAGE_PATH.fullmatch(name):
-                paths.append(name)
-    descriptors = record.get("content_descriptorids")
-    release = record.get("release")
-    moment = release.get("steam_release_date") if isinstance(release, dict) else None
+        shots = _records(record, "screenshots", "all_ages_screenshots")[:1]
+        names = [_text(shot.get("filename")).partition("?")[0] for shot in shots]
+    else:
+        form = _text(_at(record, "assets", "asset_url_format")).partition("?")[0]
+        assets = [_text(_at(record, "assets", asset)) for asset in _ASSETS[kind, size]]
+        names = [form.replace("${FILENAME}", asset) for asset in assets if asset]
+    paths = [name.removeprefix(f"steam/apps/{appid}/") for name in names]
+    moment = _at(record, "release", "steam_release_date")
     return Item(
         appid,
         _text(record.get("name")),
         datetime.fromtimestamp(moment, UTC).year if isinstance(moment, int) and 0 < moment < 2**33 else 0,
-        tuple(value for value in descriptors[:50] if type(value) is int and 0 <= value < 1000)
-        if isinstance(descriptors, list)
-        else (),
-        tuple(dict.fromkeys((*paths, *plain_paths(kind, size)))),
-        _demos(record.get("related_items")),
+        tuple(
+            value for value in _list(record, "content_descriptorids")[:50] if type(value) is int and 0 <= value < 1000
+        ),
+        tuple(dict.fromkeys((*filter(IMAGE_PATH.fullmatch, paths), *plain_paths(kind, size)))),
+        tuple(filter(None, map(_appid, _list(record, "related_items", "demo_appid")[:10]))),
         developers=_names(record, "developers"),
         publishers=_names(record, "publishers"),
         franchises=_names(record, "franchises"),
-        tags=_tags(record.get("tags"), tags),
-        parent_appid=_parent(record.get("related_items")),
+        tags=_tags(record, tags),
+        parent_appid=_appid(_at(record, "related_items", "parent_appid")) or 0,
         has_details=bool(tags),
     )
 
 
 def _names(record: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     """The names of a kind of companies or franchises in the basic information."""
-    basic = record.get("basic_info")
-    listed = basic.get(kind) if isinstance(basic, dict) else None
-    if not isinstance(listed, list):
-        return ()
-    names = [_text(one.get("name")).replace(";", ",") for one in listed[:10] if isinstance(one, dict)]
+    names = [_text(one.get("name")).replace(";", ",") for one in _records(record, "basic_info", kind)[:10]]
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def _tags(listed: Any, names: Mapping[int, str]) -> tuple[str, ...]:
+def _tags(record: Mapping[str, Any], names: Mapping[int, str]) -> tuple[str, ...]:
     """The names of a game's tags, which come with the most frequent first."""
-    numbers = [one.get("tagid") for one in listed[:TAGS] if isinstance(one, dict)] if isinstance(listed, list) else []
+    numbers = [one.get("tagid") for one in _records(record, "tags")[:TAGS]]
     return tuple(names[number] for number in numbers if isinstance(number, int) and number in names)
-
-
-def _parent(related: Any) -> int:
-    return (_appid(related.get("parent_appid")) if isinstance(related, dict) else None) or 0
-
-
-def _demos(related: Any) -> tuple[int, ...]:
-    listed = related.get("demo_appid") if isinstance(related, dict) else None
-    return tuple(filter(None, map(_appid, listed[:10]))) if isinstance(listed, list) else ()
 
 
 # -- answers of strangers -------------------------------------------------------------------------------------------
@@ -322,6 +297,24 @@ def _is_json_object(body: bytes) -> str:
         return "" if isinstance(json.loads(body), dict) else "the answer is no JSON object"
     except (ValueError, RecursionError):
         return "the answer is no JSON"
+
+
+def _at(data: Any, *keys: str) -> Any:
+    """The value under nested keys, None if it is not there."""
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _list(data: Any, *keys: str) -> list[Any]:
+    """The list under nested keys, empty if it is not there."""
+    found = _at(data, *keys)
+    return found if isinstance(found, list) else []
+
+
+def _records(data: Any, *keys: str) -> list[dict[str, Any]]:
+    """The objects of the list under nested keys."""
+    return [one for one in _list(data, *keys) if isinstance(one, dict)]
 
 
 def _appid(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from banners.catalogue import reader, writer
 from banners.catalogue.neighbours import Neighbours, nearest
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
-from banners.files import locked
+from banners.files import alone_in
 from banners.games_csv import Game
 
 EMBEDDINGS = np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8]], np.float32)
@@ -76,14 +76,18 @@ def test_games_in_another_order_than_their_appids_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_run_left_is_removed_and_a_running_one_is_not(tmp_path):
-    (tmp_path / ".c.new-left").mkdir()
-    (tmp_path / ".c.new-left" / "appids.npy").touch()
-    (tmp_path / ".c.new-file").touch()
-    (tmp_path / ".c.new-busy").mkdir()
-    with locked(tmp_path / ".c.new-busy"):
+def test_what_a_killed_run_left_is_removed(tmp_path):
+    (tmp_path / ".c.new").mkdir()
+    (tmp_path / ".c.new" / "appids.npy").touch()
+    save(tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    verify(tmp_path / "c")
+
+
+def test_two_runs_do_not_write_the_same_catalogue(tmp_path):
+    with alone_in(tmp_path / ".c.new"), pytest.raises(BadInput, match="another run is writing"):
         save(tmp_path / "c")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".c.new-busy", ".c.new-file", "c"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_system_call_for_swapping_folders_replacing_works_and_a_failure_restores(tmp_path, monkeypatch):
@@ -95,7 +99,7 @@ def test_without_the_system_call_for_swapping_folders_replacing_works_and_a_fail
     rename = Path.rename
 
     def fail_for_new_ones(self: Path, target: Path) -> Path:
-        if self.name.startswith(".c.new-"):
+        if self.name == ".c.new":
             raise OSError(5, "Input/output error")
         return rename(self, target)
 

