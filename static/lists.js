@@ -12,7 +12,7 @@
   const tabObserver = new IntersectionObserver(([seen]) => { // asking for its place would lay out the page too early
     if (seen.intersectionRatio < 1) tab.scrollIntoView({ inline: "center", block: "nearest" });
     tabObserver.disconnect();
-  });
+  }, { root: tab?.parentElement, rootMargin: "0px -32px" }); // beside the ends, which fade out
   if (tab) tabObserver.observe(tab);
   if (!list) return;
 

@@ -32,8 +32,12 @@ class FilterQuery(Query):
     developer: Annotated[_Name, Meta(description="Only games of this developer.")] = ""
     lesser: Annotated[bool, Meta(description="Only the less popular half of the games, 1 or 0.")] = False
 
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        """The filters that are set, for the list of them."""
+        return self.kept()
+
     def kept(self) -> tuple[tuple[str, str], ...]:
-        """The filters that are set, for addresses."""
+        """The filters that are set, for the addresses of other lists."""
         given = (
             ("from", str(self.from_ or "")),
             ("to", str(self.to or "")),
@@ -70,13 +74,14 @@ def active(given: FilterQuery) -> list[ActiveFilter]:
         "developer": "by {}",
         "lesser": "lesser known",
         "hide_series": "without its series",
+        "below": "only the most unusual",
     }
 
     def without(name: str) -> str:
         kept = [(one, value) for one, value in request.args.items(multi=True) if one not in (name, "page") and value]
         return f"{request.path}?{urlencode(kept)}" if kept else request.path
 
-    return [ActiveFilter(words[name].format(value), without(name)) for name, value in given.kept() if name in words]
+    return [ActiveFilter(words[name].format(value), without(name)) for name, value in given.shown() if name in words]
 
 
 def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:

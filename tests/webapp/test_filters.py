@@ -94,9 +94,19 @@ def test_a_wall_is_filtered_like_neighbours(client, games):
 
 
 def test_what_passes_nothing_says_so(client):
-    for url in (f"/render/{GAME}?tag=none", f"/mix?game={GAME}&developer=none"):
-        assert "No game passes these filters." in text(client, url)
+    for url, unfiltered in (
+        (f"/render/{GAME}?tag=none", f"/render/{GAME}"),
+        (f"/mix?game={GAME}&developer=none", f"/mix?game={GAME}"),
+    ):
+        assert f'No game fits these limits. <a href="{unfiltered}">Show all</a>' in text(client, url)
     assert "No game fits these limits." in text(client, "/unique?tag=none")
+
+
+def test_the_threshold_of_the_unusual_is_a_filter_that_can_be_removed_and_stays_on_its_wall(client):
+    page = text(client, "/unique?below=0.9&from=2001")
+    assert 'aria-label="Remove the filter: only the most unusual"' in page
+    assert 'href="/unique?from=2001"' in page
+    assert 'href="/hubs?from=2001"' in page
 
 
 def test_filters_come_from_strangers(client):

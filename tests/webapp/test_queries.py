@@ -54,7 +54,7 @@ def test_an_uploaded_picture_finds_what_looks_like_it(client, kind, options):
     page = text(client, response.location)
     assert set(shown(page)[:2]) == {51, 52}
     assert "Your picture shows" in page
-    assert re.search(r'href="/label\?name=violet">violet <span>\d+%', page)
+    assert re.search(r'href="/label\?name=violet">violet <span>\d+ %', page)
     answer = client.post("/api/v1/pictures?n=2", data=data, content_type=f"image/{kind.lower()}").get_json()
     assert {result["game"]["appid"] for result in answer["results"]} == {51, 52}
     assert answer["labels"][0]["name"] == "violet"

@@ -133,7 +133,7 @@ def test_long_walls_are_paged_both_ways(tmp_path):
         assert "Page 3 of 3" in pages[2]
     assert len(linked(text(client, "/"))) == 24 + 12
     assert "Popular games" in text(client, "/")
-    assert "Stands out more than 100 %" in text(client, "/render/1")
+    assert "Stands out more than 99 % of covers" in text(client, "/render/1")
     assert "One of the most typical covers" in text(client, "/render/100")
 
 

@@ -93,7 +93,7 @@ def game_details(served: ServedCatalogue, row: int) -> GameDetails:
     return GameDetails(
         game=served.game(row),
         views=tuple(served.catalogue.views),
-        stands_out_percent=None if rank is None else int(100 * (others - rank[row]) // others),
+        stands_out_percent=None if rank is None else min(99, int(100 * (others - rank[row]) // others)),
         neighbour_of=int(served.times_near[row]),
         identical=served.identical_to(row),
         labels=served.labels(row),
@@ -163,7 +163,6 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
         active=active(given),
         offers=catalogue().offers,
         asked=count,
-        to_store=variant.to_store,
         json_url=twin,
     )
 

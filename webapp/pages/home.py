@@ -43,7 +43,7 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
     look_alikes = () if example is None else _look_alikes(served, example, adult)
     terms = served.catalogue.games.terms
     return HomePage(
-        example=None if example is None or not look_alikes else served.game(example),
+        example=None if example is None or len(look_alikes) < LOOK_ALIKES else served.game(example),
         look_alikes=look_alikes,
         title=title,
         games=served.games([row for row in rows if row != example][:SHOWN]),

@@ -36,6 +36,9 @@ class UniqueQuery(WallQuery):
         float, Meta(ge=-1, le=1, description="Only where the nearest neighbour's similarity is less; 1 for all.")
     ] = 1.0
 
+    def shown(self) -> tuple[tuple[str, str], ...]:
+        return (*self.kept(), *([("below", "")] if self.below < 1 else []))
+
 
 class LabelQuery(WallQuery):
     name: Annotated[str, Meta(max_length=100, description="One of the terms of /labels.")] = ""
