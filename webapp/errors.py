@@ -7,7 +7,15 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.errors import BadCatalogue, BadInput, CannotAnswer, NotInCatalogue, UnknownGame, UnusableImage
+from banners.errors import (
+    BadCatalogue,
+    BadInput,
+    CannotAnswer,
+    NotInCatalogue,
+    SteamClipError,
+    UnknownGame,
+    UnusableImage,
+)
 from webapp.api import legacy
 from webapp.current import catalogue
 from webapp.pages.variants import is_variant
@@ -18,6 +26,13 @@ from webapp.uploads import reason
 BAD_HOST = "The Host header is not a name of this server."
 OFFERED = 6  # games instead of one that does not exist
 
+_ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; the message is the detail
+    NotInCatalogue: (404, "Not in this catalogue"),
+    CannotAnswer: (501, "Not available here"),
+    BadInput: (400, "That cannot be answered"),
+    UnusableImage: (415, "That picture cannot be used"),
+}
+
 _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", *(path.rstrip("/") for path in legacy.paths())})
 
 
@@ -27,12 +42,10 @@ def is_json(path: str) -> bool:
 
 
 def register(app: Flask) -> None:
+    for kind in _ANSWERS:
+        app.register_error_handler(kind, _refused)
     app.register_error_handler(UnknownGame, _unknown_game)
-    app.register_error_handler(NotInCatalogue, _not_in_catalogue)
-    app.register_error_handler(BadInput, _bad_input)
-    app.register_error_handler(CannotAnswer, _cannot_answer)
     app.register_error_handler(BadCatalogue, _bad_catalogue)
-    app.register_error_handler(UnusableImage, _unusable_image)
     app.register_error_handler(ParseException, _malformed)
     app.register_error_handler(HTTPException, _http_error)
 
@@ -72,12 +85,9 @@ def _offered(served: ServedCatalogue, rows: Sequence[int]) -> tuple[Game, ...]:
     return served.games([row for row in dict.fromkeys(rows) if not served.is_adult[row]][:OFFERED])
 
 
-def _not_in_catalogue(error: NotInCatalogue) -> Response:
-    return _answer(404, "Not in this catalogue", str(error))
-
-
-def _cannot_answer(error: CannotAnswer) -> Response:
-    return _answer(501, "Not available here", str(error))
+def _refused(error: SteamClipError) -> Response:
+    status, title = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
+    return _answer(status, title, reason(error) if isinstance(error, UnusableImage) else str(error))
 
 
 def _bad_catalogue(error: BadCatalogue) -> Response:
@@ -86,19 +96,11 @@ def _bad_catalogue(error: BadCatalogue) -> Response:
     return _answer(503, "Not at the moment", "A part of this catalogue cannot be read.")
 
 
-def _unusable_image(error: UnusableImage) -> Response:
-    return _answer(415, "That picture cannot be used", reason(error))
-
-
 def _malformed(_: ParseException) -> Response:
     """A body that gunicorn finds malformed only when it is read."""
     response = _answer(400, "That cannot be answered", "The request body is malformed.")
     response.headers["Connection"] = "close"  # nobody knows where the next request begins
     return response
-
-
-def _bad_input(error: BadInput) -> Response:
-    return _answer(400, "That cannot be answered", str(error))
 
 
 def _http_error(error: HTTPException) -> Response | BaseResponse:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from werkzeug.routing import BaseConverter, Map
+from werkzeug.routing import BaseConverter, IntegerConverter
 
 from banners.encoders.views import View, view_of
 from banners.steam import STORE
@@ -52,11 +52,7 @@ def is_variant(path: str) -> bool:
 class VariantConverter(BaseConverter):
     """`render`, `render_x`, ... `store_xy` in a rule."""
 
-    part_isolating = True
-
-    def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map)
-        self.regex = _PATHS
+    regex = _PATHS
 
     def to_python(self, value: str) -> Variant:
         name, _, letters = value.partition("_")
@@ -66,19 +62,13 @@ class VariantConverter(BaseConverter):
         return value.path
 
 
-class CountConverter(BaseConverter):
+class CountConverter(IntegerConverter):
     """A number of neighbours; -1 means all."""
 
     regex = "-1|[0-9]{1,20}"
 
-    def to_python(self, value: str) -> int:
-        return int(value)
 
-
-class AppidConverter(BaseConverter):
+class AppidConverter(IntegerConverter):
     """A whole number of at most 20 digits; Python would refuse to convert many more, and none is an appid."""
 
     regex = "[0-9]{1,20}"
-
-    def to_python(self, value: str) -> int:
-        return int(value)
