@@ -63,7 +63,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if len(banners) < len(opened):
         say(PROGRAM, f"warning: {len(opened) - len(banners)} of {len(opened)} games have no banner here")
     if options.report:
-        report.check_target(options.report)
+        (options.report / "images").mkdir(parents=True, exist_ok=True)  # known before the work whether it can be
     images = _examine(len(opened), banners)
     groups = audit.near_duplicates(images)
     sample = _copies(opened, banners, options.sample)
@@ -122,7 +122,7 @@ def _of_view(
     games = list(opened.games)
     keys = [next(iter(game.listed("franchise") or game.listed("series")), None) for game in games]
     series = evaluation.series_found(neighbours, keys, groups)
-    figures: dict[str, Any] = {"hubness": asdict(evaluation.hubness(neighbours))}
+    figures: dict[str, Any] = {"hubness": evaluation.hubness(neighbours)}
     for kind, found in series.figures().items():
         figures |= _with_interval(kind, found)
     figures["series_queries"] = len(series.rows)
@@ -174,18 +174,11 @@ def _overlap(one: Catalogue, other: Catalogue) -> float:
 def _say(found: dict[str, Any]) -> None:
     tell(PROGRAM, f"{found['games']} games, {found['encoder']}, {found['near_duplicates']} near duplicates left out")
     for view, figures in found["views"].items():
-        tell(PROGRAM, f"{view}: {json.dumps({name: _rounded(value) for name, value in figures.items()})}")
+        rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
+        tell(PROGRAM, f"{view}: {json.dumps(rounded)}")
     for name in ("overlap_of_views", "overlap_with_other"):
         if name in found:
             tell(PROGRAM, f"{name}: {found[name]:.3f}")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

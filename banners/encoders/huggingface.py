@@ -69,29 +69,15 @@ def open_text_tower(name: str) -> TextTower | None:
     import transformers
 
     try:
-        own = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tower_config = own.text_config
-        if hasattr(own, "projection_dim"):
-            tower_config.projection_dim = own.projection_dim
-        model, report = getattr(transformers, family.text_model).from_pretrained(
-            folder,
-            config=tower_config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-        if report["missing_keys"]:
-            raise ValueError(f"it lacks weights: {min(report['missing_keys'])}, ...")
+        model = _load(folder, family.text_model, "text_config", torch.float32)
         if not _has_tokenizer(folder):
             raise ValueError("it has no tokenizer")
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = model.eval().requires_grad_(False)
         return TextTower(
             forward=_text_forward(model, family),
             module=model,
             tokenizer=tokenizer.backend_tokenizer.to_str(),
-            length=int(tower_config.max_position_embeddings),
+            length=int(model.config.max_position_embeddings),
             # SigLIP has seen nothing but texts that were filled up; CLIP does not look beyond a text's end.
             padding=int(tokenizer.pad_token_id or 0) if family is _SIGLIP else None,
             scale=_logit_scale(folder),
@@ -246,23 +232,11 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
     dtype = getattr(torch, precision)
     try:
         preprocessing = Preprocessing.from_config(_processor_config(folder, config["model_type"]), fit)
-        model, report = getattr(transformers, family.model).from_pretrained(
-            folder,
-            config=_tower_config(transformers, folder, family),
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,  # a model's own code is never run
-            output_loading_info=True,
-        )
+        model = _load(folder, family.model, "vision_config", dtype, family.unused).to(device)
     except BadInput:
         raise
     except Exception as error:  # a malformed configuration raises whatever it trips over first
         raise BadInput(f"cannot load {name}: {one_line(error)}") from None
-    missing = sorted(key for key in report["missing_keys"] if not (family.unused and key.startswith(family.unused)))
-    if missing:
-        # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
-        raise BadInput(f"{name} lacks weights: {', '.join(missing[:3])}, ...")
-    model = model.to(device).eval().requires_grad_(False)
     features_of = getattr(model, "get_image_features", None) or model  # of both towers, the one for images
 
     def forward(pixels: "Tensor") -> "Tensor":
@@ -283,15 +257,29 @@ def _open(folder: Path, name: str, revision: str, fit: Fit, device: str, precisi
     return Encoder(name, revision, family.output, tried.shape[1], preprocessing, device, precision, forward, model)
 
 
-def _tower_config(transformers: Any, folder: Path, family: Family) -> Any:
-    """The configuration of what is loaded: of a checkpoint with a vision and a text tower, the vision tower's."""
+def _load(folder: Path, class_name: str, tower: str, dtype: Any, unused: str = "") -> Any:
+    """A model of a class of transformers, without gradients. Of a checkpoint with several towers, `tower` names the
+    configuration of the one to load; `AutoModel` loads all. Raises any error, `ValueError` if weights are missing."""
+    import transformers
+
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    if family.model == "AutoModel" or not hasattr(config, "vision_config"):
-        return config
-    tower = config.vision_config
-    if hasattr(config, "projection_dim"):
-        tower.projection_dim = config.projection_dim
-    return tower
+    if class_name != "AutoModel" and hasattr(config, tower):
+        whole, config = config, getattr(config, tower)
+        if hasattr(whole, "projection_dim"):
+            config.projection_dim = whole.projection_dim
+    model, report = getattr(transformers, class_name).from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,  # a model's own code is never run
+        output_loading_info=True,
+    )
+    missing = sorted(key for key in report["missing_keys"] if not (unused and key.startswith(unused)))
+    if missing:
+        # transformers fills what a checkpoint lacks with random numbers and goes on: neighbours would be noise.
+        raise ValueError(f"it lacks weights: {', '.join(missing[:3])}, ...")
+    return model.eval().requires_grad_(False)
 
 
 def _processor_config(folder: Path, model_type: str) -> dict[str, Any]:

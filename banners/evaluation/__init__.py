@@ -95,18 +95,11 @@ def figure(values: npt.NDArray[np.float64], clusters: npt.NDArray[np.intp] | Non
     return Figure(float(values.mean()), low, high, len(values))
 
 
-@dataclass(frozen=True)
-class Hubness:
+def hubness(neighbours: Rows) -> dict[str, float]:
     """`largest` is the largest number of games that have the same one among their first ten neighbours; `orphans` is
     the share of games that are nobody's."""
-
-    largest: int
-    orphans: float
-
-
-def hubness(neighbours: Rows) -> Hubness:
     times = measures.times_near(neighbours)
-    return Hubness(int(times.max(initial=0)), float((times == 0).mean()) if len(times) else 0.0)
+    return {"largest": int(times.max(initial=0)), "orphans": float((times == 0).mean()) if len(times) else 0.0}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
 from banners.catalogue.reader import Catalogue
-from banners.errors import BadInput, UnusableImage
+from banners.errors import UnusableImage
 from banners.evaluation import Copies, Rows, SeriesFound
 from banners.games_csv import Banner
 from banners.images import decode
@@ -27,14 +27,6 @@ class Cases:
     series: SeriesFound
     ranked: Mapping[str, Copies]
     neighbours: Rows
-
-
-def check_target(folder: Path) -> None:
-    """Raise `BadInput` now where the report cannot be written."""
-    try:
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"cannot write {folder}: {error.strerror}") from None
 
 
 def write(
