@@ -19,9 +19,9 @@ from banners.errors import (
 from webapp.api import legacy
 from webapp.current import catalogue
 from webapp.pages.variants import is_variant
+from webapp.queries.uploads import reason
 from webapp.records import Game
 from webapp.served import ServedCatalogue
-from webapp.uploads import reason
 
 BAD_HOST = "The Host header is not a name of this server."
 OFFERED = 6  # games instead of one that does not exist

@@ -12,7 +12,7 @@ from PIL import Image
 from banners.errors import UnusableImage
 from tests.colour_clip import coloured
 from tests.webapp.query_site import encoded, form
-from webapp.uploads import MAX_BYTES, decode_upload
+from webapp.queries.uploads import MAX_BYTES, decode_upload
 
 
 @pytest.fixture

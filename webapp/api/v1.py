@@ -12,13 +12,13 @@ from banners.errors import BadInput
 from webapp import queries
 from webapp.api.openapi import endpoints
 from webapp.current import catalogue
-from webapp.filters import FilterQuery, SeriesFilterQuery
 from webapp.pages import about, game, labels, search
 from webapp.pages.walls import WALLS, Wall, WallPage, WallQuery, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, uploaded, words
 from webapp.queries import ResultCount, SimilarGames, SimilarQuery
+from webapp.queries.filters import FilterQuery, SeriesFilterQuery
+from webapp.queries.uploads import MAX_BYTES
 from webapp.records import Game
-from webapp.uploads import MAX_BYTES
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 

@@ -10,11 +10,11 @@ from werkzeug.wrappers import Response as BaseResponse
 from banners.encoders.views import View
 from banners.errors import BadInput, NotInCatalogue
 from webapp.current import catalogue
-from webapp.filters import SeriesFilterQuery, active, filtered_neighbours
 from webapp.pages.share import share_card
 from webapp.pages.variants import Variant
 from webapp.params import read, shows_adult
 from webapp.queries import MatchView, Part, parameters_of
+from webapp.queries.filters import SeriesFilterQuery, active, filtered_neighbours
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
 

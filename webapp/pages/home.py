@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template
 
 from webapp.current import catalogue
-from webapp.filters import without_series
 from webapp.params import shows_adult
+from webapp.queries.filters import without_series
 from webapp.records import Game, Label, Result, json_url
 from webapp.served import ServedCatalogue
 

@@ -15,13 +15,13 @@ from banners.encoders.views import View
 from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
-from webapp.filters import active
 from webapp.pages.game import match_views
 from webapp.params import read, uploaded, words
 from webapp.queries import Part, SimilarGames
+from webapp.queries.filters import active
+from webapp.queries.uploads import MAX_BYTES, reason
 from webapp.records import Game, json_url
 from webapp.served import ServedCatalogue
-from webapp.uploads import MAX_BYTES, reason
 
 STARTS = 12  # games to begin with
 

@@ -16,8 +16,8 @@ from msgspec import Meta
 
 from banners.errors import CannotAnswer, NotInCatalogue
 from webapp.current import catalogue
-from webapp.filters import FilterQuery, active, mask
 from webapp.params import AdultFlag, PageNumber, read, shows_adult
+from webapp.queries.filters import FilterQuery, active, mask
 from webapp.records import Game, Paging, Result, json_url, paging
 from webapp.served import Rows, ServedCatalogue
 

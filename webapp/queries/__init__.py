@@ -19,12 +19,12 @@ from banners.catalogue.search import MAX_QUERY
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
-from webapp.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
 from webapp.limits import charge
 from webapp.params import Appid, words
+from webapp.queries.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
+from webapp.queries.uploads import decode_upload
 from webapp.records import Label, Result
 from webapp.served import ServedCatalogue
-from webapp.uploads import decode_upload
 
 Vector = npt.NDArray[np.float32]
 Kind = Literal["game", "text", "picture"]
