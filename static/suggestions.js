@@ -87,8 +87,8 @@ function attach(field) {
   }
 
   function show(found, query) {
+    const before = suggestions[active]?.url; // chosen while this answer was on its way
     suggestions = [...found.suggestions];
-    active = -1;
     const counts = new Map();
     for (const { name } of suggestions) counts.set(name, (counts.get(name) ?? 0) + 1);
     list.replaceChildren(
@@ -100,7 +100,7 @@ function attach(field) {
     }
     if (takesWords) offer({ url: `/mix?text=${encodeURIComponent(query)}`, name: query }, `Banners that look like “${query}”`);
     if (!suggestions.length) {
-      close();
+      close(); // which makes nothing active
       note.hidden = false;
       status.textContent = note.textContent;
       return;
@@ -109,7 +109,7 @@ function attach(field) {
     list.hidden = false;
     fit();
     input.setAttribute("aria-expanded", String(suggestions.length > 0));
-    input.removeAttribute("aria-activedescendant");
+    activate(suggestions.findIndex(({ url }) => url === before));
     const listed = found.suggestions.length;
     status.textContent =
       `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`;

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 SAMPLE_DATA = Path(os.environ.get("SAMPLE_DATA", ROOT.parent / "shared" / "data"))
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
@@ -150,12 +152,36 @@ def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A function that has a folder filled by the first of pytest's workers that needs it; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def get(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def gallery(made_once: MadeOnce) -> Path:
     """72 banners in `b`, three of each series, with developers and tags; their catalogue `c`, made with the packaged
     encoder."""
+    return made_once("gallery", _make_gallery)
+
+
+def _make_gallery(folder: Path) -> None:
     from embed_banners import main as embed
 
-    folder = tmp_path_factory.mktemp("gallery")
     (folder / "b").mkdir()
     rows = ["appid,name,popularity,year,developer,franchise,tags"]
     for number in range(72):
@@ -167,7 +193,6 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"{appid},{words},{number + 1},{2000 + number % 20},Studio {series % 5},Saga {series},{tags}")
     (folder / "b" / "games.csv").write_text("\n".join(rows) + "\n")
     assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged", "--neighbours", "20"]) == 0
-    return folder
 
 
 def with_file(catalogue: Path, folder: Path, name: str, data: bytes) -> Path:

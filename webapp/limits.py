@@ -23,7 +23,8 @@ def register(app: Flask, per_minute: int, storage: str) -> None:
     except Exception as error:  # each kind of storage has errors of its own
         # Its text is not shown: a URI may hold a password.
         raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {type(error).__name__}") from None
-    app.extensions["limiter"] = (limiter, RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None)
+    limit = RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None  # a picture costs 3
+    app.extensions["limiter"] = (limiter, limit)
 
 
 def client_of(address: str) -> str:

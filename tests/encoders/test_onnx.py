@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from banners.catalogue.manifest import MANIFEST
 from banners.catalogue.query_encoder import IMAGE_MODEL, QueryEncoder
@@ -138,20 +137,6 @@ def test_recall_counts_any_of_equal_neighbours_and_not_the_row_itself():
         recall_at(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), np.array([0]))
         == 1
     )
-
-
-def test_real_covers_are_found_by_the_exported_encoder(covers, tmp_path):
-    few = tmp_path / "few"
-    few.mkdir()
-    for path in sorted(covers.glob("*.jpg"))[:40]:
-        shutil.copy(path, few / path.name)
-    assert embed(few, tmp_path / "c", "packaged") == 0
-    made = open_catalogue(tmp_path / "c", check_hashes=True)
-    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
-    for row, path in enumerate(sorted(few.glob("*.jpg"))):
-        with Image.open(path) as image:
-            vector = encoder.picture(image.convert("RGB").resize((210, 315)))
-        assert int(np.argmax(made.embeddings @ vector)) == row
 
 
 def test_a_text_side_that_cannot_be_loaded_costs_words_only(banners_folder, tmp_path, speaking_clip, capsys):

@@ -1,8 +1,11 @@
 """How good the packaged encoder's matches are, on real covers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from banners.catalogue.query_encoder import QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.embedding import titled
 from banners.encoders import open_encoder
@@ -14,16 +17,13 @@ from embed_banners import main
 from tests.conftest import sample
 
 
-@pytest.fixture(scope="module")
-def real_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    folder = tmp_path_factory.mktemp("covers") / "c"
-    assert (
-        main(
-            [str(sample("covers")), "--out", str(folder), "--neighbours", "10", "--no-queries", "--encoder", "packaged"]
-        )
-        == 0
-    )
-    return open_catalogue(folder, check_hashes=True)
+@pytest.fixture
+def real_catalogue(made_once) -> Catalogue:
+    def make(folder: Path) -> None:
+        options = ["--neighbours", "10", "--encoder", "packaged"]
+        assert main([str(sample("covers")), "--out", str(folder / "c"), *options]) == 0
+
+    return open_catalogue(made_once("real_covers", make) / "c", check_hashes=True)
 
 
 def series_found(made: Catalogue, view: View) -> tuple[float, float]:
@@ -62,3 +62,10 @@ def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue,
     assert plain >= 1
     assert seen <= 0.6 * plain, (seen, plain)
     assert series_found(real_catalogue, "artwork")[1] >= series_found(real_catalogue, "plain")[1] - 0.01
+
+
+def test_real_covers_are_found_by_the_exported_encoder(real_catalogue, covers):
+    encoder = QueryEncoder.of(real_catalogue.folder, real_catalogue.manifest)
+    for row, appid in enumerate(real_catalogue.appids[:40].tolist()):
+        vector = encoder.picture(decode(covers / f"{appid}.jpg").resize((210, 315)))
+        assert int(np.argmax(real_catalogue.embeddings @ vector)) == row

@@ -283,6 +283,21 @@ def test_a_suggestion_chosen_with_the_keyboard_is_added_with_enter(browser, quer
     context.close()
 
 
+def test_a_suggestion_stays_chosen_when_a_later_answer_has_it_too(browser, queried):
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/mix")
+    box = page.get_by_role("combobox", name="Add a game or words")
+    box.press_sequentially("green")
+    expect(page.get_by_role("option", name="Green Hills")).to_have_count(1)
+    with page.expect_response("**/suggest?q=green%20h") as answer:
+        box.press_sequentially(" h")
+        box.press("ArrowDown")
+    answer.value.finished()
+    expect(page.get_by_role("option", name="Green Hills")).to_have_attribute("aria-selected", "true")
+    context.close()
+
+
 def test_where_words_work_suggestions_offer_them(browser, queried):
     context = browser.new_context(base_url=queried.url)
     page = context.new_page()
