@@ -161,24 +161,25 @@ def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):
     assert not np.allclose(made["squash"], made["pad"], atol=1e-4)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full"])
-def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
-    command = [
-        sys.executable,
-        "embed_banners.py",
-        banners_folder,
-        "--out",
-        tmp_path / "c",
-        "--encoder",
-        tiny_clip(),
-        "--no-queries",
-    ]
-    line = f"{shlex.join(map(str, command))} {closed}"
+def run_unread(command: list[object], closed: str) -> None:
+    line = f"{shlex.join([sys.executable, *map(str, command)])} {closed}"
     finished = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert finished.returncode == 0, finished.stderr
     assert "Traceback" not in finished.stderr
     assert "Exception" not in finished.stderr
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", ">/dev/full"])
+def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder, tmp_path, tiny_clip, closed):
+    options = ["--out", tmp_path / "c", "--encoder", tiny_clip(), "--no-queries"]
+    run_unread(["embed_banners.py", banners_folder, *options], closed)
     assert len(open_catalogue(tmp_path / "c", check_hashes=True)) == 6
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", "2>/dev/full"])
+def test_all_programs_write_to_their_streams_as_carefully(tmp_path, closed):
+    run_unread(["fetch_banners.py", "--demo", "2", "--out", tmp_path / "b"], closed)
+    assert len(list((tmp_path / "b").glob("*.jpg"))) == 2
 
 
 @pytest.mark.parametrize("name", ["games.csv", "rows"])
