@@ -17,6 +17,13 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 SAMPLE_DATA = Path(os.environ.get("SAMPLE_DATA", ROOT.parent / "shared" / "data"))
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads than cores would wait for each other
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: some tests wait for servers and clocks."""
+    return (os.cpu_count() or 1) + 1
 
 
 def skip_or_fail(reason: str) -> None:
