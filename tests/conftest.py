@@ -21,11 +21,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads than cores would wait for each other
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some tests wait for servers and clocks."""
-    return (os.cpu_count() or 1) + 1
-
-
 def skip_or_fail(reason: str) -> None:
     """Skip for want of something on this machine; in CI, where it must be there, fail."""
     if os.environ.get("REQUIRE_ALL_TESTS"):

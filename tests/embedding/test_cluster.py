@@ -18,7 +18,7 @@ from embed_banners import main
 from tests.conftest import ROOT, picture
 from tests.embedding.test_resume import plain_rows
 
-BANNERS = 1500
+BANNERS = 700
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,7 @@ def test_a_url_of_no_known_kind_is_a_mistake(tmp_path, capsys):
     assert "nosuch://bucket/banners" in capsys.readouterr().err
 
 
+@pytest.mark.soak
 def test_what_fails_on_a_worker_is_one_line(banners_folder, tmp_path, tiny_clip):
     """The model's weights disappear after the cluster has described it."""
     model = shutil.copytree(tiny_clip(), tmp_path / "model")
