@@ -1,6 +1,7 @@
 """Embeddings of a sample of banners with a random title drawn on each."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from zlib import crc32
 
@@ -15,15 +16,15 @@ from banners.games_csv import Banner
 from banners.images import decode, read
 from banners.titles import draw_title, random_title
 
-SAMPLE = 300  # banners, or a quarter of them if there are fewer
-LEAST = 16  # fewer show nothing
+SAMPLE = 300  # banners, or a sixth of them if that is fewer
+LEAST = 16  # fewer show nothing, and it is a quarter at most
 
 
 def sample(banners: Sequence[Banner]) -> list[Banner]:
     """The banners that get a title: the same ones when others are added, as far as possible."""
-    count = min(SAMPLE, len(banners) // 4)
+    count = min(SAMPLE, max(LEAST, len(banners) // 6)) if len(banners) >= 4 * LEAST else 0
     by_chance = sorted(banners, key=lambda banner: crc32(b"%d" % banner.appid))[:count]
-    return sorted(by_chance, key=lambda banner: banner.appid) if count >= LEAST else []
+    return sorted(by_chance, key=lambda banner: banner.appid)
 
 
 def embed_titled(
@@ -45,20 +46,30 @@ def embed_titled(
             rows.add(TITLED, appids, sources, encoder.embed(np.stack(pixels)))
             waiting.clear()
 
-    for banner in banners:
+    def drawn(banner: Banner) -> tuple[Decoded, npt.NDArray[np.uint8] | None] | None:
+        """What `rows` lacks of a banner, with pixels only if it must be embedded; None if it is not usable any more."""
         try:
             data = read(banner.path)
             content = content_hash(data)
-            if known.get(banner.appid) != content:
-                image = decode(BytesIO(data))
-                random = np.random.default_rng(banner.appid)
-                drawn = draw_title(image, random_title(random), random, is_large=True)
-                waiting.append((banner.appid, Decoded(content, b"", image.size), encoder.preprocessing.pixels(drawn)))
-        except UnusableImage:  # it was usable a moment ago; the others will do
-            continue
-        done.append(banner.appid)
-        on_progress(1)
-        if len(waiting) == batch_size:
-            embed_waiting()
+            if known.get(banner.appid) == content:
+                return Decoded(content, b"", (0, 0)), None
+            image = decode(BytesIO(data))
+        except UnusableImage:
+            return None
+        random = np.random.default_rng(banner.appid)
+        titled = draw_title(image, random_title(random), random, is_large=True)
+        return Decoded(content, b"", image.size), encoder.preprocessing.pixels(titled)
+
+    with ThreadPoolExecutor() as pool:
+        for banner, made in zip(banners, pool.map(drawn, banners), strict=True):
+            if made is None:  # the others will do
+                continue
+            done.append(banner.appid)
+            source, pixels = made
+            if pixels is not None:
+                waiting.append((banner.appid, source, pixels))
+            on_progress(1)
+            if len(waiting) == batch_size:
+                embed_waiting()
     embed_waiting()
     return done, rows.assemble(TITLED, done)
