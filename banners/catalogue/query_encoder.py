@@ -89,7 +89,7 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """What embeds a query in the space of a catalogue."""
+    """The encoder of a catalogue. It embeds the words and pictures of queries."""
 
     folder: Path
     preprocessing: Preprocessing

@@ -47,7 +47,7 @@ def embed_titled(
             waiting.clear()
 
     def drawn(banner: Banner) -> tuple[Decoded, npt.NDArray[np.uint8] | None] | None:
-        """What `rows` lacks of a banner, with pixels only if it must be embedded; None if it is not usable any more."""
+        """A banner with its title; no pixels if `rows` has its embedding. None if the banner cannot be decoded."""
         try:
             data = read(banner.path)
             content = content_hash(data)

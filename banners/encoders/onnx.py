@@ -122,8 +122,8 @@ def export_queries(
 
 
 def _noise_margin(tower: TextTower, embeddings: Matrix) -> float:
-    """How far the best banner stands out for words that mean nothing: the similarity of the best less that of the mean,
-    which nine in ten random words stay below."""
+    """For each random word, subtract the mean similarity of all banners from that of the best one. Returns the 0.9
+    quantile of these differences: nine in ten random words stay below it."""
     random = np.random.default_rng(0)
     scores = embeddings @ _embed_texts(tower, [random_title(random) for _ in range(_NOISE)]).T  # (n, 64)
     return round(float(np.quantile(scores.max(axis=0) - scores.mean(axis=0), 0.9)), 4)

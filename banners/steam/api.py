@@ -240,7 +240,7 @@ def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
 def item_of(
     appid: int, record: Mapping[str, Any], kind: Kind, size: Size, tags: Mapping[int, str] = MappingProxyType({})
 ) -> Item:
-    """A game's record in the answer of GetItems, of which any part may be missing or of another type."""
+    """Read a game's record from GetItems. Any part of it may be missing or have another type."""
     if kind == "screenshot":
         shots = _records(record, "screenshots", "all_ages_screenshots")[:1]
         names = [_text(shot.get("filename")).partition("?")[0] for shot in shots]
