@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Matrix = npt.NDArray[np.float32]
 Vector = npt.NDArray[np.float32]
 
-# From the smallest: weights and features in 8 bits; weights alone; weights in half precision; none of it.
-Precision = Literal["int8", "int8 weights", "float16", "float32"]
+# From the smallest: weights and features in 8 bits; weights alone; neither.
+Precision = Literal["int8", "int8 weights", "float32"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 IMAGE_MODEL = "image_encoder.onnx"

@@ -50,7 +50,6 @@ SAMPLE = 100  # banners, and texts, that an export is tried on
 _OPSET = 17
 _WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
 _BLOCK = 64  # weights that share a scale
-_LARGE = 1024  # numbers in an array that is worth storing in half
 
 
 class ExportFailed(SteamClipError):
@@ -247,9 +246,7 @@ def _smallest(
     if not cosine >= LEAST_COSINE:
         raise ExportFailed(f"the exported model gives other embeddings, of a cosine of {cosine:.4f} to the right ones")
     unquantised = path.stat().st_size
-    for precision in PRECISIONS:
-        if precision == "float32":
-            break
+    for precision in PRECISIONS[:-1]:
         smaller = path.with_suffix(".smaller.onnx")
         _quantise(path, smaller, precision)
         if smaller.stat().st_size < _WORTH_QUANTISING * unquantised:
@@ -266,9 +263,6 @@ def _quantise(path: Path, smaller: Path, precision: Precision) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    if precision == "float16":
-        _halve(path, smaller)
-        return
     root = logging.getLogger()
     level, root.level = root.level, logging.ERROR  # it recommends a step that changes nothing here
     try:
@@ -291,35 +285,6 @@ def _quantise(path: Path, smaller: Path, precision: Precision) -> None:
             quantizer.model.save_model_to_file(str(smaller))
     finally:
         root.level = level
-
-
-def _halve(path: Path, smaller: Path) -> None:
-    """Store the weights in float16, each turned back where it is used."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(path)
-    halved = {}
-    for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= _LARGE:
-            name = f"{tensor.name}_float16"
-            halved[tensor.name] = name
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name))
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type == "Gather" and node.input[0] in halved:  # some rows of a table; only these are turned back
-            node.input[0] = halved[node.input[0]]
-            output, node.output[0] = node.output[0], f"{node.output[0]}_float16"
-            nodes += [node, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
-            continue
-        for place, name in enumerate(node.input):
-            if name in halved:
-                node.input[place] = f"{name}_for_{node.name}"
-                nodes.append(helper.make_node("Cast", [halved[name]], [node.input[place]], to=TensorProto.FLOAT))
-        nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.save(model, smaller)
 
 
 def recall_at(found: Matrix, reference: Matrix, embeddings: Matrix, rows: npt.NDArray[np.intp] | None) -> float:
