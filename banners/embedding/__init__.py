@@ -1,17 +1,17 @@
-"""A banners folder to vectors: decoded by worker processes, encoded in batches, kept so that no kill loses them."""
+"""A banners folder to vectors: decoded by threads, encoded in batches, kept so that no kill loses them."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from banners.embedding.decoding import Batch, Decoded, content_hash, decode_batches
+from banners.embedding.decoding import Decoded, Draw, content_hash, decode_batches
 from banners.embedding.store import Rows
 from banners.encoders import Encoder
-from banners.encoders.views import View
+from banners.encoders.views import Kind
 from banners.errors import UnusableImage
 from banners.games_csv import Banner
 from banners.images import read
@@ -26,10 +26,10 @@ class Encoded:
 
     banners: Sequence[Banner]
     results: Sequence[Decoded | str]
-    vectors: Mapping[View, Matrix]
+    vectors: Mapping[Kind, Matrix]
 
 
-Encode = Callable[[Sequence[Banner], Sequence[View]], Iterable[Encoded]]
+Encode = Callable[[Sequence[Banner], Sequence[Kind]], Iterable[Encoded]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Embedded:
     """
 
     appids: npt.NDArray[np.uint32]
-    embeddings: dict[View, Matrix]
+    embeddings: dict[Kind, Matrix]
     digests: tuple[bytes, ...]
     size: tuple[int, int] | None
     skipped: tuple[Skipped, ...]
@@ -58,48 +58,32 @@ class Embedded:
 
 
 def missing_views(
-    content: bytes | None, embedded: Mapping[View, bytes | None], views: Collection[View]
-) -> tuple[View, ...]:
+    content: bytes | None, embedded: Mapping[Kind, bytes | None], views: Sequence[Kind]
+) -> tuple[Kind, ...]:
     """Which of `views` a banner whose file has this hash must be embedded in, by the hashes of what was embedded."""
     return tuple(view for view in views if content is None or embedded.get(view) != content)
 
 
-def embed(
-    banners: Sequence[Banner],
-    encoder: Encoder,
-    rows: Rows,
-    views: Sequence[View] = ("plain",),
-    batch_size: int = 32,
-    workers: int = 2,
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> Embedded:
-    """`embed_by` this machine.
+def encode_with(encoder: Encoder, batch_size: int = 32, workers: int | None = None, draw: Draw | None = None) -> Encode:
+    """The `encode` of `embed` on this machine; `draw` changes each image first.
 
     Batches always have `batch_size` rows, filled up if there are fewer banners: an image gives the same bits
-    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives. Raises
-    `BadInput` when the device cannot hold a batch, `concurrent.futures.process.BrokenProcessPool` when one of the
-    decoding processes is killed.
+    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives. It raises
+    `BadInput` when the device cannot hold a batch.
     """
 
-    def encode(todo: Sequence[Banner], missing: Sequence[View]) -> Iterator[Encoded]:
-        # On a GPU the next batch is under way while one is handed out.
-        before: tuple[Batch, Callable[[], dict[View, Matrix]]] | None = None
-        for batch in decode_batches(todo, encoder.preprocessing, batch_size, workers):
-            finish = encoder.begin(batch.pixels, missing)
-            if before is not None:
-                yield Encoded(before[0].banners, before[0].results, before[1]())
-            before = (batch, finish)
-        if before is not None:
-            yield Encoded(before[0].banners, before[0].results, before[1]())
+    def encode(banners: Sequence[Banner], views: Sequence[Kind]) -> Iterator[Encoded]:
+        for batch in decode_batches(banners, encoder.preprocessing, batch_size, workers, draw):
+            yield Encoded(batch.banners, batch.results, encoder.embed_views(batch.pixels, views))
 
-    return embed_by(encode, banners, rows, views, on_progress)
+    return encode
 
 
-def embed_by(
+def embed(
     encode: Encode,
     banners: Sequence[Banner],
     rows: Rows,
-    views: Sequence[View] = ("plain",),
+    views: Sequence[Kind] = ("plain",),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Embedded:
     """Embed those of `banners`, which are sorted by appid, that `rows` does not have yet; each is decoded once whatever
@@ -121,9 +105,6 @@ def embed_by(
             usable.update(done)
             skipped.extend(failed)
             on_progress(len(encoded.banners))
-    for banner in _changed(banners, usable, rows, views):
-        usable.discard(banner.appid)
-        skipped.append(Skipped(banner, "it was changed while it was embedded; a rerun embeds it"))
     appids = sorted(usable)
     sources = rows.sources(appids)
     sizes = Counter(source.size for source in sources)
@@ -138,21 +119,12 @@ def embed_by(
     )
 
 
-def _changed(banners: Iterable[Banner], usable: Collection[int], rows: Rows, views: Sequence[View]) -> list[Banner]:
-    """Those whose views were embedded from different contents of their file."""
-    contents = [rows.contents(view) for view in views]
-    return [
-        banner
-        for banner in banners
-        if banner.appid in usable and len({content[banner.appid] for content in contents}) > 1
-    ]
-
-
-def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[View]) -> dict[int, tuple[View, ...]]:
+def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[Kind]) -> dict[int, tuple[Kind, ...]]:
     """The views that each banner must be embedded in, without those that need none."""
     embedded = {view: rows.contents(view) for view in views}
     known = [banner for banner in banners if any(banner.appid in contents for contents in embedded.values())]
-    hashes = dict(zip((banner.appid for banner in known), _hashes(known), strict=True))
+    with ThreadPoolExecutor(4, thread_name_prefix="hash") as pool:  # reading and hashing release Python's lock
+        hashes = dict(zip((banner.appid for banner in known), pool.map(_hash, known), strict=True))
     planned = {
         banner.appid: missing_views(
             hashes.get(banner.appid), {view: embedded[view].get(banner.appid) for view in views}, views
@@ -162,18 +134,12 @@ def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[View]) -> dict[
     return {appid: missing for appid, missing in planned.items() if missing}
 
 
-def _hashes(banners: Iterable[Banner]) -> Iterable[bytes | None]:
-    """The hash of each banner's file, None if it cannot be read. Threads suffice: reading and hashing release the
-    interpreter."""
-
-    def hashed(banner: Banner) -> bytes | None:
-        try:
-            return content_hash(read(banner.path))
-        except UnusableImage:
-            return None
-
-    with ThreadPoolExecutor(4, thread_name_prefix="hash") as pool:
-        yield from pool.map(hashed, banners)
+def _hash(banner: Banner) -> bytes | None:
+    """The hash of a banner's file, None if it cannot be read."""
+    try:
+        return content_hash(read(banner.path))
+    except UnusableImage:
+        return None
 
 
 def _keep(encoded: Encoded, rows: Rows) -> tuple[list[int], list[Skipped]]:

@@ -11,20 +11,17 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from banners.embedding.decoding import Decoded
-from banners.encoders.views import View
+from banners.encoders.views import Kind
 from banners.errors import BadInput
 from banners.files import alone_in
 
 Matrix = npt.NDArray[np.float32]
-
-TITLED: Literal["titled"] = "titled"  # the plain view of a banner with a title drawn on it
-Kind = View | Literal["titled"]
 
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
@@ -104,12 +101,14 @@ class Rows:
     def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:
         """The embeddings of `appids`, which are sorted, in their order: float32 (n, dim)."""
         matrix = np.empty((len(appids), self.dim), np.float32)
-        place_of = {appid: place for place, appid in enumerate(appids)}
+        query = (
+            "SELECT embedding FROM rows WHERE identity = ? AND view = ?"
+            " AND appid IN (SELECT value FROM json_each(?)) ORDER BY appid"
+        )
         with self._told():
-            query = "SELECT appid, embedding FROM rows WHERE identity = ? AND view = ?"
-            for appid, embedding in self._db.execute(query, (self._identity, view)):
-                if appid in place_of:
-                    matrix[place_of[appid]] = np.frombuffer(embedding, np.float32)
+            found = self._db.execute(query, (self._identity, view, json.dumps(list(appids))))
+            for place, (embedding,) in enumerate(found):
+                matrix[place] = np.frombuffer(embedding, np.float32)
         return matrix
 
     def tidy(self, appids: Sequence[int]) -> None:

@@ -1,19 +1,15 @@
 """Embeddings of a sample of banners with a random title drawn on each."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
-from banners.embedding.decoding import Decoded, content_hash
-from banners.embedding.store import TITLED, Rows
+from banners.embedding import Embedded, embed, encode_with
+from banners.embedding.store import Rows
 from banners.encoders import Encoder
-from banners.errors import UnusableImage
 from banners.games_csv import Banner
-from banners.images import decode, read
 from banners.titles import draw_title, random_title
 
 SAMPLE = 300  # banners, or a sixth of them if that is fewer
@@ -33,43 +29,12 @@ def embed_titled(
     rows: Rows,
     batch_size: int,
     on_progress: Callable[[int], None] = lambda _: None,
-) -> tuple[list[int], npt.NDArray[np.float32]]:
-    """Draw a title on each of `banners`, which are sorted by appid, and embed the results, except those that `rows` has
-    already. Returns the appids of the usable ones and their embeddings: float32 (m, d), L2-normalised."""
-    known = rows.contents(TITLED)
-    done: list[int] = []
-    waiting: list[tuple[int, Decoded, npt.NDArray[np.uint8]]] = []
+) -> Embedded:
+    """Draw a title on each of `banners`, which are sorted by appid and have plain `rows`, and embed the results, except
+    those that `rows` has already. The embeddings are those of the view "titled"."""
+    return embed(encode_with(encoder, batch_size, draw=_with_title), banners, rows, ("titled",), on_progress)
 
-    def embed_waiting() -> None:
-        if waiting:
-            appids, sources, pixels = zip(*waiting, strict=True)
-            rows.add(TITLED, appids, sources, encoder.embed(np.stack(pixels)))
-            waiting.clear()
 
-    def drawn(banner: Banner) -> tuple[Decoded, npt.NDArray[np.uint8] | None] | None:
-        """A banner with its title; no pixels if `rows` has its embedding. None if the banner cannot be decoded."""
-        try:
-            data = read(banner.path)
-            content = content_hash(data)
-            if known.get(banner.appid) == content:
-                return Decoded(content, b"", (0, 0)), None
-            image = decode(BytesIO(data))
-        except UnusableImage:
-            return None
-        random = np.random.default_rng(banner.appid)
-        titled = draw_title(image, random_title(random), random, is_large=True)
-        return Decoded(content, b"", image.size), encoder.preprocessing.pixels(titled)
-
-    with ThreadPoolExecutor() as pool:
-        for banner, made in zip(banners, pool.map(drawn, banners), strict=True):
-            if made is None:  # the others will do
-                continue
-            done.append(banner.appid)
-            source, pixels = made
-            if pixels is not None:
-                waiting.append((banner.appid, source, pixels))
-            on_progress(1)
-            if len(waiting) == batch_size:
-                embed_waiting()
-    embed_waiting()
-    return done, rows.assemble(TITLED, done)
+def _with_title(banner: Banner, image: Image.Image) -> Image.Image:
+    random = np.random.default_rng(banner.appid)
+    return draw_title(image, random_title(random), random, is_large=True)

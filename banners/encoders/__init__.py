@@ -1,7 +1,7 @@
 """Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -18,6 +18,7 @@ __all__ = [
     "NAMED",
     "PACKAGED",
     "PRECISIONS",
+    "Choice",
     "Device",
     "Encoder",
     "Precision",
@@ -49,10 +50,25 @@ NAMED: Mapping[str, str] = {
 }
 
 
-def open_text_tower(name: str) -> TextTower | None:
-    """The text side of the encoder `name`, None if it has none. Raises `BadInput` or `Unavailable`."""
+@dataclass(frozen=True)
+class Choice:
+    """The arguments of `open_encoder`, for whoever opens it where."""
+
+    name: str
+    fit: Fit
+    device: Device
+    precision: Precision
+    is_compiled: bool
+    is_wide: bool
+
+    def open(self) -> Encoder:
+        return open_encoder(self.name, self.fit, self.device, self.precision, self.is_compiled, self.is_wide)
+
+
+def open_text_tower(name: str) -> TextTower:
+    """The text side of the encoder `name`. Raises `BadInput` if it has none, or `Unavailable`."""
     if name == PACKAGED:
-        return None
+        raise BadInput("the encoder knows no texts")
     from banners.encoders import huggingface
 
     return huggingface.open_text_tower(NAMED.get(name, name))
@@ -82,7 +98,7 @@ def open_encoder(
         from banners.encoders import huggingface
 
         hub_id = NAMED.get(name, name)
-        if not Path(name).is_dir() and not huggingface.is_hub_id(hub_id):
+        if not Path(name).is_dir() and not huggingface.HUB_ID.fullmatch(hub_id):
             raise BadInput(
                 f"no encoder {name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and not a hub"
                 f" id such as {DEFAULT_ENCODER}"

@@ -1,16 +1,15 @@
 """An encoder: an opened model that turns pixels into embeddings. Torch is imported late."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from banners.encoders.views import REVERSED, View
+from banners.encoders.views import REVERSED, Kind
 from banners.errors import BadInput, Unavailable
 from banners.images import Preprocessing
 
@@ -66,74 +65,43 @@ class Encoder:
             "libraries": library_versions(),
         }
 
-    def begin(self, pixels: npt.NDArray[np.uint8], views: Sequence[View]) -> Callable[[], dict[View, Matrix]]:
-        """Begin to embed pixels (uint8 (B, H, W, 3)), and return the function that waits for the result: float32
-        (B, dim) for each view, rows L2-normalised, NaN if they are not finite.
-
-        `pixels` may be overwritten as soon as this returns. Raises `BadInput` when the device cannot hold the batch,
-        here or there.
-        """
+    def embed_views(self, pixels: npt.NDArray[np.uint8], views: Sequence[Kind]) -> dict[Kind, Matrix]:
+        """Embed pixels (uint8 (B, H, W, 3)): float32 (B, dim) for each view, rows L2-normalised, NaN if they are not
+        finite. Raises `BadInput` when the device cannot hold the batch."""
         import torch
 
         count = len(pixels)
         pixels = np.pad(pixels, ((0, -count % _ROWS), (0, 0), (0, 0), (0, 0)))
-        features: dict[View, Tensor] = {}
-        with torch.inference_mode(), self._enough_memory(count):
-            images = self.normalise(torch.from_numpy(np.require(pixels, requirements="W")))  # torch warns else
-            for view in views:
-                seen = images.flip(REVERSED[view]) if REVERSED[view] else images
-                output = self.forward(seen).float()  # normalised in float32: half precision makes false ties
-                output = output / output.norm(dim=1, keepdim=True)
-                features[view] = output.to("cpu", non_blocking=True)
-            done = torch.Event("cuda") if self.device == "cuda" else None
-            if done is not None:
-                done.record()
+        embedded: dict[Kind, Matrix] = {}
+        try:
+            with torch.inference_mode():
+                images = self.normalise(torch.from_numpy(pixels))
+                for view in views:
+                    axes = () if view == "titled" else REVERSED[view]
+                    output = self.forward(images.flip(axes) if axes else images)
+                    output = output.float()  # normalised in float32: half precision makes false ties
+                    embedded[view] = (output / output.norm(dim=1, keepdim=True))[:count].cpu().numpy()
+        except RuntimeError as error:  # `torch.OutOfMemoryError` is one
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            raise BadInput(
+                f"{self.device} does not have enough memory for {count} images at once; use a smaller --batch-size"
+            ) from None
+        return embedded
 
-        def finish() -> dict[View, Matrix]:
-            if done is not None:
-                with self._enough_memory(count):
-                    done.synchronize()
-            return {view: output.numpy()[:count] for view, output in features.items()}
-
-        return finish
-
-    def embed(self, pixels: npt.NDArray[np.uint8], view: View = "plain") -> Matrix:
-        """Embed one batch and wait for it; see `begin`."""
-        return self.begin(pixels, [view])()[view]
+    def embed(self, pixels: npt.NDArray[np.uint8], view: Kind = "plain") -> Matrix:
+        """Embed one batch in one view; see `embed_views`."""
+        return self.embed_views(pixels, [view])[view]
 
     def normalise(self, pixels: "Tensor") -> "Tensor":
         """uint8 (B, H, W, 3) in the computer's memory to what `forward` takes, computed where it is used."""
         import torch
 
-        if self.device == "cuda":
-            pixels = pixels.pin_memory().to("cuda", non_blocking=True)  # from pinned memory the copy is asynchronous
-        scale, shift = self._scale_and_shift
-        normalised = pixels.permute(0, 3, 1, 2).float() * scale - shift
-        return normalised.to(getattr(torch, self.precision), memory_format=torch.contiguous_format)
-
-    @cached_property
-    def _scale_and_shift(self) -> "tuple[Tensor, Tensor]":
-        """(1, 3, 1, 1) each, on the device. Made once: making them for each batch would wait for the one before."""
-        import torch
-
         scale, shift = (
-            torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
-            for values in self.preprocessing.scale_and_shift
+            torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in self.preprocessing.scale_and_shift
         )
-        return scale, shift
-
-    @contextmanager
-    def _enough_memory(self, images: int) -> Iterator[None]:
-        import torch
-
-        try:
-            yield
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            raise BadInput(
-                f"{self.device} does not have enough memory for {images} images at once; use a smaller --batch-size"
-            ) from None
+        normalised = pixels.to(self.device).permute(0, 3, 1, 2).float() * scale - shift
+        return normalised.to(getattr(torch, self.precision), memory_format=torch.contiguous_format)
 
 
 @dataclass(frozen=True)

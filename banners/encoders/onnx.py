@@ -7,7 +7,6 @@ catalogue itself it must find the neighbours that the torch model finds.
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -56,19 +55,6 @@ class ExportFailed(SteamClipError):
     """The exported model is not the same as the torch model; the message says by how much."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """One exported side. `cosine` is the least of the unquantised export with the torch model, `recall` the share of
-    the ten nearest banners that it finds."""
-
-    precision: Precision
-    cosine: float
-    recall: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {"precision": self.precision, "cosine": round(self.cosine, 6), "recall_at_10": round(self.recall, 4)}
-
-
 def export_queries(
     name: str, encoder: Encoder, banners: Sequence[Banner], embeddings: Matrix, vocabulary: Sequence[Term], folder: Path
 ) -> Queries:
@@ -78,7 +64,7 @@ def export_queries(
     Raises `Unavailable` without a library, `ExportFailed` when the images' side cannot be exported.
     """
     pixels, rows = [], []
-    for row in np.unique(np.linspace(0, len(banners) - 1, SAMPLE).astype(int)).tolist():
+    for row in range(0, len(banners), -(-len(banners) // SAMPLE)):
         try:
             pixels.append(encoder.preprocessing.pixels(decode(BytesIO(read(banners[row].path)))))
             rows.append(row)
@@ -90,18 +76,12 @@ def export_queries(
     quantised = quantise(embeddings)
     files = {IMAGE_MODEL: folder / IMAGE_MODEL}
     arrays: dict[str, npt.NDArray[Any]] = {"quantised": quantised.codes, "quantised_scales": quantised.scales}
-    about: dict[str, Any] = {"image": images.to_json()}
+    about: dict[str, Any] = {"image": images}
+    prompts = [prompt for term in vocabulary for prompt in term.prompts]
     try:
         tower = open_text_tower(name)
-    except BadInput as error:
-        return Queries(files, arrays, None, about, f"no search by words and no labels: {error}")
-    if tower is None:
-        return Queries(files, arrays, None, about, "no search by words and no labels: the encoder knows no texts")
-    prompts = [prompt for term in vocabulary for prompt in term.prompts]
-    chosen = [prompts[place] for place in np.unique(np.linspace(0, len(prompts) - 1, SAMPLE).astype(int)).tolist()]
-    try:
-        texts = export_texts(tower, chosen, embeddings, folder)
-    except ExportFailed as error:
+        texts = export_texts(tower, prompts[:: -(-len(prompts) // SAMPLE)], embeddings, folder)
+    except (BadInput, ExportFailed) as error:
         return Queries(files, arrays, None, about, f"no search by words and no labels: {error}")
     labels = label(
         embeddings, vocabulary, embed_terms(vocabulary, lambda texts: _embed_texts(tower, texts)), tower.scale
@@ -110,9 +90,9 @@ def export_queries(
         {**files, TEXT_MODEL: folder / TEXT_MODEL, TOKENIZER: folder / TOKENIZER},
         {**arrays, "term_embeddings": labels.embeddings},
         labels,
-        {
-            **about,
-            "text": texts.to_json()
+        about
+        | {
+            "text": texts
             | {"length": tower.length, "padding": tower.padding, "scale": tower.scale}
             | {"noise_margin": _noise_margin(tower, embeddings)},
         },
@@ -149,13 +129,12 @@ def export_images(
     embeddings: Matrix,
     rows: Sequence[int],
     folder: Path,
-) -> Exported:
+) -> dict[str, Any]:
     """Export the images' side of `encoder`, which is on the CPU in float32, to `folder`.
 
     It is tried on `pixels`: uint8 (m, H, W, 3), which are those of `rows` of the catalogue's `embeddings`: float32
-    (n, d). Raises `Unavailable` without a library, `ExportFailed`.
+    (n, d). Returns what the manifest says of it. Raises `Unavailable` without a library, `ExportFailed`.
     """
-    reference = np.concatenate([encoder.embed(pixels[start : start + 16]) for start in range(0, len(pixels), 16)])
 
     def forward(tensor: "Tensor") -> "Tensor":
         return _unit(encoder.forward(encoder.normalise(tensor)))
@@ -165,10 +144,10 @@ def export_images(
 
     path = folder / IMAGE_MODEL
     _export(forward, encoder.module, pixels[:1], path, "pixels")
-    return _smallest(path, embed, reference, embeddings, np.asarray(rows, np.intp))
+    return _smallest(path, embed, embeddings[rows], embeddings, np.asarray(rows, np.intp))
 
 
-def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, folder: Path) -> Exported:
+def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, folder: Path) -> dict[str, Any]:
     """Export the texts' side to `folder`, with its tokenizer; tried on `texts`. Raises as `export_images` does."""
     (folder / TOKENIZER).write_text(tower.tokenizer, encoding="utf-8")
     tokenizer = tokenizer_of(tower.tokenizer, tower.length, tower.padding)
@@ -239,23 +218,24 @@ def _smallest(
     reference: Matrix,
     embeddings: Matrix,
     rows: npt.NDArray[np.intp] | None,
-) -> Exported:
-    """Leave at `path` the smallest form of the exported model that is good enough."""
+) -> dict[str, Any]:
+    """Leave at `path` the smallest form of the exported model that is good enough. Returns its precision, the least
+    cosine of the unquantised export with the torch model, and the share of the ten nearest banners that it finds."""
     found = embed(Session(path, "float32"))
     cosine = float((found * reference).sum(axis=1).min())
     if not cosine >= LEAST_COSINE:
         raise ExportFailed(f"the exported model gives other embeddings, of a cosine of {cosine:.4f} to the right ones")
-    unquantised = path.stat().st_size
+    about = {"precision": "float32", "cosine": round(cosine, 6)}
+    unquantised, smaller = path.stat().st_size, path.with_suffix(".smaller.onnx")
     for precision in PRECISIONS[:-1]:
-        smaller = path.with_suffix(".smaller.onnx")
         _quantise(path, smaller, precision)
         if smaller.stat().st_size < _WORTH_QUANTISING * unquantised:
             recall = recall_at(embed(Session(smaller, precision)), reference, embeddings, rows)
             if recall >= LEAST_RECALL:
                 smaller.replace(path)
-                return Exported(precision, cosine, recall)
+                return about | {"precision": precision, "recall_at_10": round(recall, 4)}
         smaller.unlink()
-    return Exported("float32", cosine, recall_at(found, reference, embeddings, rows))
+    return about | {"recall_at_10": round(recall_at(found, reference, embeddings, rows), 4)}
 
 
 def _quantise(path: Path, smaller: Path, precision: Precision) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 View = Literal["plain", "mirror", "flip", "rotate", "artwork"]
+Kind = View | Literal["titled"]  # of embeddings: "titled" is the plain view of a banner with a title drawn on it
 VIEWS: tuple[View, ...] = get_args(View)
 
 # Which axes of pixels (B, 3, H, W) are reversed. Rotating by 180 degrees is mirroring and flipping.

@@ -7,6 +7,7 @@ altered copy, should find the banner that they were made of.
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +24,18 @@ _LEAST_LETTERS = 3  # of a title word that counts
 _PAIRS = 200_000  # of random games, for what is due to chance
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A mean over queries. `low` and `high` are the bounds of its 95 % bootstrap interval, `queries` their number."""
-
-    value: float
-    low: float
-    high: float
-    queries: int
+def figure(
+    name: str, values: npt.NDArray[Any], clusters: npt.NDArray[np.intp] | None = None
+) -> dict[str, float | list[float] | None]:
+    """The mean of `values` (m,) and the bounds of its 95 % bootstrap interval, as they are reported under `name`; None
+    without values. The bootstrap draws whole `clusters` (m,), by default each value for itself."""
+    if not len(values):
+        return {name: None, f"{name}_interval": None}
+    _, inverse = np.unique(np.arange(len(values)) if clusters is None else clusters, return_inverse=True)
+    sums, counts = np.bincount(inverse, values), np.bincount(inverse)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return {name: float(values.mean()), f"{name}_interval": np.quantile(means, (0.025, 0.975)).tolist()}
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,14 @@ class SeriesFound:
     recall: npt.NDArray[np.float64]
     precision: npt.NDArray[np.float64]
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, Any]:
         """hit@1, recall@10 and mAP@10, with intervals by series: games of one series are not independent."""
-        values = {"hit_at_1": self.first, "recall_at_10": self.recall, "map_at_10": self.precision}
-        return {kind: figure(value, self.series) for kind, value in values.items()}
+        return {
+            **figure("hit_at_1", self.first, self.series),
+            **figure("recall_at_10", self.recall, self.series),
+            **figure("map_at_10", self.precision, self.series),
+            "series_queries": len(self.rows),
+        }
 
 
 def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Rows) -> SeriesFound:
@@ -75,24 +84,13 @@ def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Ro
     return SeriesFound(table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T)
 
 
-def identical_first(neighbours: Rows, images: Sequence[Examination]) -> Figure:
+def identical_first(neighbours: Rows, images: Sequence[Examination]) -> dict[str, Any]:
     """How often the first of `neighbours` (int32 (n, k)) is an identical banner, among those that have one."""
     contents = [image.content for image in images]
     times = Counter(contents)
     rows = [row for row, content in enumerate(contents) if content and times[content] > 1]
-    return figure(np.array([contents[row] == contents[near] for row in rows for near in neighbours[row, :1]], float))
-
-
-def figure(values: npt.NDArray[np.float64], clusters: npt.NDArray[np.intp] | None = None) -> Figure:
-    """The mean of `values` (m,). The bootstrap draws whole `clusters` (m,), by default each value for itself."""
-    if not len(values):
-        return Figure(0.0, 0.0, 0.0, 0)
-    _, inverse = np.unique(np.arange(len(values)) if clusters is None else clusters, return_inverse=True)
-    sums, counts = np.bincount(inverse, values), np.bincount(inverse)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975)).tolist()
-    return Figure(float(values.mean()), low, high, len(values))
+    found = [contents[row] == contents[near] for row in rows for near in neighbours[row, :1]]
+    return figure("identical_banner_first", np.array(found))
 
 
 def hubness(neighbours: Rows) -> dict[str, float]:
@@ -102,22 +100,10 @@ def hubness(neighbours: Rows) -> dict[str, float]:
     return {"largest": int(times.max(initial=0)), "orphans": float((times == 0).mean()) if len(times) else 0.0}
 
 
-@dataclass(frozen=True)
-class Lift:
-    """The share of first neighbours that have something in common with their game, and that of random pairs."""
-
-    share: float
-    chance: float
-
-    @property
-    def times(self) -> float | None:
-        """How many times chance, None if chance gives none."""
-        return self.share / self.chance if self.chance else None
-
-
-def lift(neighbours: Rows, properties: Sequence[frozenset[str]]) -> Lift | None:
-    """How often a game and its first neighbour have one of their `properties` in common, among the games that have any;
-    None if there are fewer than two."""
+def lift(neighbours: Rows, properties: Sequence[frozenset[str]]) -> dict[str, float | None] | None:
+    """The `share` of games that have one of their `properties` in common with their first neighbour, the `chance` that
+    two random games have, and how many `times` that is, None where chance is 0; None if fewer than two games have any.
+    """
     known = np.flatnonzero([bool(one) for one in properties])
     if len(known) < 2 or not neighbours.shape[1]:
         return None
@@ -126,7 +112,8 @@ def lift(neighbours: Rows, properties: Sequence[frozenset[str]]) -> Lift | None:
     one = random.integers(0, len(known), _PAIRS)
     other = (one + random.integers(1, len(known), _PAIRS)) % len(known)
     pairs = zip(known[one].tolist(), known[other].tolist(), strict=True)
-    return Lift(float(share), float(np.mean([not properties[a].isdisjoint(properties[b]) for a, b in pairs])))
+    chance = float(np.mean([not properties[a].isdisjoint(properties[b]) for a, b in pairs]))
+    return {"share": float(share), "chance": chance, "times": float(share) / chance if chance else None}
 
 
 def title_words(name: str) -> frozenset[str]:
@@ -153,13 +140,9 @@ class Copies:
     foreign: npt.NDArray[np.intp]
 
     @property
-    def own_first(self) -> Figure:
-        return figure((self.own == 1).astype(np.float64))
-
-    @property
-    def intruded(self) -> Figure:
+    def intruded(self) -> float:
         """How often the game of the drawn title is among the first ten."""
-        return figure(((self.foreign > 0) & (self.foreign <= NEAREST)).astype(np.float64))
+        return float(((self.foreign > 0) & (self.foreign <= NEAREST)).mean()) if len(self.rows) else 0.0
 
 
 def ranks(

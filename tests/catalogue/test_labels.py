@@ -27,7 +27,6 @@ def test_a_vocabulary_may_begin_with_a_byte_order_mark(tmp_path):
         ("[a]\nprompts=['{}']\nterms='x'", "must be a list of texts"),
         ("[a]\nprompts=['{}']\nterms=[]", "must be a list of texts"),
         ("[a]\nprompts=['none']\nterms=['x','y']", "must have one {}"),
-        ("[a]\nprompts=['{} {0.__class__}']\nterms=['x','y']", "no other braces"),
         ("[a]\nprompts=['{}']\nterms=['x','x']", "has terms twice: x"),
         ("[a]\nprompts=['{}']\nterms=['x','']", "is no term"),
         ("[a]\nprompts=['{}']\nterms=['x',\"a\\nb\"]", "is no term"),

@@ -39,11 +39,11 @@ def test_near_duplicates_neither_count_nor_stand_in_the_way():
 
 def test_an_interval_is_by_whole_clusters():
     values = np.repeat([0.0, 1.0], 50)
-    single, whole = figure(values), figure(values, np.repeat([0, 1], 50).astype(np.intp))
-    assert (single.value, whole.value) == (0.5, 0.5)
-    assert single.high - single.low < 0.3
-    assert (whole.low, whole.high) == (0, 1)
-    assert figure(np.empty(0)).queries == 0
+    single, whole = figure("x", values), figure("x", values, np.repeat([0, 1], 50).astype(np.intp))
+    assert (single["x"], whole["x"]) == (0.5, 0.5)
+    assert np.ptp(single["x_interval"]) < 0.3
+    assert whole["x_interval"] == [0, 1]
+    assert figure("x", np.empty(0)) == {"x": None, "x_interval": None}
 
 
 def test_hubs_and_orphans():
@@ -53,9 +53,9 @@ def test_hubs_and_orphans():
 def test_a_lift_is_against_chance():
     words = [frozenset("a"), frozenset("a"), frozenset("b"), frozenset("b"), frozenset()]
     found = lift(np.array([[1], [0], [3], [2], [0]], np.int32), words)
-    assert found.share == 1
-    assert found.chance == pytest.approx(1 / 3, abs=0.01)
-    assert found.times == pytest.approx(3, abs=0.1)
+    assert found["share"] == 1
+    assert found["chance"] == pytest.approx(1 / 3, abs=0.01)
+    assert found["times"] == pytest.approx(3, abs=0.1)
     assert lift(np.array([[1], [0]], np.int32), [frozenset(), frozenset("a")]) is None
 
 
@@ -75,8 +75,7 @@ def test_ranks_count_those_that_are_nearer():
     found = ranks(lambda vector: embeddings @ vector, asked, [1, 1], [0, -1], alone(3))
     assert found.own.tolist() == [1, 3]
     assert found.foreign.tolist() == [3, 0]
-    assert found.own_first.value == 0.5
-    assert found.intruded.value == 0.5
+    assert found.intruded == 0.5
     identical = np.array([0, 0, 2], np.int32)
     assert ranks(lambda vector: embeddings @ vector, asked, [1, 1], [-1, -1], identical).own.tolist() == [1, 1]
 
@@ -93,4 +92,4 @@ def test_identical_banners_should_be_each_others_first_match():
     images = [Examination(appid, "", content) for appid, content in enumerate([b"x", b"y", b"x", b"x", b"", b""])]
     neighbours = np.array([[2, 1], [0, 2], [1, 0], [0, 2], [5, 0], [4, 0]], np.int32)
     found = identical_first(neighbours, images)
-    assert (found.queries, found.value) == (3, 2 / 3)
+    assert found["identical_banner_first"] == 2 / 3

@@ -1,9 +1,4 @@
-import os
-import signal
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from banners.embedding import decoding
 from banners.embedding.decoding import Decoded, decode_batches
@@ -46,31 +41,3 @@ def test_equal_pixels_have_equal_digests_whatever_their_files(tmp_path):
 
 def test_no_banners_are_no_batches():
     assert list(decode_batches([], PREPROCESSING, 8, 2)) == []
-
-
-def test_a_killed_worker_ends_the_run_with_an_error_instead_of_waiting_for_ever(tmp_path):
-    from concurrent.futures.process import BrokenProcessPool
-
-    for appid in range(1, 400):
-        picture(appid, (20, 30)).save(tmp_path / f"{appid}.png")
-    batches = decode_batches(list_banners(tmp_path)[0], PREPROCESSING, batch_size=4, workers=2)
-    next(batches)
-    workers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and is_worker(path)]
-    assert workers
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
-    with pytest.raises(BrokenProcessPool):
-        list(batches)
-
-
-def is_worker(process: Path) -> bool:
-    """Whether a process was forked by the fork server of this one."""
-
-    def parent(of: Path) -> Path:
-        return of.parent / (of / "stat").read_text().rpartition(")")[2].split()[1]
-
-    try:
-        is_forked = b"forkserver" in (process / "cmdline").read_bytes()
-        return is_forked and parent(parent(process)).name == str(os.getpid())
-    except (OSError, IndexError):
-        return False

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from banners import embedding
-from banners.embedding import embed, missing_views
+from banners.embedding import missing_views
 from banners.embedding.store import Rows
 from banners.encoders import Encoder, open_encoder
 from banners.games_csv import list_banners
 from banners.images import Preprocessing
 from tests.conftest import picture
+
+
+def embed(banners, encoder, rows, views=("plain",), batch_size=32, on_progress=lambda _: None):
+    return embedding.embed(embedding.encode_with(encoder, batch_size), banners, rows, views, on_progress)
 
 
 @pytest.fixture
@@ -151,27 +155,3 @@ def test_a_view_that_is_added_later_is_all_that_is_embedded_then(banners_folder,
     assert (calls, embedded.reused) == ([16], 0)
     assert embed(banners, counting, rows, ("flip", "plain"), batch_size=8).reused == 6
     assert calls == [16]
-
-
-def test_a_banner_that_changes_between_its_views_is_skipped_and_embedded_by_the_next_run(
-    banners_folder, encoder, rows, monkeypatch
-):
-    banners, _ = list_banners(banners_folder)
-    embed(banners, encoder, rows)
-    plan = embedding._plan
-
-    def plan_then_change(*arguments):
-        planned = plan(*arguments)
-        picture(99).save(banners_folder / "10.png")
-        return planned
-
-    with monkeypatch.context() as patched:
-        patched.setattr(embedding, "_plan", plan_then_change)
-        mixed = embed(banners, encoder, rows, ("plain", "mirror"))
-    assert [skipped.banner.appid for skipped in mixed.skipped] == [10]
-    assert "changed while it was embedded" in mixed.skipped[0].reason
-    again = embed(banners, encoder, rows, ("plain", "mirror"))
-    assert again.appids.tolist() == [10, 20, 30, 40, 50, 60]
-    pixels = encoder.preprocessing.pixels(picture(99))[None]
-    np.testing.assert_allclose(again.embeddings["plain"][0], encoder.embed(pixels)[0], atol=1e-6)
-    np.testing.assert_allclose(again.embeddings["mirror"][0], encoder.embed(pixels, "mirror")[0], atol=1e-6)

@@ -234,29 +234,3 @@ def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
     assert process.returncode == 130, err
     assert b"interrupted; a rerun goes on from here" in err
     assert b"Traceback" not in err, err[-3000:]
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_is_left_running_when_the_program_is_killed(tmp_path, tiny_clip, how):
-    draw(tmp_path / "banners", range(1, 1500))
-    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip()), tmp_path / "stderr")
-    while not plain_rows(str(tmp_path / "c")) and process.poll() is None:
-        time.sleep(0.02)
-    assert len(of_session(process.pid)) > 2
-    process.send_signal(how)
-    process.wait()
-    deadline = time.monotonic() + 15
-    while of_session(process.pid):
-        assert time.monotonic() < deadline, of_session(process.pid)
-        time.sleep(0.2)
-
-
-def of_session(session: int) -> list[str]:
-    """The command lines of the processes of a session that are alive."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append((path / "cmdline").read_text())
-    return found

@@ -106,7 +106,7 @@ def test_the_smallest_precision_that_finds_the_neighbours_is_taken(tmp_path, tin
     monkeypatch.setattr(export, "Session", noted)
     for least in (0.0, 1.01):
         monkeypatch.setattr(export, "LEAST_RECALL", least)
-        taken.append(export.export_images(encoder, pixels, embeddings, range(40), tmp_path).precision)
+        taken.append(export.export_images(encoder, pixels, embeddings, range(40), tmp_path)["precision"])
     assert taken == ["int8", "float32"]
     assert sessions == ["float32", "int8", "float32", "int8", "int8 weights"]
 
