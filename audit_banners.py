@@ -45,7 +45,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="the expected size (default: the most frequent one)")
     parser.add_argument(
-        "--near-blank", type=_contrast, default=2.0, metavar="C", help="contrast, 0 to 255 (default: %(default)s)"
+        "--near-blank",
+        type=_contrast,
+        default=2.0,
+        metavar="C",
+        help="contrast, 0 to 255 (default: %(default)s)",
     )
     parser.add_argument(
         "--near-duplicate",
@@ -99,20 +103,16 @@ def _audit(options: argparse.Namespace) -> int:
     _check_outputs(options)
     with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
         images = audit.examine_all(folder.banners, options.workers, bar.update)
-    expected = audit.Expectations(options.size, options.near_blank, options.near_duplicate)
-    found = audit.find(folder, images, expected)
-    try:
-        if options.report:
-            rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)
-            _write(options.report, csv_text(("kind", "appid", "file", "detail"), rows))
-        if options.logs:
-            options.logs.mkdir(parents=True, exist_ok=True)
-            for name, kind in LOGS.items():
-                _write(options.logs / name, _appids(found, (kind,)))
-        if options.exclude_to:
-            _write(options.exclude_to, _appids(found, options.exclude_kinds))
-    except OSError as error:
-        raise BadInput(f"cannot write {error.filename or 'the report'}: {error.strerror or error}") from None
+    found = audit.find(folder, images, options.size, options.near_blank, options.near_duplicate)
+    if options.report:
+        rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)
+        _write(options.report, csv_text(("kind", "appid", "file", "detail"), rows))
+    if options.logs:
+        options.logs.mkdir(parents=True, exist_ok=True)
+        for name, kind in LOGS.items():
+            _write(options.logs / name, _appids(found, (kind,)))
+    if options.exclude_to:
+        _write(options.exclude_to, _appids(found, options.exclude_kinds))
     counts = Counter(finding.kind for finding in found)
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
     tell(PROGRAM, f"{options.banners}: {len(images)} banners; {summary}")

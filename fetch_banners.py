@@ -120,17 +120,14 @@ def _fetch(options: argparse.Namespace) -> int:
         wanted = fetch.Wanted(
             options.kind, options.size, "demos" in options.include, options.recheck, options.connections
         )
-        client, result = _client(options, options.connections), fetch.Result()
         with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
-            listener = fetch.Listener(
-                on_total=lambda count: _lengthen(bar, count), on_outcome=bar.update, on_warning=_warn
-            )
+            result = fetch.Result(lambda count: _lengthen(bar, count), bar.update, _warn)
             try:
-                fetch.fetch(client, where, out, apps, wanted, listener, result)
+                fetch.fetch(_client(options, options.connections), where, out, apps, wanted, result)
             finally:
                 _write_failed(out / FAILED, result.failed)
     for outcome in result.failed:
-        say(PROGRAM, f"failed: {outcome.settled.item.appid}: {outcome.detail}")
+        say(PROGRAM, f"failed: {outcome.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in result.outcomes)
     tell(
         PROGRAM,
@@ -184,7 +181,7 @@ def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    rows = ((outcome.settled.item.appid, outcome.detail) for outcome in failed)
+    rows = ((outcome.appid, outcome.detail) for outcome in failed)
     write_whole(path, csv_text(("appid", "reason"), rows).encode())
 
 

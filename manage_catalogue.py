@@ -24,18 +24,16 @@ def _manage(arguments: list[str] | None) -> int:
         epilog="Exit status: 0 done, 1 the catalogue is damaged, 2 a mistake in what was asked for.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, action, text in (
-        ("verify", _verify, "check every file, hash and number; exit 1 when something is wrong"),
-        ("info", _info, "say what the catalogue holds and how it was made"),
+    exported = "app_ids.npy, app_names.json, matches*.npy"
+    for name, action, folders, text in (
+        ("verify", _verify, ["catalogue"], "check every file, hash and number; exit 1 when something is wrong"),
+        ("info", _info, ["catalogue"], "say what the catalogue holds and how it was made"),
+        ("import-matches", _import_matches, ["source", "catalogue"], f"make one of the earlier system's {exported}"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
+        for folder in folders:
+            command.add_argument(folder, type=Path, metavar=f"{folder.upper()}_DIR")
         command.set_defaults(action=action)
-    text = "make a catalogue from the earlier system's export (app_ids.npy, app_names.json, matches*.npy)"
-    command = commands.add_parser("import-matches", help=text, description=text)
-    command.add_argument("source", type=Path, metavar="SOURCE_DIR")
-    command.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
-    command.set_defaults(action=_import_matches)
     options = parser.parse_args(arguments)
     options.action(options)
     return 0

@@ -7,14 +7,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from banners.catalogue.measures import connected, group_identical, members
 from banners.errors import UnusableImage, one_line
@@ -24,7 +25,6 @@ from banners.processes import begin_worker
 
 _BATCH = 32  # banners examined by a process at a time
 _HASH_SIDE, _HASH_INPUT = 8, 32
-_ORIENTATION = 0x0112  # the EXIF tag; 1 means upright
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ class Examination:
     blank_level: int | None = None
     contrast: float = 0.0
     perceptual_hash: int = 0
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """The limits of the checks. `size` None takes the most frequent one. `near_blank` is a contrast in grey levels,
-    `near_duplicate` a distance in bits (of 64), below 0 to leave near duplicates out."""
-
-    size: tuple[int, int] | None = None
-    near_blank: float = 2.0
-    near_duplicate: int = 4
 
 
 @dataclass(frozen=True)
@@ -111,13 +101,16 @@ def _measured(appid: int, file: str, content: bytes, data: bytes) -> Examination
         mode, has_alpha = _mode_of(image), image.has_transparency_data
         is_jpeg = image.format in ("JPEG", "MPO")
         frames = 1 if is_jpeg else getattr(image, "n_frames", 1)
-        orientation = _orientation_of(image)
+        orientation = 1  # upright, where it is not given or cannot be read
+        with suppress(Exception):  # malformed metadata
+            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
         if is_jpeg and mode in ("RGB", "L"):
             grey = _jpeg_levels(data)
         else:
             grey = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
-        extrema: Any = grey.getextrema()  # a pair, for one channel
-        is_blank = extrema[0] == extrema[1] and not _has_colours(image)
+        low, high = cast(tuple[int, int], grey.getextrema())  # of one channel
+        # Colours may differ where the grey levels are the same.
+        is_blank = low == high and not np.ptp(np.asarray(to_rgb(image)), axis=(0, 1)).any()
         factors = (max(1, image.width // _HASH_INPUT), max(1, image.height // _HASH_INPUT))
         reduced = np.asarray(grey.reduce(factors).resize((_HASH_INPUT, _HASH_INPUT), Image.Resampling.BOX), np.float32)
         return Examination(
@@ -129,7 +122,7 @@ def _measured(appid: int, file: str, content: bytes, data: bytes) -> Examination
             has_alpha=has_alpha,
             frames=frames,
             orientation=orientation,
-            blank_level=int(extrema[0]) if is_blank else None,
+            blank_level=low if is_blank else None,
             contrast=float(reduced.std()),
             perceptual_hash=_perceptual_hash(reduced),
         )
@@ -141,23 +134,6 @@ def _jpeg_levels(data: bytes) -> Image.Image:
     Raises `ValueError` for damaged pixel data. Pillow would decode such a file without an error.
     """
     return Image.fromarray(simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)[..., 0])
-
-
-def _has_colours(image: Image.Image) -> bool:
-    """Whether an image of one grey level differs in colour, which grey levels do not show."""
-    extrema: Any = to_rgb(image).getextrema()  # a pair for each channel
-    return any(low != high for low, high in extrema)
-
-
-def _orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, if it is not given or cannot be read."""
-    if "exif" not in image.info:
-        return 1
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # malformed metadata
-        return 1
-    return orientation if isinstance(orientation, int) else 1
 
 
 def _mode_of(image: Image.Image) -> str:
@@ -179,13 +155,9 @@ def _is_truncated(data: bytes) -> bool:
     return False
 
 
-def _cosines() -> npt.NDArray[np.float32]:
-    """The first rows of the type-II discrete cosine transform: float32 (8, 32)."""
-    frequencies, samples = np.arange(_HASH_SIDE)[:, None], np.arange(_HASH_INPUT)[None, :]
-    return np.cos(np.pi * (2 * samples + 1) * frequencies / (2 * _HASH_INPUT)).astype(np.float32)
-
-
-_COSINES = _cosines()
+# The first rows of the type-II discrete cosine transform: float32 (8, 32).
+_ANGLES = np.outer(np.arange(_HASH_SIDE), np.arange(1, 2 * _HASH_INPUT, 2)) * np.pi / (2 * _HASH_INPUT)
+_COSINES = np.cos(_ANGLES).astype(np.float32)
 _BITS = 1 << np.arange(_HASH_SIDE**2, dtype=np.uint64)
 
 
@@ -201,25 +173,16 @@ def _perceptual_hash(reduced: npt.NDArray[np.float32]) -> int:
 # -- checks ---------------------------------------------------------------------------------------------------------
 
 KINDS = (
-    "misnamed",
-    "unreadable",
-    "truncated",
-    "size",
-    "aspect",
-    "channels",
-    "blank",
-    "near_blank",
-    "exif_rotation",
-    "animated",
-    "duplicate",
-    "near_duplicate",
-    "missing_name",
-    "missing_banner",
+    *("misnamed", "unreadable", "truncated", "size", "aspect", "channels", "blank", "near_blank", "exif_rotation"),
+    *("animated", "duplicate", "near_duplicate", "missing_name", "missing_banner"),
 )
 
 
 def _details(image: Examination, size: tuple[int, int], near_blank: float) -> Iterator[tuple[str, str]]:
     """The kinds of findings about one image, and the detail of each. `size` is the expected one."""
+    if image.trouble:
+        yield "truncated" if image.is_truncated else "unreadable", image.trouble
+        return
     (width, height), (expected_width, expected_height) = image.size, size
     if image.size != size:
         yield "size", f"{width}x{height} instead of {expected_width}x{expected_height}"
@@ -237,30 +200,33 @@ def _details(image: Examination, size: tuple[int, int], near_blank: float) -> It
         yield "animated", f"{image.frames} frames"
 
 
-def find(folder: BannersFolder, images: Sequence[Examination], expected: Expectations) -> list[Finding]:
-    """All findings, in the order of `KINDS` and then of the appids."""
-    whole = [image for image in images if not image.trouble]
-    size = expected.size or (Counter(image.size for image in whole).most_common(1)[0][0] if whole else (0, 0))
+def find(
+    folder: BannersFolder,
+    images: Sequence[Examination],
+    size: tuple[int, int] | None = None,
+    near_blank: float = 2.0,
+    near_duplicate: int = 4,
+) -> list[Finding]:
+    """All findings, in the order of `KINDS` and then of the appids.
+
+    `size` None takes the most frequent one. `near_blank` is a contrast in grey levels, `near_duplicate` a distance in
+    bits (of 64), below 0 to leave near duplicates out.
+    """
+    if size is None:
+        sizes = Counter(image.size for image in images if not image.trouble)
+        size = max(sizes, key=sizes.__getitem__, default=(0, 0))
     found = [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
-    found += [
-        _of("truncated" if image.is_truncated else "unreadable", image, image.trouble)
-        for image in images
-        if image.trouble
-    ]
-    found += [
-        _of(kind, image, detail) for image in whole for kind, detail in _details(image, size, expected.near_blank)
-    ]
+    found += [_of(kind, image, detail) for image in images for kind, detail in _details(image, size, near_blank)]
     found += _groups("duplicate", images, group_identical([image.content or row for row, image in enumerate(images)]))
-    if expected.near_duplicate >= 0:
-        found += _groups("near_duplicate", images, near_duplicates(images, expected.near_duplicate))
+    if near_duplicate >= 0:
+        found += _groups("near_duplicate", images, near_duplicates(images, near_duplicate))
     found += [
         Finding("missing_name", image.appid, image.file, "")
         for image in images
         if image.appid not in folder.games or not folder.games[image.appid].name
     ]
     found += [Finding("missing_banner", appid, "", folder.games[appid].name) for appid in folder.rows_without_banner]
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    return sorted(found, key=lambda finding: (order[finding.kind], finding.appid or 0, finding.file))
+    return sorted(found, key=lambda finding: (KINDS.index(finding.kind), finding.appid or 0, finding.file))
 
 
 def _of(kind: str, image: Examination, detail: str) -> Finding:

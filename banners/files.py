@@ -11,16 +11,14 @@ from pathlib import Path
 from banners.errors import BadInput
 
 
-def write_whole(path: Path, data: bytes, times: tuple[float, float] | None = None) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file beside `path` and rename it: a killed process leaves no half file under that name. A link stays one.
-    `times` are the access and modification times, in seconds since 1970. Raises `OSError`."""
+    Raises `OSError`."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.part")
     try:
         beside.unlink(missing_ok=True)  # whatever it is, a link too
         beside.write_bytes(data)
-        if times is not None:
-            os.utime(beside, times)
         beside.replace(path)
     except OSError:
         with suppress(OSError):

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import Self, cast
 
+from banners import settings
 from banners.errors import BadInput, Unavailable, one_line
 from banners.files import csv_text
 
 MAX_APPID = 2**32 - 1
-_MAX_LIST = 64_000_000  # characters of a list of appids; Steam has a million apps
 # The curated queries of the original benchmark, beside the hundred most played games.
 CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
 SUFFIXES = (".jpg", ".png", ".webp")
@@ -20,10 +20,6 @@ _OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".t
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
 _ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|sexual|nude|milf|ecchi|nsfw)\b", re.IGNORECASE)
-_COLUMNS = (  # in this order
-    *("popularity", "year", "developer", "publisher", "franchise", "tags", "parent_appid"),
-    *("descriptors", "benchmark", "series", "image_path", "source"),
-)
 _NUMBERS = frozenset({"popularity", "year"})
 
 
@@ -100,13 +96,11 @@ def folder_at(text: str) -> Path:
         return Path(text)
     try:
         from upath import UPath
-    except ImportError as error:
-        raise Unavailable(f"{text[:80]}: {one_line(error)}; install requirements-cluster.txt") from None
-    try:
+
         folder = UPath(text)
         folder.fs  # noqa: B018 - made when first asked for, and only then is its library looked for
     except ImportError as error:
-        raise Unavailable(f"{text[:80]}: {one_line(error)}") from None
+        raise Unavailable(f"{text[:80]}: {one_line(error)} (requirements-cluster.txt has what s3 needs)") from None
     except Exception as error:  # each kind of storage has errors of its own
         raise BadInput(f"{text[:80]}: {one_line(error)}") from None
     return cast(Path, folder)
@@ -138,17 +132,18 @@ def read_appids(path: Path) -> set[int]:
     """The appids of a file with one a line; empty lines and what follows a "#" do not count. Raises `BadInput`."""
     appids = set()
     with _reading(path), path.open(encoding="utf-8-sig") as file:
-        lines = file.read(_MAX_LIST + 1)
-    if len(lines) > _MAX_LIST:
-        raise BadInput(f"{path} is too large for a list of appids (above {_MAX_LIST // 1_000_000} MB)")
-    for number, line in enumerate(lines.splitlines(), 1):
-        text = line.partition("#")[0].strip()
-        if text:
-            try:
-                appids.add(parse_appid(text))
-            except BadInput as error:
-                raise BadInput(f"{path}: line {number}: {error}") from None
+        for number, line in enumerate(file, 1):
+            text = line.partition("#")[0].strip()
+            if text:
+                appids.add(_appid_in(text, f"{path}: line {number}"))
     return appids
+
+
+def _appid_in(text: str, where: str) -> int:
+    try:
+        return parse_appid(text)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
 
 
 def parse_appid(text: str) -> int:
@@ -166,56 +161,36 @@ def valid_unicode(text: str) -> str:
 def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     """The banners of `folder` by appid, and the names of files that are none, each with the reason.
 
-    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are `games.csv`, hidden
-    files, folders that are not named like a banner, and files that neither end like an image nor are named after an
-    appid.
+    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are hidden files, and what
+    neither ends like an image nor is named after an appid.
     """
-    with _reading(folder, "the banners folder "):
-        try:
-            entries = [(path, _kind(path)) for path in sorted(folder.iterdir())]
-        except NotADirectoryError:
-            raise BadInput(f"{folder} is not a folder") from None
     by_appid: dict[int, Banner] = {}
     misnamed: list[tuple[str, str]] = []
-    for path, kind in entries:
-        if path.name.startswith(".") or path.name == "games.csv":
-            continue
-        if kind == "folder":
-            if path.suffix.lower() in SUFFIXES and path.stem.isdigit():
-                misnamed.append((path.name, "it is a folder"))
-            continue
-        if kind == "other":
-            misnamed.append((path.name, "it is not a regular file"))
-            continue
-        if path.suffix.lower() not in SUFFIXES:
-            if path.suffix.lower() in _OTHER_IMAGES or path.stem.isdigit():
-                misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
-            continue
-        try:
-            appid = parse_appid(path.stem)
-        except BadInput as error:
-            misnamed.append((path.name, str(error)))
-            continue
-        if appid in by_appid:
-            misnamed.append((path.name, f"appid {appid} is already given by {by_appid[appid].path.name}"))
-            continue
-        by_appid[appid] = Banner(appid, path)
+    with _reading(folder, "the banners folder "):
+        for path in sorted(folder.iterdir()):
+            suffix = path.suffix.lower()
+            is_banner = suffix in SUFFIXES
+            if path.name.startswith(".") or not (is_banner or suffix in _OTHER_IMAGES or path.stem.isdigit()):
+                continue
+            try:
+                appid = parse_appid(path.stem)
+                if is_banner and not path.is_file():
+                    misnamed.append((path.name, "it is not a regular file"))
+                elif is_banner and appid in by_appid:
+                    misnamed.append((path.name, f"appid {appid} is already given by {by_appid[appid].path.name}"))
+                elif is_banner:
+                    by_appid[appid] = Banner(appid, path)
+                elif not path.is_dir():
+                    misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
+            except BadInput as error:
+                misnamed.append((path.name, str(error)))
     return [by_appid[appid] for appid in sorted(by_appid)], misnamed
-
-
-def _kind(path: Path) -> Literal["folder", "file", "other", "gone"]:
-    if path.is_dir():
-        return "folder"
-    if path.is_file():
-        return "file"
-    return "other" if path.exists() or path.is_symlink() else "gone"
 
 
 def games_table(games: Iterable[Game]) -> bytes:
     """The bytes of a `games.csv` of `games`, by appid, with the columns that any of them knows."""
     rows = sorted(games, key=lambda game: game.appid)
-    known = {column for game in rows for column in game.known}
-    columns = [column for column in _COLUMNS if column in known] + sorted(known - set(_COLUMNS))
+    columns = list(dict.fromkeys(column for game in rows for column in game.known))
     cells = ((game.appid, game.name, *(game.known.get(column, "") for column in columns)) for game in rows)
     return csv_text(("appid", "name", *columns), cells).encode("utf-8", "replace")
 
@@ -223,7 +198,9 @@ def games_table(games: Iterable[Game]) -> bytes:
 def games_at(folder: Path) -> dict[int, Game]:
     """The games of the folder's `games.csv` by appid, none if it has no such file. Raises `BadInput`."""
     path = folder / "games.csv"
-    return read_games(path) if path.exists() else {}
+    with _reading(path):
+        is_there = path.exists() or path.is_symlink()
+    return read_games(path) if is_there else {}
 
 
 def read_games(path: Path) -> dict[int, Game]:
@@ -258,21 +235,11 @@ def _game_of(row: Mapping[str | None, str | None], where: str) -> Game:
     if None in row or None in row.values():
         raise BadInput(f"{where} has another number of columns than the header")
     cells = {str(column): str(value) for column, value in row.items()}
-    try:
-        appid = parse_appid(cells.pop("appid").strip())
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from None
+    appid = _appid_in(cells.pop("appid").strip(), where)
     name = cells.pop("name").strip()
-    known: dict[str, str | int] = {}
-    for column, text in cells.items():
-        if not text:
-            continue
-        if column in _NUMBERS:
-            if not (text.isascii() and text.isdigit() and len(text) <= 18):
-                raise BadInput(f"{where}: {column} is {text[:40]!r}, not a whole number")
-            known[column] = int(text)
-        else:
-            known[column] = text
+    known: dict[str, str | int] = {column: text for column, text in cells.items() if text}
+    for column in _NUMBERS & known.keys():
+        known[column] = settings.whole(cells[column], 0, 10**12, f"{where}: {column}")
     return Game(appid, name, known)
 
 
@@ -282,8 +249,4 @@ def read_banners_folder(folder: Path) -> BannersFolder:
     Raises `BadInput` for an unreadable folder or a malformed `games.csv`.
     """
     banners, misnamed = list_banners(folder)
-    csv_path = folder / "games.csv"
-    with _reading(csv_path):
-        has_games = csv_path.exists() or csv_path.is_symlink()
-    games = read_games(csv_path) if has_games else {}
-    return BannersFolder(tuple(banners), games, tuple(misnamed))
+    return BannersFolder(tuple(banners), games_at(folder), tuple(misnamed))

@@ -20,7 +20,6 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
 MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
-_MAX_SIDE = 4096  # of an encoder's input
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The

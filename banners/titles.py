@@ -58,7 +58,7 @@ def _draw(image: Image.Image, title: str, random: np.random.Generator, width: fl
     package, file = _TYPEFACES[int(random.integers(len(_TYPEFACES) if is_latin else 2))]
     title = title.upper() if random.random() < 0.6 else title
     # In as many lines as make it largest.
-    masks = [_mask(text, package, file) for text in _broken(title)]
+    masks = [mask_of(text, package, file, _DRAWN_AT) for text in _broken(title)]
     scales = [min(width * image.width / mask.width, most * image.height / mask.height) for mask in masks]
     scale = max(scales)
     mask = masks[scales.index(scale)]
@@ -86,9 +86,9 @@ def _broken(title: str) -> Iterator[str]:
         yield "\n".join(" ".join(line) for line in np.array_split(np.array(words, object), count))
 
 
-def _mask(text: str, package: str, file: str) -> Image.Image:
-    """The text in white on black, cut to its ink."""
-    font = font_of(package, file, _DRAWN_AT)
+def mask_of(text: str, package: str, file: str, size: int) -> Image.Image:
+    """The text in white on black, in letters of `size` pixels, cut to its ink."""
+    font = font_of(package, file, size)
     probe = ImageDraw.Draw(Image.new("L", (1, 1)))
     left, top, right, bottom = probe.multiline_textbbox((0, 0), text, font=font, align="center", spacing=8)
     mask = Image.new("L", (max(1, int(right - left) + 2), max(1, int(bottom - top) + 2)))

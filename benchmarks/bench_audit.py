@@ -86,7 +86,7 @@ def main() -> None:
         decode_s = time.perf_counter() - started
         started = time.perf_counter()
         images = list(pool.map(audit.examine, folder.banners, chunksize=32))
-        found = audit.find(folder, images, audit.Expectations())
+        found = audit.find(folder, images)
         audit_s = time.perf_counter() - started
     counts = dict(Counter(finding.kind for finding in found))
     groups = len({finding.detail for finding in found if finding.kind == "duplicate"})

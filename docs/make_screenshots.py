@@ -3,19 +3,17 @@ widths and both themes."""
 
 import io
 import os
-import subprocess
 import sys
-import time
-import urllib.request
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
-ROOT = DOCS.parent
-PORT = "8765"
-URL = f"http://127.0.0.1:{PORT}"
+sys.path.insert(0, str(DOCS.parent))
+from tests.servers import serving  # noqa: E402
+
 PAGES = (
     ("home", "/", "Home: search, popular games, unusual banners"),
     ("suggestions", "/", "Suggestions while typing"),
@@ -31,37 +29,21 @@ THEMES = ("light", "dark")
 
 
 def main() -> None:
-    environment = os.environ | {"PORT": PORT, "HOST": "127.0.0.1", "WEB_CONCURRENCY": "1"}
-    server = subprocess.Popen([sys.executable, "-m", "gunicorn"], cwd=ROOT, env=environment)
-    try:
-        wait_for_server()
-        (DOCS / "screenshots").mkdir(exist_ok=True)
-        with sync_playwright() as playwright:
-            chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-            for name, path, _ in PAGES:
-                for width, height in SIZES:
-                    for theme in THEMES:
-                        draw(browser, name, path, width, height, theme)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    catalogue, banners = Path(os.environ["CATALOGUE"]).absolute(), Path(os.environ["BANNERS"]).absolute()
+    (DOCS / "screenshots").mkdir(exist_ok=True)
+    with serving(catalogue, banners, WEB_CONCURRENCY="1") as server, sync_playwright() as playwright:
+        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for (name, path, _), size, theme in product(PAGES, SIZES, THEMES):
+            draw(browser, name, server.url + path, size, theme)
+        browser.close()
     (DOCS / "screenshots.md").write_text(listing(), encoding="utf-8")
 
 
-def wait_for_server() -> None:
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(f"{URL}/healthz", timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-
-
-def draw(browser: Browser, name: str, path: str, width: int, height: int, theme: str) -> None:
+def draw(browser: Browser, name: str, url: str, size: tuple[int, int], theme: str) -> None:
+    width, height = size
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce")
-    page.goto(URL + path)
+    page.goto(url)
     if name == "suggestions":
         page.get_by_role("combobox").press_sequentially(TYPED)
         page.get_by_role("option").first.wait_for()

@@ -6,7 +6,7 @@ larger set are those of a smaller one. Their appids lie far above those of real 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, cycle, islice
 
 import numpy as np
 from PIL import Image
@@ -45,32 +45,16 @@ _GENRES = """Action|Adventure|Casual|Horror|Indie|Multiplayer|Pixel Graphics|Pla
 
 # Names as a real store has them: every script, signs that must be escaped, very long, very short; and what the banner
 # itself says, since the typefaces are Latin.
-_SPECIAL: tuple[tuple[str, str], ...] = (
+_SPECIAL = (
     ("Étoile Noire", "Étoile Noire"),
     ("星降る谷", "Hoshi Valley"),
     ("Salt & Iron", "Salt & Iron"),
     ("Señor Müller's Café", "Café Müller"),
     ("달빛 정원", "Dalbit Garden"),
-    ("Łowca Burz", "Łowca Burz"),
     ("Ночной Экспресс", "Night Express"),
     ("I <3 Robots", "I <3 Robots"),
-    ("雾城传说", "Fog City"),
-    ("Ångström Zero", "Ångström Zero"),
-    ("Cœur d’Acier™", "Cœur d'Acier"),
-    ("R/evolution", "R/evolution"),
-    ("Ελιά: Το Νησί", "Elia"),
-    ("龍の灯火 II", "Ryu II"),
-    ("Æther & Oak", "Æther & Oak"),
-    ("2149", "2149"),
-    ("🚀 Rocket Ranger", "Rocket Ranger"),
-    ("Það Er Kalt", "Það Er Kalt"),
-    ("Yıldız Gemisi", "Yıldız Gemisi"),
     ("Ø", "Ø"),
-    (
-        "The Extremely Long, Almost Entirely True and Only Slightly Embellished Chronicle of a Cartographer's"
-        " Apprentice and Her Seven Maps",
-        "Seven Maps",
-    ),
+    ("The Extremely Long, Almost Entirely True Chronicle of a Cartographer's Apprentice and Her Maps", "Seven Maps"),
     ("جزيرة النجوم", "Star Island"),
 )
 
@@ -91,11 +75,11 @@ class DemoGame:
     seed: int
 
 
-def plan(count: int) -> list[DemoGame]:
-    """The first `count` games of the demo store (at most `MOST`)."""
-    if not 1 <= count <= MOST:
-        raise ValueError(f"the demo store has 1 to {MOST} games, not {count}")
-    return list(islice(_games(), count))
+def plan(number: int) -> list[DemoGame]:
+    """The first `number` games of the demo store (at most `MOST`)."""
+    if not 1 <= number <= MOST:
+        raise ValueError(f"the demo store has 1 to {MOST} games, not {number}")
+    return list(islice(_games(), number))
 
 
 def draw(game: DemoGame) -> Image.Image:
@@ -110,14 +94,11 @@ def draw(game: DemoGame) -> Image.Image:
 
 def _games() -> Iterator[DemoGame]:
     random = np.random.default_rng(2021)
-    pairs = [(first, second) for first in _FIRST for second in _SECOND]
-    names = iter([pairs[index] for index in random.permutation(len(pairs))])
-    scenes, row = list(SCENES), 0
-    special = iter(_SPECIAL)
+    pairs = [f"{first} {second}" for first in _FIRST for second in _SECOND]
+    names = iter(random.permutation(pairs).tolist())
+    appids, scenes, special = count(FIRST_APPID, 10), cycle(SCENES), iter(_SPECIAL)
 
-    def game(name: str, title: list[str], look: tuple[str, Palette, Lettering, bool], series: str = "") -> DemoGame:
-        nonlocal row
-        scene, palette, lettering, on_top = look
+    def game(name: str, title: str, series: str = "") -> DemoGame:
         known: dict[str, str | int] = {
             # Few games have most of the players: a heavy tail as on the real store.
             "popularity": int(2_000_000 / (1 + random.pareto(0.6)) ** 2 * random.random()) + 20,
@@ -129,91 +110,56 @@ def _games() -> Iterator[DemoGame]:
         known["tags"] = ";".join(studio.choice(_GENRES, 3, replace=False).tolist())
         if series:
             known["series"] = known["franchise"] = series
-        made = DemoGame(
-            Game(FIRST_APPID + 10 * row, name, known | {"source": SOURCE}),
-            scene,
-            palette,
-            lettering,
-            tuple(title),
-            on_top,
-            int(random.integers(2**32)),
-        )
-        row += 1
-        return made
-
-    def look(number: int) -> tuple[str, Palette, Lettering, bool]:
-        return (
-            scenes[number % len(scenes)],
+        return DemoGame(
+            Game(next(appids), name, known | {"source": SOURCE}),
+            next(scenes),
             PALETTES[random.integers(len(PALETTES))],
             LETTERINGS[random.integers(len(LETTERINGS))],
+            tuple(_lines(title)),
             bool(random.random() < 0.3),
+            int(random.integers(2**32)),
         )
 
-    number = 0
-    while True:
+    for number in count(1):
         # A franchise: one look, titles of the same words; each entry is another drawing in slightly other light.
-        first, second = next(names)
-        root, shared = f"{first} {second}", look(number)
-        for part in range(int(random.integers(3, 6))):
-            suffix, line = _sequel(random, part)
-            scene, palette, lettering, on_top = shared
-            palette = _relit(random, palette)
-            title = [first, second, line] if line else [first, second]
-            yield game(root + suffix, title, (scene, palette, lettering, on_top), series=root)
-        for _ in range(3):  # games that stand alone
-            number += 1
-            first, second = next(names)
-            name = _alone(random, first, second)
-            yield game(name, _lines(name), look(number))
-        number += 1
-        if number % 8 == 0:
-            name, on_banner = next(special, ("", ""))
-            if name:
-                yield game(name, _lines(on_banner), look(number + 3))
-                name, on_banner = next(special)
-                yield game(name, _lines(on_banner), look(number + 6))
-        if number % 20 == 0:  # the same banner sold twice
-            first, second = next(names)
-            original = game(f"{first} {second}", [first, second], look(number + 9))
-            yield original
-            twin = game(
-                f"{first} {second} {random.choice(['Demo', 'Prologue', 'Soundtrack Edition'])}", [], look(number)
+        root = next(names)
+        first = game(root, root, series=root)
+        yield first
+        subtitles = random.permutation(_SUBTITLES).tolist()
+        for part in range(1, int(random.integers(3, 6))):
+            suffix, line = _sequel(random, part, subtitles[part])
+            palette = replace(
+                first.palette,
+                far=mix(first.palette.far, first.palette.accent, random.uniform(0, 0.16)),
+                near=mix(first.palette.near, first.palette.light, random.uniform(0, 0.2)),
             )
-            yield replace(original, game=twin.game)
+            sequel = game(root + suffix, root, series=root)
+            yield replace(first, game=sequel.game, palette=palette, title=(*first.title, line), seed=sequel.seed)
+        for _ in range(3):  # games that stand alone
+            name = _alone(random, next(names))
+            yield game(name, name)
+        if number % 2 == 0:
+            for name, on_banner in islice(special, 2):
+                yield game(name, on_banner)
+        if number % 5 == 0:  # the same banner sold twice
+            name = next(names)
+            original = game(name, name)
+            yield original
+            yield replace(original, game=game(f"{name} {random.choice(['Demo', 'Soundtrack Edition'])}", name).game)
 
 
-def _sequel(random: np.random.Generator, part: int) -> tuple[str, str]:
+def _sequel(random: np.random.Generator, part: int, subtitle: str) -> tuple[str, str]:
     """What the name of a franchise's entry adds, and the line that its banner adds."""
-    if part == 0:
-        return "", ""
     if random.random() < 0.6:
         numeral = ["II", "III", "IV", "V"][part - 1]
         return f" {numeral}", numeral
-    subtitle = str(random.choice(_SUBTITLES))
     return f": {subtitle}", subtitle
 
 
-def _relit(random: np.random.Generator, palette: Palette) -> Palette:
-    return Palette(
-        mix(palette.far, palette.accent, random.uniform(0, 0.16)),
-        mix(palette.near, palette.light, random.uniform(0, 0.2)),
-        palette.dark,
-        palette.light,
-        palette.accent,
-    )
-
-
-def _alone(random: np.random.Generator, first: str, second: str) -> str:
-    kind = random.integers(6)
-    if kind == 0:
-        return f"The {first} {second}"
-    if kind == 1:
-        return f"{second} of the {random.choice(_SECOND)}"
-    if kind == 2:
-        return f"{first} {second} {random.choice(_TAGS)}"
-    if kind == 3:
-        return second
-    return f"{first} {second}"
+def _alone(random: np.random.Generator, name: str) -> str:
+    second = name.split()[1]
+    names = f"The {name}", f"{second} of the {random.choice(_SECOND)}", f"{name} {random.choice(_TAGS)}", second
+    return str(random.choice([*names, name, name]))
 
 
 def _lines(name: str) -> list[str]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageColor
 
 WIDTH, HEIGHT = 300, 450
 SCALE = 2
 W, H = WIDTH * SCALE, HEIGHT * SCALE
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 Random = np.random.Generator
 
 
@@ -28,37 +28,28 @@ class Palette:
     accent: Colour
 
 
-def _palette(*colours: str) -> Palette:
-    far, near, dark, light, accent = (_rgb(colour) for colour in colours)
-    return Palette(far, near, dark, light, accent)
-
-
-def _rgb(colour: str) -> Colour:
-    return int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16)
-
-
-PALETTES: tuple[Palette, ...] = (
-    _palette("1b1446", "f2545b", "120b2e", "ffe3b3", "ffb400"),  # dusk
-    _palette("0b2545", "8da9c4", "071526", "eef4ed", "ff6b35"),  # winter morning
-    _palette("0f3d3e", "94d1be", "082021", "f1f7ed", "e2b714"),  # jade
-    _palette("2b2118", "c97b3d", "17100b", "fff1d6", "e4572e"),  # rust
-    _palette("3d0c3f", "d6477f", "1e0520", "ffe5f1", "35e0d0"),  # neon
-    _palette("f6d8ae", "e0777d", "4b2142", "fffaf0", "5c946e"),  # pastel
-    _palette("07090f", "3c4f76", "030409", "d1beb0", "b3001b"),  # noir
-    _palette("a4d8f0", "6fb98f", "1d4e3b", "fffef2", "f25f5c"),  # meadow
-    _palette("04151f", "1c6e8c", "020a10", "c9f2ff", "ffd23f"),  # deep sea
-    _palette("e8dcc4", "b08968", "3a2618", "fffdf7", "a4243b"),  # parchment
-    _palette("23074d", "cc5333", "10032a", "ffe9dc", "f9d423"),  # ember
-    _palette("dfe9f3", "7fa6c9", "20344d", "ffffff", "e63946"),  # ice
-    _palette("16302b", "694873", "0a1714", "f0e7d8", "c0e218"),  # poison
-    _palette("f9c80e", "f86624", "43112c", "fff7e0", "662e9b"),  # sunshine
+PALETTES = tuple(
+    Palette(*(ImageColor.getrgb(f"#{colour}") for colour in line.split()[:5]))
+    for line in """1b1446 f2545b 120b2e ffe3b3 ffb400 dusk
+        0b2545 8da9c4 071526 eef4ed ff6b35 winter morning
+        0f3d3e 94d1be 082021 f1f7ed e2b714 jade
+        2b2118 c97b3d 17100b fff1d6 e4572e rust
+        3d0c3f d6477f 1e0520 ffe5f1 35e0d0 neon
+        f6d8ae e0777d 4b2142 fffaf0 5c946e pastel
+        07090f 3c4f76 030409 d1beb0 b3001b noir
+        a4d8f0 6fb98f 1d4e3b fffef2 f25f5c meadow
+        04151f 1c6e8c 020a10 c9f2ff ffd23f deep sea
+        e8dcc4 b08968 3a2618 fffdf7 a4243b parchment
+        23074d cc5333 10032a ffe9dc f9d423 ember
+        dfe9f3 7fa6c9 20344d ffffff e63946 ice
+        16302b 694873 0a1714 f0e7d8 c0e218 poison
+        f9c80e f86624 43112c fff7e0 662e9b sunshine""".splitlines()
 )
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
     """`one` with `share` of `other` in it."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
+    return tuple(round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
 
 
 def gradient(stops: list[Colour]) -> Image.Image:

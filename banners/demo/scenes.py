@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 from banners.demo.canvas import Colour, H, Palette, Random, W, blend, clouds, glow, gradient, mix
 
 
-def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour, below: float = 1.0) -> None:
+def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour) -> None:
     for _ in range(count):
         x, y, radius = (
             random.uniform(0, W),
-            random.uniform(0, H * below),
+            random.uniform(0, H),
             random.choice([0.8, 1.2, 2.4], p=[0.6, 0.3, 0.1]),
         )
         draw.ellipse(
@@ -139,31 +139,6 @@ def _sea(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _grid(random: Random, p: Palette) -> Image.Image:
-    image = gradient([p.dark, p.far, p.near])
-    draw = ImageDraw.Draw(image)
-    _stars(draw, random, 110, p.light, 0.5)
-    horizon, x = H * 0.58, W / 2 + random.uniform(-60, 60)
-    image = glow(image, (x, horizon - 120), W * 0.85, p.accent, 0.55)
-    radius = random.uniform(150, 210)
-    sun = Image.new("L", (W, H))
-    pen = ImageDraw.Draw(sun)
-    pen.ellipse((x - radius, horizon - radius * 1.5, x + radius, horizon + radius * 0.5), fill=255)
-    for stripe in range(8):
-        y = horizon - radius * 0.55 + stripe * radius * 0.14
-        pen.rectangle((0, y, W, y + 4 + stripe * 2.2), fill=0)
-    image.paste(gradient([p.light, p.light, p.accent, p.near, p.near]), (0, 0), sun)
-    draw = ImageDraw.Draw(image)
-    draw.polygon([*_ridge(random, horizon - 14, random.uniform(26, 70), 0.6)], fill=mix(p.dark, p.near, 0.18))
-    draw.rectangle((0, horizon, W, H), fill=p.dark)
-    for step in range(-14, 15):
-        draw.line((W / 2 + step * 22, horizon, W / 2 + step * 150, H), fill=p.accent, width=3)
-    for step in range(12):
-        y = horizon + (H - horizon) * (step / 11) ** 2.1
-        draw.line((0, y, W, y), fill=mix(p.accent, p.light, 0.2), width=3)
-    return glow(image, (W / 2, horizon), W * 0.5, p.near, 0.5)
-
-
 def _tiles(random: Random, p: Palette) -> Image.Image:
     image = Image.new("RGB", (W, H), p.light)
     draw = ImageDraw.Draw(image)
@@ -219,78 +194,6 @@ def _creature(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _emblem(random: Random, p: Palette) -> Image.Image:
-    image = Image.new("RGB", (W, H), mix(p.far, p.dark, 0.35))
-    x, y = W / 2, H * 0.42
-    draw = ImageDraw.Draw(image)
-    rays = int(random.integers(10, 22))
-    for ray in range(rays):
-        angle, width = 2 * math.pi * ray / rays, math.pi / rays / 1.1
-        draw.polygon(
-            [(x, y), *[(x + 1200 * math.cos(angle + side), y + 1200 * math.sin(angle + side)) for side in (0, width)]],
-            fill=mix(p.far, p.near, 0.45),
-        )
-    image = glow(image, (x, y), W * 0.75, p.light, 0.45)
-    draw = ImageDraw.Draw(image)
-    kind = random.integers(3)
-    shield = [(x - 150, y - 170), (x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220), (x - 140, y + 60)]
-    grow = [(x + (px - x) * 1.13, y + (py - y) * 1.11) for px, py in shield]
-    if kind in (0, 1):
-        draw.polygon(grow, fill=p.light)
-        draw.polygon(shield, fill=p.dark)
-        draw.polygon([(x, y - 205), (x + 150, y - 170), (x + 140, y + 60), (x, y + 220)], fill=mix(p.dark, p.near, 0.4))
-    if kind in (0, 2):  # a sword
-        draw.polygon(
-            [(x, y - 260), (x + 26, y - 200), (x + 20, y + 120), (x - 20, y + 120), (x - 26, y - 200)], fill=p.light
-        )
-        draw.polygon([(x, y - 260), (x + 26, y - 200), (x + 20, y + 120), (x, y + 120)], fill=mix(p.light, p.near, 0.5))
-        draw.rounded_rectangle((x - 100, y + 112, x + 100, y + 142), 14, fill=p.accent)
-        draw.rectangle((x - 14, y + 142, x + 14, y + 220), fill=p.dark)
-        _disc(draw, x, y + 234, 24, p.accent)
-    elif kind == 1:  # a crown
-        draw.polygon(
-            [
-                (x - 100, y + 60),
-                (x - 115, y - 70),
-                (x - 52, y - 12),
-                (x, y - 105),
-                (x + 52, y - 12),
-                (x + 115, y - 70),
-                (x + 100, y + 60),
-            ],
-            fill=p.accent,
-        )
-        for dx, dy in ((-115, -70), (0, -105), (115, -70)):
-            _disc(draw, x + dx, y + dy, 16, p.light)
-    return image
-
-
-def _blocks(random: Random, p: Palette) -> Image.Image:
-    image = gradient([mix(p.far, p.light, 0.35), mix(p.near, p.light, 0.25)])
-    draw = ImageDraw.Draw(image)
-    side = int(random.choice([50, 62, 76]))
-    rise = side / 2
-    heights = (clouds(random, 3)[:: H // 14, :: W // 14][:14, :14] ** 1.6 * 7).astype(int)
-    for row in range(14):
-        for column in range(14):
-            x = W / 2 + (column - row) * side
-            ground = H * 0.3 + (column + row) * rise
-            height = int(heights[row, column])
-            top = ground - height * side * 0.8
-            colour = [p.near, p.accent, p.near, p.light, p.far][(height + row * column) % 5]
-            draw.polygon(
-                [(x - side, top + rise), (x, top + 2 * rise), (x, H), (x - side, H)], fill=mix(colour, p.dark, 0.35)
-            )
-            draw.polygon(
-                [(x + side, top + rise), (x, top + 2 * rise), (x, H), (x + side, H)], fill=mix(colour, p.dark, 0.62)
-            )
-            draw.polygon(
-                [(x, top), (x + side, top + rise), (x, top + 2 * rise), (x - side, top + rise)],
-                fill=mix(colour, p.light, 0.12),
-            )
-    return image
-
-
 def _hexes(random: Random, p: Palette) -> Image.Image:
     image = Image.new("RGB", (W, H), p.dark)
     draw = ImageDraw.Draw(image)
@@ -315,86 +218,8 @@ def _hexes(random: Random, p: Palette) -> Image.Image:
     return image
 
 
-def _eye(random: Random, p: Palette) -> Image.Image:
-    image = blend(gradient([p.dark, mix(p.dark, p.far, 0.5), p.dark]), p.near, clouds(random) ** 4 * 0.6)
-    x, y, radius = W / 2, H * 0.42, random.uniform(150, 190)
-    image = glow(image, (x, y), radius * 2.4, p.accent, 0.6)
-    draw = ImageDraw.Draw(image)
-    lids = [
-        (x + t * radius * 1.65, y + s * radius * 1.02 * (1 - t * t))
-        for s, ts in ((-1, 1), (1, -1))
-        for t in np.linspace(-ts, ts, 30)
-    ]
-    white = Image.new("L", (W, H))
-    ImageDraw.Draw(white).polygon(lids, fill=255)
-    ball = Image.new("RGB", (W, H), p.light)
-    pen = ImageDraw.Draw(ball)
-    _disc(pen, x, y, radius * 0.8, p.dark)
-    for fibre in range(160):
-        angle, reach = 2 * math.pi * fibre / 160, radius * random.uniform(0.6, 0.78)
-        pen.line(
-            (x, y, x + reach * math.cos(angle), y + reach * math.sin(angle)),
-            fill=mix(p.accent, p.near, random.random()),
-            width=7,
-        )
-    if random.random() < 0.5:
-        pen.ellipse((x - radius * 0.12, y - radius * 0.7, x + radius * 0.12, y + radius * 0.7), fill=p.dark)
-    else:
-        _disc(pen, x, y, radius * 0.34, p.dark)
-    _disc(pen, x - radius * 0.26, y - radius * 0.3, radius * 0.1, p.light)
-    image.paste(ball, (0, 0), white)
-    draw.line([*lids, lids[0]], fill=p.dark, width=12)
-    for _ in range(int(random.integers(5, 16))):  # drips
-        drop = random.uniform(-1, 1)
-        start = y + radius * (1 - drop * drop)
-        draw.line(
-            (x + drop * radius * 1.5, start, x + drop * radius * 1.5, start + random.uniform(20, 150)),
-            fill=p.accent,
-            width=7,
-        )
-    return image
-
-
-def _dunes(random: Random, p: Palette) -> Image.Image:
-    image = gradient([p.far, mix(p.far, p.light, 0.5), p.light])
-    sun = (random.uniform(0.2, 0.8) * W, H * 0.25)
-    image = glow(image, sun, W * 0.6, p.light, 0.6)
-    draw = ImageDraw.Draw(image)
-    _disc(draw, *sun, 58, p.accent)
-    for _ in range(int(random.integers(1, 4))):
-        x, base, size = random.uniform(0.1, 0.9) * W, H * 0.58, random.uniform(110, 240)
-        draw.polygon([(x, base - size), (x + size, base), (x - size, base)], fill=mix(p.near, p.dark, 0.45))
-        draw.polygon([(x, base - size), (x + size * 0.25, base), (x - size, base)], fill=mix(p.near, p.light, 0.25))
-    for layer in range(5):
-        level, phase, length = H * (0.56 + 0.095 * layer), random.uniform(0, 6.28), random.uniform(130, 220)
-        crest = [(x, level + 34 * math.sin(x / length + phase)) for x in range(0, W + 8, 8)]
-        draw.polygon([(0, H), *crest, (W, H)], fill=mix(mix(p.near, p.light, 0.35), p.dark, 0.04 + 0.19 * layer))
-        shade = [(x, y + 26 + 20 * math.sin(x / 90 + phase)) for x, y in crest]
-        draw.polygon([*crest, *shade[::-1]], fill=mix(p.near, p.light, 0.55 - 0.1 * layer))
-    for step in range(4):  # a caravan
-        x, y = W * 0.2 + step * 56, H * 0.665 + random.uniform(-4, 4)
-        draw.ellipse((x - 17, y - 17, x + 17, y + 5), fill=p.dark)
-        draw.line((x - 10, y, x - 10, y + 22), fill=p.dark, width=5)
-        draw.line((x + 10, y, x + 10, y + 22), fill=p.dark, width=5)
-        draw.line((x + 15, y - 6, x + 27, y - 26), fill=p.dark, width=6)
-    return image
-
-
 Scene = Callable[[Random, Palette], Image.Image]
 SCENES: dict[str, Scene] = {
-    "mountains": _mountains,
-    "city": _city,
-    "planet": _planet,
-    "sea": _sea,
-    "grid": _grid,
-    "tiles": _tiles,
-    "creature": _creature,
-    "emblem": _emblem,
-    "blocks": _blocks,
-    "hexes": _hexes,
-    "eye": _eye,
-    "dunes": _dunes,
+    scene.__name__.strip("_"): scene for scene in (_mountains, _city, _planet, _sea, _tiles, _creature, _hexes)
 }
-
-# Scenes with room for a title in the upper part.
-ROOM_ABOVE = frozenset({"mountains", "city", "sea", "dunes", "tiles", "blocks", "hexes"})
+ROOM_ABOVE = frozenset({"mountains", "city", "sea", "tiles", "hexes"})  # for a title in the upper part

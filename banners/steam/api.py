@@ -31,22 +31,11 @@ ITEMS_A_REQUEST = 250
 APPS_A_PAGE = 50_000
 MAX_NAME = 500
 
-# The asset's names in GetItems for each kind and size, and its guessable names on the CDN, the better first.
-_ASSETS: dict[tuple[Kind, Size], tuple[str, ...]] = {
-    ("vertical", "1x"): ("library_capsule",),
-    ("vertical", "2x"): ("library_capsule_2x", "library_capsule"),
-    ("horizontal", "1x"): ("header",),
-    ("horizontal", "2x"): ("header_2x", "header"),
-    ("hero", "1x"): ("library_hero",),
-    ("hero", "2x"): ("library_hero_2x", "library_hero"),
-}
-_PLAIN: dict[tuple[Kind, Size], tuple[str, ...]] = {
-    ("vertical", "1x"): ("library_600x900.jpg",),
-    ("vertical", "2x"): ("library_600x900_2x.jpg", "library_600x900.jpg"),
-    ("horizontal", "1x"): ("header.jpg",),
-    ("horizontal", "2x"): ("header.jpg",),
-    ("hero", "1x"): ("library_hero.jpg",),
-    ("hero", "2x"): ("library_hero_2x.jpg", "library_hero.jpg"),
+# The asset's name in GetItems for each kind, and its guessable name on the CDN; "_2x" is added for the larger size.
+_ASSETS = {
+    "vertical": ("library_capsule", "library_600x900"),
+    "horizontal": ("header", "header"),
+    "hero": ("library_hero", "library_hero"),
 }
 
 
@@ -234,7 +223,12 @@ def items(
 
 def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
     """The names that banners had before their paths were hashed; older games still have them."""
-    return _PLAIN.get((kind, size), ())
+    return tuple(f"{name}.jpg" for name in _sized(_ASSETS[kind][1], size)) if kind in _ASSETS else ()
+
+
+def _sized(name: str, size: Size) -> tuple[str, ...]:
+    """The names of the image in this size, the better first."""
+    return (f"{name}_2x", name) if size == "2x" else (name,)
 
 
 def item_of(
@@ -246,7 +240,7 @@ def item_of(
         names = [_text(shot.get("filename")).partition("?")[0] for shot in shots]
     else:
         form = _text(_at(record, "assets", "asset_url_format")).partition("?")[0]
-        assets = [_text(_at(record, "assets", asset)) for asset in _ASSETS[kind, size]]
+        assets = [_text(_at(record, "assets", asset)) for asset in _sized(_ASSETS[kind][0], size)]
         names = [form.replace("${FILENAME}", asset) for asset in assets if asset]
     paths = [name.removeprefix(f"steam/apps/{appid}/") for name in names]
     moment = _at(record, "release", "steam_release_date")

@@ -15,11 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from email.utils import formatdate, parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from PIL import Image
 
@@ -62,15 +61,19 @@ class Settled:
     etag: str
     at: float
     length: int = -1
+    modified: str = ""
 
     def is_of(self, file: File | None) -> bool:
         """Whether this is what is in the folder."""
         if file is None:
             return not self.file
-        return self.is_name(file) and self.length in (-1, file.length)
+        return self.file == file.path.name and self.length in (-1, file.length)
 
-    def is_name(self, file: File) -> bool:
-        return self.file.lower() == file.path.name.lower()
+    def conditions(self) -> dict[str, str]:
+        """Headers that spare the body of a file that has not changed."""
+        if _ETAG.fullmatch(self.etag):
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.modified} if self.modified else {}
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
@@ -85,7 +88,7 @@ class Settled:
 class Outcome:
     """The result for one game in this run. `detail` is the reason where it failed."""
 
-    settled: Settled
+    appid: int
     status: Status
     detail: str = ""
 
@@ -97,7 +100,6 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
         self._lock = Lock()
-        self._file: IO[str] | None = None
         self.settled: dict[int, Settled] = {}
         if self._path.exists() and not self._path.is_file():
             raise BadInput(f"{self._path} is not a regular file")
@@ -106,23 +108,13 @@ class Journal:
                 with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
                     entry = Settled.from_json(json.loads(line))
                     self.settled[entry.item.appid] = entry
-
-    def __enter__(self) -> Self:
-        # Written anew first: later lines replace earlier ones, and a line cut short would spoil the next.
-        write_whole(self._path, "".join(map(_line, self.settled.values())).encode())
-        self._file = self._path.open("a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+            # Written anew: later lines replace earlier ones, and a line cut short would spoil the next.
+            write_whole(self._path, "".join(map(_line, self.settled.values())).encode())
 
     def append(self, entry: Settled) -> None:
-        with self._lock:
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
             self.settled[entry.item.appid] = entry
-            if self._file is not None:
-                self._file.write(_line(entry))
-                self._file.flush()
+            file.write(_line(entry))
 
 
 def _line(entry: Settled) -> str:
@@ -147,7 +139,7 @@ def foreign(files: Mapping[int, File], settled: Mapping[int, Settled], games: Ma
         if known.get("source", SOURCE) != SOURCE:
             return True
         if appid in settled:
-            return not settled[appid].is_name(file)
+            return settled[appid].file != file.path.name
         return not known.get("image_path")
 
     return {appid for appid, file in files.items() if is_foreign(appid, file)}
@@ -215,60 +207,39 @@ def fetch_one(
     known = journal.settled.get(item.appid)
 
     def failed(reason: str) -> Outcome:
-        return Outcome(Settled(item, image, "", "", "", 0.0), "failed", reason)
+        return Outcome(item.appid, "failed", reason)
 
     if known is not None and not known.item.has_details and known.is_of(present) and known.path in item.paths[:1]:
         # Fetched by a version that asked for less: the banner need not be asked for.
-        entry = replace(known, item=item)
-        journal.append(entry)
-        return Outcome(entry, "unchanged")
+        journal.append(replace(known, item=item))
+        return Outcome(item.appid, "unchanged")
     if present is not None and not item.is_known:  # a guessed address may have an older banner
         return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:
-        is_same = present is not None and (
-            known is None or (known.image == image and known.path == path and known.is_of(present))
-        )
+        same = known if known and (known.image, known.path) == (image, path) and known.is_of(present) else None
         try:
-            answer = client.get(
-                f"{where.cdn}/{item.appid}/{path}", _conditions(present, known) if is_same else {}, _check
-            )
+            answer = client.get(f"{where.cdn}/{item.appid}/{path}", same.conditions() if same else {}, _check)
         except Unanswered as error:
             return failed(str(error))
         if answer.status == 404:
             continue
-        etag = answer.headers.get("ETag", "")
         if answer.status == 304:
-            if not is_same or present is None:
+            if same is None:
                 return failed("status 304, which was not asked for")
-            entry = Settled(
-                item, image, present.path.name, path, etag or (known.etag if known else ""), time.time(), present.length
-            )
-            journal.append(entry)
-            return Outcome(entry, "unchanged")
+            journal.append(replace(same, item=item, etag=answer.headers.get("ETag", same.etag), at=time.time()))
+            return Outcome(item.appid, "unchanged")
         try:
-            entry = _write(folder, present, answer, Settled(item, image, "", path, etag, time.time()), journal)
+            _write(folder, present, answer, item, image, path, journal)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the next ones would fail too
                 raise
             return failed(error.strerror or str(error))
-        return Outcome(entry, "fetched")
-    entry = Settled(item, image, present.path.name if present else "", "", "", time.time())
+        return Outcome(item.appid, "fetched")
     if not item.is_known:
         return failed("the store could not be asked where its banner is")
     if present is None:
-        journal.append(entry)
-    return Outcome(entry, "missing")
-
-
-def _conditions(present: File | None, known: Settled | None) -> dict[str, str]:
-    """Headers that spare the body of a file that has not changed; without a journal's line by the file's own date."""
-    if present is None:
-        return {}
-    if known is not None and _ETAG.fullmatch(known.etag):
-        return {"If-None-Match": known.etag}
-    with suppress(OSError, ValueError, OverflowError):  # it vanished, or has a date that no header can tell
-        return {"If-Modified-Since": formatdate(present.path.stat().st_mtime, usegmt=True)}
-    return {}
+        journal.append(Settled(item, image, "", "", "", time.time()))
+    return Outcome(item.appid, "missing")
 
 
 def _check(body: bytes) -> str:
@@ -281,24 +252,20 @@ def _check(body: bytes) -> str:
     return ""
 
 
-def _write(folder: Path, present: File | None, answer: Answer, entry: Settled, journal: Journal) -> Settled:
+def _write(
+    folder: Path, present: File | None, answer: Answer, item: Item, image: str, path: str, journal: Journal
+) -> None:
     """Put a banner in place of `present`, and its line into the journal before that. Raises `OSError`."""
-    with Image.open(BytesIO(answer.body), formats=FORMATS) as image:
-        suffix = _SUFFIX_OF_FORMAT.get(image.format or "", ".jpg")  # MPO is a JPEG
-    path = folder / f"{entry.item.appid}{suffix}"
-    if os.path.lexists(path) and (present is None or present.path != path):
-        raise FileExistsError(errno.EEXIST, f"{path.name} is there already, and not fetched by this program")
-    entry = replace(entry, file=path.name, length=len(answer.body))
-    times = None
-    with suppress(TypeError, ValueError, OverflowError):
-        moment = parsedate_to_datetime(answer.headers.get("Last-Modified", "")).timestamp()
-        if 0 < moment < time.time() + ONE_DAY:
-            times = (moment, moment)  # asked for by date if the journal is lost
-    journal.append(entry)
-    write_whole(path, answer.body, times)
-    if present is not None and present.path != path:
+    with Image.open(BytesIO(answer.body), formats=FORMATS) as banner:
+        suffix = _SUFFIX_OF_FORMAT.get(banner.format or "", ".jpg")  # MPO is a JPEG
+    file = folder / f"{item.appid}{suffix}"
+    if os.path.lexists(file) and (present is None or present.path != file):
+        raise FileExistsError(errno.EEXIST, f"{file.name} is there already, and not fetched by this program")
+    etag, modified = (answer.headers.get(name, "") for name in ("ETag", "Last-Modified"))
+    journal.append(Settled(item, image, file.name, path, etag, time.time(), len(answer.body), modified))
+    write_whole(file, answer.body)
+    if present is not None and present.path != file:
         present.path.unlink(missing_ok=True)
-    return entry
 
 
 def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping[int, Settled]) -> list[Game]:

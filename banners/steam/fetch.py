@@ -1,6 +1,6 @@
 """A run that fetches banners: which games are asked about, their banners, and what is known of them."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -31,18 +31,13 @@ class Wanted:
 
 
 @dataclass
-class Listener:
-    """Told how a run goes on."""
+class Result:
+    """The result of a run, and who is told how it goes on. `settled` is the number of games that did not have to be
+    asked about."""
 
     on_total: Callable[[int], object]
     on_outcome: Callable[[], object]
     on_warning: Callable[[str], None]
-
-
-@dataclass
-class Result:
-    """The result of a run. `settled` is the number of games that did not have to be asked about."""
-
     games: int = 0
     settled: int = 0
     outcomes: list[download.Outcome] = field(default_factory=list)
@@ -58,7 +53,6 @@ def fetch(
     folder: Path,
     apps: Mapping[int, api.App],
     wanted: Wanted,
-    listener: Listener,
     result: Result,
 ) -> None:
     """Ask the store about those `apps` that are not settled, fetch their banners, and write `games.csv`. `result` is
@@ -66,50 +60,44 @@ def fetch(
 
     Raises `BadInput`, `Refused`, `OSError`.
     """
-    with download.Journal(folder) as journal:
-        files = download.files_in(folder)
-        others = {entry.image for entry in journal.settled.values()} - {wanted.image}
-        if others:
-            raise BadInput(f"{folder} holds {', '.join(sorted(others))} banners; name another folder with --out")
-        foreign = download.foreign(files, journal.settled, games_at(folder))
-        kept = len(foreign & apps.keys())
-        if kept:
-            listener.on_warning(f"{kept} banners were not fetched by this program and stay as they are")
-        # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
-        listed = {appid: app for appid, app in apps.items() if appid not in foreign}
+    journal = download.Journal(folder)
+    files = download.files_in(folder)
+    others = {entry.image for entry in journal.settled.values()} - {wanted.image}
+    if others:
+        raise BadInput(f"{folder} holds {', '.join(sorted(others))} banners; name another folder with --out")
+    foreign = download.foreign(files, journal.settled, games_at(folder))
+    kept = len(foreign & apps.keys())
+    if kept:
+        result.on_warning(f"{kept} banners were not fetched by this program and stay as they are")
+    # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
+    listed = {appid: app for appid, app in apps.items() if appid not in foreign}
+    (folder / UNFINISHED).touch()
+    # Written before too, so that a run after a killed one knows what is this program's.
+    _write_games(folder, listed, journal)
+    result.games = kept
+
+    def fetch_missing(apps: Mapping[int, api.App]) -> None:
+        asked = download.to_ask(apps, journal.settled, files, wanted.image, time(), wanted.recheck_days)
+        result.games += len(apps)
+        result.settled += len(apps) - len(asked)
+        result.on_total(len(asked))
+        items = _items(client, where, asked, wanted, result)
+        for outcome in download.download(
+            client, where, folder, files, items, journal, wanted.image, wanted.connections
+        ):
+            result.outcomes.append(outcome)
+            result.on_outcome()
+
+    try:
+        fetch_missing(listed)
         if wanted.has_demos:
-            listed |= _demos((entry.item for entry in journal.settled.values()), listed, foreign)
-        (folder / UNFINISHED).touch()
-        # Written before too, so that a run after a killed one knows what is this program's.
+            settled = [journal.settled[appid].item for appid in listed if appid in journal.settled]
+            demos = {demo for item in settled for demo in item.demos} - listed.keys() - foreign
+            listed |= {demo: api.App(demo) for demo in sorted(demos)}
+            fetch_missing({demo: listed[demo] for demo in sorted(demos)})
+    finally:  # an interrupt too: what is known by now is kept
         _write_games(folder, listed, journal)
-        now = time()
-        asked = download.to_ask(listed, journal.settled, files, wanted.image, now, wanted.recheck_days)
-        result.games, result.settled = len(listed) + kept, len(listed) - len(asked)
-        listener.on_total(len(asked))
-        tags = _tag_names(client, where, listener) if asked else {}
-
-        def items() -> Iterator[Sequence[api.Item]]:
-            demos: dict[int, api.App] = {}
-            for batch in _items(client, where, asked, wanted, tags, listener):
-                if wanted.has_demos:
-                    demos.update(_demos(batch, listed, foreign))
-                yield batch
-            more = download.to_ask(demos, journal.settled, files, wanted.image, now, wanted.recheck_days)
-            listed.update(demos)
-            result.games += len(demos)
-            result.settled += len(demos) - len(more)
-            listener.on_total(len(more))
-            yield from _items(client, where, more, wanted, tags, listener)
-
-        try:
-            for outcome in download.download(
-                client, where, folder, files, items(), journal, wanted.image, wanted.connections
-            ):
-                result.outcomes.append(outcome)
-                listener.on_outcome()
-        finally:  # an interrupt too: what is known by now is kept
-            _write_games(folder, listed, journal)
-        (folder / UNFINISHED).unlink(missing_ok=True)
+    (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def _write_games(folder: Path, listed: Mapping[int, api.App], journal: download.Journal) -> None:
@@ -117,33 +105,20 @@ def _write_games(folder: Path, listed: Mapping[int, api.App], journal: download.
     write_whole(folder / "games.csv", games_table(download.games(games_at(folder), listed, journal.settled)))
 
 
-def _demos(items: Iterable[api.Item], listed: Mapping[int, api.App], foreign: Collection[int]) -> dict[int, api.App]:
-    """The demos of those `items` that are listed, without those that are listed already or somebody else's."""
-    demos = {demo for item in items if item.appid in listed for demo in item.demos}
-    return {demo: api.App(demo) for demo in sorted(demos) if demo not in listed and demo not in foreign}
-
-
-def _tag_names(client: Client, where: api.Addresses, listener: Listener) -> dict[int, str]:
-    try:
-        return api.tag_names(client, where)
-    except Unanswered as error:
-        listener.on_warning(f"{error}; a later run asks for tags again")
-        return {}
-
-
 def _items(
-    client: Client,
-    where: api.Addresses,
-    appids: Sequence[int],
-    wanted: Wanted,
-    tags: Mapping[int, str],
-    listener: Listener,
+    client: Client, where: api.Addresses, appids: Sequence[int], wanted: Wanted, result: Result
 ) -> Iterator[Sequence[api.Item]]:
+    tags: dict[int, str] = {}
+    if appids:
+        try:
+            tags = api.tag_names(client, where)
+        except Unanswered as error:
+            result.on_warning(f"{error}; a later run asks for tags again")
     for start in range(0, len(appids), api.ITEMS_A_REQUEST):
         batch = appids[start : start + api.ITEMS_A_REQUEST]
         try:
             yield api.items(client, where, batch, wanted.kind, wanted.size, tags)
         except Unanswered as error:
-            listener.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
+            result.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
             paths = api.plain_paths(wanted.kind, wanted.size)
             yield [api.Item(appid, paths=paths, is_known=False) for appid in batch]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from audit_banners import main
 from banners import audit, images
-from banners.audit import Examination, Expectations, Finding, near_pairs
+from banners.audit import Examination, Finding, near_pairs
 from banners.catalogue.reader import open_catalogue
 from banners.games_csv import Banner, BannersFolder, Game, read_banners_folder
 from embed_banners import main as embed
@@ -23,7 +23,7 @@ def save(folder: Path, appid: int, image: Image.Image | None = None, suffix: str
 
 def found_in(folder: Path, **expected: object) -> list[Finding]:
     listed = read_banners_folder(folder)
-    return audit.find(listed, [audit.examine(banner) for banner in listed.banners], Expectations(**expected))
+    return audit.find(listed, [audit.examine(banner) for banner in listed.banners], **expected)
 
 
 def kinds(found: list[Finding], *but: str) -> dict[str, list[int | None]]:
@@ -110,7 +110,7 @@ def test_a_jpeg_with_damaged_pixel_data_is_unreadable(folder):
 def test_rows_without_a_banner_or_a_name_are_found():
     listed = BannersFolder((Banner(10, Path("10.jpg")),), {10: Game(10, ""), 20: Game(20, "Twenty")})
     image = Examination(10, "10.jpg", b"1", size=(3, 4), mode="RGB", contrast=9.0)
-    assert audit.find(listed, [image], Expectations()) == [
+    assert audit.find(listed, [image]) == [
         Finding("missing_name", 10, "10.jpg", ""),
         Finding("missing_banner", 20, "", "Twenty"),
     ]
@@ -275,7 +275,5 @@ def test_an_output_that_cannot_be_written_is_known_before_the_work(folder, tmp_p
 
 def test_real_covers_are_sound(covers):
     listed = read_banners_folder(covers)
-    found = audit.find(
-        listed, [audit.examine(banner) for banner in listed.banners[:100]], Expectations(near_duplicate=-1)
-    )
+    found = audit.find(listed, [audit.examine(banner) for banner in listed.banners[:100]], near_duplicate=-1)
     assert kinds(found, "missing_banner") == {}

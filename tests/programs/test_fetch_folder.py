@@ -21,29 +21,6 @@ from tests.programs.fetching import banners_in, listed
 from tests.steam.steam_server import Steam, jpeg
 
 
-def test_a_banner_whose_name_ends_in_capitals_is_settled_like_any_other(tmp_path, steam, capsys):
-    server = steam(3, troubles=False)
-    arguments = ["--appids", listed(tmp_path, [20]), "--out", str(tmp_path / "b")]
-    assert main(arguments) == 0
-    (tmp_path / "b" / "20.jpg").rename(tmp_path / "b" / "20.JPG")
-    assert main(arguments) == 0
-    before = server.requests.copy()
-    assert main(arguments) == 0
-    assert server.requests == before
-    assert "1 games; 0 fetched, 0 unchanged, 0 missing, 0 failed, 1 settled before" in capsys.readouterr().out
-    assert [path.name for path in (tmp_path / "b").glob("20*")] == ["20.JPG"]
-
-
-def test_a_file_without_a_line_in_the_journal_is_asked_for_by_its_date(tmp_path, steam, capsys):
-    server = steam(3, troubles=False)
-    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
-    assert main(arguments) == 0
-    (tmp_path / "b" / ".fetch.jsonl").write_text('{"item": {"app\nnonsense\n')
-    assert main(arguments) == 0
-    assert "0 fetched, 2 unchanged, 1 missing" in capsys.readouterr().out
-    assert sum(server.bodies.values()) == 2
-
-
 def test_a_removed_file_is_fetched_again(tmp_path, steam):
     server = steam(3, troubles=False)
     arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
@@ -273,7 +250,6 @@ def test_a_full_disk_ends_the_run_at_once(tmp_path, steam, monkeypatch, capsys):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(download, "write_whole", write_whole)
-    monkeypatch.setattr(download.Journal, "__enter__", lambda journal: journal)
     arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b"), "--connections", "1"]
     assert main(arguments) == 2
     assert "No space left on device" in capsys.readouterr().err
