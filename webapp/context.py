@@ -16,7 +16,6 @@ _FRAGMENTS = 32_768  # some 20 MB
 
 
 def register(app: Flask) -> None:
-    app.jinja_env.filters["capitalised"] = capitalised
     app.jinja_env.globals.update(STORE=STORE, STEAMDB=STEAMDB)
 
     @lru_cache(maxsize=_FRAGMENTS)
@@ -32,7 +31,7 @@ def register(app: Flask) -> None:
 def _context() -> dict[str, object]:
     query = request.query_string.decode("ascii", "ignore")
     return {
-        "site": catalogue().site,
+        "site": catalogue().site,  # not the catalogue: contexts may outlive it
         "tabs": tabs(catalogue()),
         "shows_adult": shows_adult(),
         "origin": request.host_url.rstrip("/"),
@@ -40,8 +39,3 @@ def _context() -> dict[str, object]:
         "json_url": "",  # of the page, if it has one
         "here": quote(request.path) + (f"?{query}" if query else ""),
     }
-
-
-def capitalised(text: str) -> str:
-    """With a capital at the beginning; the rest stays as it is."""
-    return text[:1].upper() + text[1:]

@@ -25,7 +25,7 @@ class CurrentCatalogue:
     def __init__(self, catalogue: Path, banners: Path | None, threads: int) -> None:
         self._catalogue, self._banners, self._threads = catalogue, banners, threads
         self._stamp = self._read_stamp()
-        self.served = ServedCatalogue.open(catalogue, banners, threads)
+        self.served = ServedCatalogue(catalogue, banners, threads)
         self._next_check = time.monotonic() + CHECK_EVERY
         self._lock = threading.Lock()
 
@@ -64,7 +64,7 @@ class CurrentCatalogue:
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:
-            served = ServedCatalogue.open(self._catalogue, self._banners, self._threads)
+            served = ServedCatalogue(self._catalogue, self._banners, self._threads)
             served.warm()
             self.served, self._stamp = served, stamp
             app.logger.warning("the catalogue was replaced: %d games", len(served))

@@ -27,7 +27,7 @@ PageNumber = Annotated[int, Meta(ge=1, le=999_999, description="Which page, from
 _fields = cache(msgspec.structs.fields)
 
 
-class Query(msgspec.Struct, kw_only=True):
+class Query(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The query parameters of one address; each has a default."""
 
 

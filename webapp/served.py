@@ -3,17 +3,16 @@
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from banners.catalogue import measures
 from banners.catalogue.query_encoder import QueryEncoder
-from banners.catalogue.reader import Catalogue, open_catalogue
+from banners.catalogue.reader import open_catalogue
 from banners.encoders.views import View
 from banners.errors import CannotAnswer
 from banners.games_csv import CURATED, list_banners
@@ -37,61 +36,68 @@ Rows = npt.NDArray[np.intp]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Site:
     """Facts about the catalogue for every page. `source` is "steam", "demo" or "" for a local folder.
-    `random_similarity` is that of a random pair of banners, None if it is not known."""
+    `random_similarity` is that of a random pair of banners, None if it is not known. What lists can be filtered by:
+    the first and the last of the `years`, None if there is no choice, the most frequent `tags` and `developers`."""
 
-    games: int
-    encoder: str
+    shown_games: str
     source: str
-    image_width: int
-    image_height: int
-    has_popular: bool
-    has_unique: bool
+    encoder: str
+    image_size: tuple[int, int]  # width and height
+    random_similarity: float | None
     has_years: bool
     has_adult: bool
     takes_pictures: bool  # as queries
     takes_words: bool
-    random_similarity: float | None
-
-    @property
-    def shown_games(self) -> str:
-        return f"{self.games:,}"
-
-
-@dataclass(frozen=True)
-class Offers:
-    """What lists can be filtered by: the first and the last year of release, None if there is no choice; the most
-    frequent tags and developers; and whether popularity is known."""
-
     years: tuple[int, int] | None
     tags: tuple[str, ...]
     developers: tuple[str, ...]
     has_popularity: bool
 
 
-@dataclass(frozen=True)
 class ServedCatalogue:
     """`local_images` are files by appid. `cdn_name` is the file's name on Steam's CDN if a game's own path is not
-    known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the catalogue has none."""
+    known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the catalogue has none.
 
-    catalogue: Catalogue
-    local_images: dict[int, Path]
-    cdn_name: str | None
-    encoder: QueryEncoder | None = None
-    _games: dict[int, Game] = field(default_factory=dict, repr=False)
+    For each game (n,): `is_adult`, whether its banner may be explicit; `has_name`, true for all if none has one;
+    `years` of release: int32, and `popularity`, the number of reviews: int64, 0 where they are not known.
+    """
 
-    @classmethod
-    def open(cls, folder: Path, banners: Path | None, threads: int = 1) -> Self:
+    def __init__(self, folder: Path, banners: Path | None, threads: int = 1) -> None:
         """Open the catalogue at `folder`, check every byte that pages read of it, and list the local images. Queries
         are embedded by `threads` threads.
 
         Raises `BadCatalogue` and `BadInput`.
         """
-        catalogue = open_catalogue(folder, check_hashes=True)
-        local = {banner.appid: banner.path.absolute() for banner in list_banners(banners)[0]} if banners else {}
-        width, height = catalogue.manifest.image_size or DEFAULT_SIZE
+        self.catalogue = open_catalogue(folder, check_hashes=True)
+        self.local_images = {one.appid: one.path.absolute() for one in list_banners(banners)[0]} if banners else {}
+        manifest = self.catalogue.manifest
+        self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room
         plain = UPRIGHT_IMAGE if height > width else "header.jpg"
-        cdn_name = plain if catalogue.manifest.source == "steam" else None
-        return cls(catalogue, local, cdn_name, QueryEncoder.of(catalogue.folder, catalogue.manifest, threads))
+        self.cdn_name = plain if manifest.source == "steam" else None
+        self.encoder = QueryEncoder.of(self.catalogue.folder, manifest, threads)
+        self._columns = self.catalogue.games.columns()
+        self.is_adult: npt.NDArray[np.bool_] = np.ascontiguousarray(self._columns["is_adult"])
+        named = np.ascontiguousarray(self._columns["has_name"])
+        self.has_name: npt.NDArray[np.bool_] = named if named.any() else ~named
+        self.years: npt.NDArray[np.int32] = np.ascontiguousarray(self._columns["year"])
+        self.popularity: npt.NDArray[np.int64] = np.ascontiguousarray(self._columns["popularity"])
+        self._games: dict[int, Game] = {}
+        known, games = self.years[self.years > 0].tolist(), self.catalogue.games
+        self.site = Site(
+            shown_games=f"{len(self):,}",
+            source=manifest.source,
+            encoder=manifest.encoder,
+            image_size=self.image_size,
+            random_similarity=manifest.random_similarity,
+            has_years=bool(self.years[~self.is_adult].any()),
+            has_adult=bool(self.is_adult.any()),
+            takes_pictures=self.encoder is not None,
+            takes_words=self.encoder is not None and self.encoder.has_text,
+            years=(min(known), max(known)) if len(set(known)) > 1 else None,
+            tags=games.most_frequent("tag", _OFFERED),
+            developers=games.most_frequent("developer", _OFFERED),
+            has_popularity=bool(self.popularity.any()),
+        )
 
     def __len__(self) -> int:
         return len(self.catalogue)
@@ -133,8 +139,14 @@ class ServedCatalogue:
     def neighbours(self, row: int, count: int, view: View = "plain") -> tuple[Result, ...]:
         """The first `count` neighbours of a row, best first. Raises `NotInCatalogue` without that view."""
         found = self.catalogue.view(view)
-        rows = found.rows[row, :count].tolist()
-        known = [None] * len(rows) if found.similarities is None else found.similarities[row, :count].tolist()
+        known = None if found.similarities is None else found.similarities[row, :count].tolist()
+        return self.matches(row, found.rows[row, :count].tolist(), known, view)
+
+    def matches(
+        self, row: int, rows: Sequence[int], similarities: Sequence[float] | None, view: View
+    ) -> tuple[Result, ...]:
+        """`rows` as results for the game of `row` in `view`, best first."""
+        known = [None] * len(rows) if similarities is None else similarities
         weak_below = self.weak_below.get(view, -1.0)
         group = self.groups[row] if view in ("plain", "artwork") else -1
         return tuple(
@@ -192,40 +204,6 @@ class ServedCatalogue:
 
     # -- the catalogue as a whole --
 
-    @cached_property
-    def site(self) -> Site:
-        manifest, (width, height) = self.catalogue.manifest, self.image_size
-        return Site(
-            games=len(self),
-            encoder=manifest.encoder,
-            source=manifest.source,
-            image_width=width,
-            image_height=height,
-            has_popular=len(self.without_adult(self.benchmark, False)) > 0,
-            has_unique=self.first_similarities is not None,
-            has_years=bool(self.years[~self.is_adult].any()),
-            has_adult=bool(self.is_adult.any()),
-            takes_pictures=self.encoder is not None,
-            takes_words=self.encoder is not None and self.encoder.has_text,
-            random_similarity=manifest.random_similarity,
-        )
-
-    @cached_property
-    def offers(self) -> Offers:
-        """What lists can be filtered by."""
-        years, games = self.years[self.years > 0], self.catalogue.games
-        return Offers(
-            (int(years.min()), int(years.max())) if len(years) and years.min() < years.max() else None,
-            games.most_frequent("tag", _OFFERED),
-            games.most_frequent("developer", _OFFERED),
-            self.median_popularity > 0,
-        )
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Width and height of most images, so that pages reserve their room."""
-        return self.catalogue.manifest.image_size or DEFAULT_SIZE
-
     @property
     def query_encoder(self) -> QueryEncoder:
         """Raises `CannotAnswer`."""
@@ -243,32 +221,6 @@ class ServedCatalogue:
         }
 
     # -- one value for each game --
-
-    @cached_property
-    def _columns(self) -> npt.NDArray[np.void]:
-        """The columns of all games, read in one pass: (n,)."""
-        return self.catalogue.games.columns()
-
-    @cached_property
-    def is_adult(self) -> npt.NDArray[np.bool_]:
-        """Which games' banners may be explicit: (n,)."""
-        return np.ascontiguousarray(self._columns["is_adult"])
-
-    @cached_property
-    def has_name(self) -> npt.NDArray[np.bool_]:
-        """Which games have a name: (n,); all, if none has one."""
-        named = np.ascontiguousarray(self._columns["has_name"])
-        return named if named.any() else np.ones(len(self), np.bool_)
-
-    @cached_property
-    def years(self) -> npt.NDArray[np.int32]:
-        """The year of each game's release, 0 if it is not known: int32 (n,)."""
-        return np.ascontiguousarray(self._columns["year"])
-
-    @cached_property
-    def popularity(self) -> npt.NDArray[np.int64]:
-        """Each game's number of reviews, 0 if it is not known: int64 (n,)."""
-        return np.ascontiguousarray(self._columns["popularity"])
 
     @cached_property
     def median_popularity(self) -> int:
@@ -292,15 +244,6 @@ class ServedCatalogue:
         """Each game's similarity to its nearest neighbour: float32 (n,); None if it is not known."""
         similarities = self.catalogue.view("plain").similarities
         return None if similarities is None or not self.catalogue.k else np.ascontiguousarray(similarities[:, 0])
-
-    @cached_property
-    def unique_rank(self) -> Rows | None:
-        """The number of banners more unusual than each row's: (n,); None without similarities."""
-        if self.first_similarities is None:
-            return None
-        rank = np.empty(len(self), np.intp)
-        rank[self.unique_first] = np.arange(len(self))
-        return rank
 
     # -- orders of games: rows (m,) --
 
@@ -352,13 +295,10 @@ class ServedCatalogue:
         """Groups of two or more rows with the identical banner, the largest first."""
         return sorted(measures.members(self.groups), key=len, reverse=True)
 
-    @cached_property
-    def _group_of(self) -> dict[int, Sequence[int]]:
-        return {row: group for group in self.identical for row in group}
-
     def identical_to(self, row: int) -> tuple[Game, ...]:
         """The other games with the banner of `row`."""
-        return self.games([other for other in self._group_of.get(row, ()) if other != row])
+        same = np.flatnonzero(self.groups == self.groups[row]).tolist()
+        return self.games([other for other in same if other != row])
 
     def without_adult(self, rows: Rows, shows_adult: bool) -> Rows:
         """`rows`, unless the reader wants to see them without those whose banners may be explicit."""

@@ -95,7 +95,7 @@ def test_games_that_are_kept_stay_when_there_is_no_room_for_others(tmp_path, mon
     from webapp import served
 
     monkeypatch.setattr(served, "_GAMES_KEPT", 3)
-    opened = served.ServedCatalogue.open(make_catalogue(tmp_path / "c"), None)
+    opened = served.ServedCatalogue(make_catalogue(tmp_path / "c"), None)
     opened.warm()
     kept = dict(opened._games)
     assert sorted(game.appid for game in kept.values()) == [10, 20, 30]  # the popular ones
@@ -130,7 +130,7 @@ def test_a_catalogue_that_opens_slowly_holds_up_no_request(tmp_path, monkeypatch
     app = create_app({"CATALOGUE": folder})
     current, client = app.extensions["catalogue"], app.test_client()
     opened = threading.Event()
-    monkeypatch.setattr("webapp.current.ServedCatalogue.open", lambda *_: opened.wait(20))
+    monkeypatch.setattr("webapp.current.ServedCatalogue", lambda *_: opened.wait(20))
     make_catalogue(folder, views=False)
     current._next_check -= 100
     started = time.monotonic()

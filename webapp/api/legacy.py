@@ -4,10 +4,9 @@ What differs: unknown games are a 404 and invalid parameters a 400, both as prob
 their case; `mirror=0` means no; the name API's routes all use the one search. A row's number is its place by appid.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urljoin
 
 from flask import Blueprint, request
@@ -17,57 +16,69 @@ from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
 from banners.steam import STEAMDB, STORE
-from webapp.api.openapi import endpoints
+from webapp.api.openapi import endpoints, route
 from webapp.current import catalogue
 from webapp.params import Query
 
 blueprint = Blueprint("legacy", __name__)
 
 _MOST_FOUND = 1000
-_get = partial(endpoints.route, blueprint, tag="earlier web app")
 
 
 # The defaults are those of the earlier web app.
-_Index = Annotated[int, Meta(ge=-(2**31), le=2**31, description="The row of a game.")]
-_Id = Annotated[int, Meta(ge=0, le=2**32 - 1, description="Its appid.")]
-_Name = Annotated[str, Meta(min_length=1, max_length=500, description="Its name, whatever its case.")]
 _Count = Annotated[int, Meta(ge=-(2**31), le=2**31, description="How many, the query itself included; -1 for all.")]
-
-
-class _Similar(Query):
-    """How many similar games, of which variant of the query."""
-
-    n: _Count = -1
-    mirror: Annotated[bool, Meta(description="Whether the query is mirrored, 1 or 0.")] = False
-    flip: Annotated[bool, Meta(description="Whether it is flipped, 1 or 0.")] = False
+_Mirror = Annotated[bool, Meta(description="Whether the query is mirrored, 1 or 0.")]
+_Flip = Annotated[bool, Meta(description="Whether it is flipped, 1 or 0.")]
 
 
 class ByIndex(Query):
-    index: _Index = 14586
+    index: Annotated[int, Meta(ge=-(2**31), le=2**31, description="The row of a game.")] = 14586
+
+    def row(self) -> int:
+        if 0 <= self.index < len(catalogue()):
+            return self.index
+        last = len(catalogue()) - 1
+        raise NotInCatalogue(f"This catalogue has the rows 0 to {last}; there is no row {self.index}.")
+
+
+class ById(Query):
+    id_: Annotated[int, Meta(ge=0, le=2**32 - 1, description="Its appid.")] = field(name="id", default=1091500)
+
+    def row(self) -> int:
+        return catalogue().catalogue.row_of(self.id_)
+
+
+class ByName(Query):
+    name: Annotated[str, Meta(min_length=1, max_length=500, description="Its name, whatever its case.")] = (
+        "Cyberpunk 2077"
+    )
+
+    def row(self) -> int:
+        rows = catalogue().catalogue.games.titled(self.name)
+        if not rows:
+            raise NotInCatalogue(f"No game of this catalogue is called {self.name[:60]!r}.")
+        return rows[0]
 
 
 class MatchesByIndex(ByIndex):
     n: _Count = -1
 
 
-class SimilarByIndex(_Similar):
-    index: _Index = 14586
+class SimilarByIndex(MatchesByIndex):
+    mirror: _Mirror = False
+    flip: _Flip = False
 
 
-class ById(Query):
-    id_: _Id = field(name="id", default=1091500)
+class SimilarById(ById):
+    n: _Count = -1
+    mirror: _Mirror = False
+    flip: _Flip = False
 
 
-class SimilarById(_Similar):
-    id_: _Id = field(name="id", default=1091500)
-
-
-class ByName(Query):
-    name: _Name = "Cyberpunk 2077"
-
-
-class SimilarByName(_Similar):
-    name: _Name = "Cyberpunk 2077"
+class SimilarByName(ByName):
+    n: _Count = -1
+    mirror: _Mirror = False
+    flip: _Flip = False
 
 
 class Find(Query):
@@ -96,159 +107,12 @@ class Named:
     name: str
 
 
-# -- by row --
-
-
-@_get("/index")
-def index(given: ByIndex) -> str:
-    """The row itself, as text."""
-    return str(_row(given.index))
-
-
-@_get("/id")
-def id_(given: ByIndex) -> int:
-    """The appid of a row."""
-    return _appid(_row(given.index))
-
-
-@_get("/name")
-def name(given: ByIndex) -> str:
-    """The name of a row."""
-    return _name(_row(given.index))
-
-
-@_get("/app")
-def app(given: ByIndex) -> App:
-    """The game of a row."""
-    return _app(_row(given.index))
-
-
-@_get("/matches")
-def matches(given: MatchesByIndex) -> tuple[int, ...]:
-    """The rows that look most like a row, itself first."""
-    return _matches(_row(given.index), given.n)
-
-
-@_get("/similar_apps")
-def similar_apps(given: SimilarByIndex) -> tuple[App, ...]:
-    """The games that look most like that of a row, itself first."""
-    return _similar(_row(given.index), given)
-
-
-# -- by appid --
-
-
-@_get("/index_from_id")
-def index_from_id(given: ById) -> int:
-    """The row of an appid."""
-    return _row_of_id(given.id_)
-
-
-@_get("/name_from_id")
-def name_from_id(given: ById) -> str:
-    """The name of an appid."""
-    return _name(_row_of_id(given.id_))
-
-
-@_get("/app_from_id")
-def app_from_id(given: ById) -> App:
-    """The game of an appid."""
-    return _app(_row_of_id(given.id_))
-
-
-@_get("/similar_apps_from_id")
-def similar_apps_from_id(given: SimilarById) -> tuple[App, ...]:
-    """The games that look most like that of an appid, itself first."""
-    return _similar(_row_of_id(given.id_), given)
-
-
-# -- by name --
-
-
-@_get("/index_from_name")
-def index_from_name(given: ByName) -> int:
-    """The row of a name."""
-    return _row_of_name(given.name)
-
-
-@_get("/id_from_name")
-def id_from_name(given: ByName) -> int:
-    """The appid of a name."""
-    return _appid(_row_of_name(given.name))
-
-
-@_get("/app_from_name")
-def app_from_name(given: ByName) -> App:
-    """The game of a name."""
-    return _app(_row_of_name(given.name))
-
-
-@_get("/similar_apps_from_name")
-def similar_apps_from_name(given: SimilarByName) -> tuple[App, ...]:
-    """The games that look most like that of a name, itself first."""
-    return _similar(_row_of_name(given.name), given)
-
-
-# -- the name API --
-
-
-@endpoints.route(blueprint, "/find/", tag="earlier name API")
-def find(given: Find) -> tuple[Named, ...]:
-    """Games by what people type of their names, best first."""
-    return _find(given)
-
-
-for _path in ("/dl/", "/difflib/", "/lv/", "/levenshtein/"):
-    endpoints.add(
-        blueprint,
-        _path,
-        lambda given: _find(given),
-        name=_path.strip("/"),
-        summary="The same: there is one search.",
-        query=Find,
-        returns=tuple[Named, ...],
-        tag="earlier name API",
-    )
-
-
-def _find(given: Find) -> tuple[Named, ...]:
-    count = _MOST_FOUND if given.n < 0 else min(given.n, _MOST_FOUND)
-    found = catalogue().catalogue.games.search(given.name[:MAX_QUERY], count).rows if count else []
-    return tuple(Named(_appid(row), _name(row)) for row in found)
-
-
-def _row(index: int) -> int:
-    if 0 <= index < len(catalogue()):
-        return index
-    raise NotInCatalogue(f"This catalogue has the rows 0 to {len(catalogue()) - 1}; there is no row {index}.")
-
-
-def _row_of_id(appid: int) -> int:
-    return catalogue().catalogue.row_of(appid)
-
-
-def _row_of_name(name: str) -> int:
-    rows = catalogue().catalogue.games.titled(name)
-    if not rows:
-        raise NotInCatalogue(f"No game of this catalogue is called {name[:60]!r}.")
-    return rows[0]
-
-
 def _appid(row: int) -> int:
     return int(catalogue().catalogue.appids[row])
 
 
 def _name(row: int) -> str:
     return catalogue().catalogue.games[row].name
-
-
-def _matches(row: int, n: int, mirror: bool = False, flip: bool = False) -> tuple[int, ...]:
-    found = [row, *catalogue().catalogue.view(view_of(mirror, flip)).rows[row].tolist()]
-    return tuple(found if n < 0 else found[:n])
-
-
-def _similar(row: int, given: _Similar) -> tuple[App, ...]:
-    return tuple(map(_app, _matches(row, given.n, given.mirror, given.flip)))
 
 
 def _app(row: int) -> App:
@@ -262,6 +126,54 @@ def _app(row: int) -> App:
         steamdb_url=f"{STEAMDB}{appid}/",
         query_url=f"/render/{appid}",
     )
+
+
+def _matches(row: int, n: int, mirror: bool = False, flip: bool = False) -> tuple[int, ...]:
+    found = [row, *catalogue().catalogue.view(view_of(mirror, flip)).rows[row].tolist()]
+    return tuple(found if n < 0 else found[:n])
+
+
+def _similar(given: SimilarByIndex | SimilarById | SimilarByName) -> tuple[App, ...]:
+    return tuple(map(_app, _matches(given.row(), given.n, given.mirror, given.flip)))
+
+
+def _find(given: Find) -> tuple[Named, ...]:
+    count = _MOST_FOUND if given.n < 0 else min(given.n, _MOST_FOUND)
+    found = catalogue().catalogue.games.search(given.name[:MAX_QUERY], count).rows if count else []
+    return tuple(Named(_appid(row), _name(row)) for row in found)
+
+
+_Answer = Callable[[Any], object]  # to what was given
+_ROUTES: tuple[tuple[str, type[Query], Any, _Answer, str], ...] = (
+    ("index", ByIndex, str, lambda given: str(given.row()), "The row itself, as text."),
+    ("id", ByIndex, int, lambda given: _appid(given.row()), "The appid of a row."),
+    ("name", ByIndex, str, lambda given: _name(given.row()), "The name of a row."),
+    ("app", ByIndex, App, lambda given: _app(given.row()), "The game of a row."),
+    (
+        *("matches", MatchesByIndex, tuple[int, ...], lambda given: _matches(given.row(), given.n)),
+        "The rows that look most like a row, itself first.",
+    ),
+    ("index_from_id", ById, int, lambda given: given.row(), "The row of an appid."),
+    ("name_from_id", ById, str, lambda given: _name(given.row()), "The name of an appid."),
+    ("app_from_id", ById, App, lambda given: _app(given.row()), "The game of an appid."),
+    ("index_from_name", ByName, int, lambda given: given.row(), "The row of a name."),
+    ("id_from_name", ByName, int, lambda given: _appid(given.row()), "The appid of a name."),
+    ("app_from_name", ByName, App, lambda given: _app(given.row()), "The game of a name."),
+)
+for _path, _query, _returns, _answer, _summary in _ROUTES:
+    route(blueprint, f"/{_path}", "earlier web app", name=_path, summary=_summary, query=_query, returns=_returns)(
+        _answer
+    )
+for _path, _query, _of in (
+    ("similar_apps", SimilarByIndex, "that of a row"),
+    ("similar_apps_from_id", SimilarById, "that of an appid"),
+    ("similar_apps_from_name", SimilarByName, "that of a name"),
+):
+    _described = {"summary": f"The games that look most like {_of}, itself first.", "returns": tuple[App, ...]}
+    route(blueprint, f"/{_path}", "earlier web app", name=_path, query=_query, **_described)(_similar)
+for _path in ("find", "dl", "difflib", "lv", "levenshtein"):  # there is one search
+    _described = {"summary": "Games by what people type of their names, best first.", "returns": tuple[Named, ...]}
+    route(blueprint, f"/{_path}/", "earlier name API", name=_path, query=Find, **_described)(_find)
 
 
 def paths() -> Iterator[str]:

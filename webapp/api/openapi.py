@@ -1,8 +1,7 @@
 """JSON endpoints, and the OpenAPI 3.1 document that describes them. Both follow from the annotations of a view: its
 parameter `given` is a `Query`, what it returns is encoded."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -38,13 +37,13 @@ class Endpoint:
     """`rule` is Flask's. `body` is what a POST takes: media type to schema. `statuses` are the errors beside 400 and
     404."""
 
-    method: str
     rule: str
-    name: str
+    tag: str
     summary: str
+    name: str
     query: type[Query]
     returns: Any
-    tag: str
+    method: str = "get"
     statuses: Sequence[int] = ()
     body: Mapping[str, Any] | None = None
 
@@ -87,61 +86,49 @@ def _sent(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "string", "enum": list(FLAGS), "default": "0"} if schema.get("type") == "boolean" else schema
 
 
-class Endpoints:
-    """The endpoints of all blueprints, in the order in which they are declared."""
+endpoints: list[Endpoint] = []  # of all blueprints, in the order in which they are declared
 
-    def __init__(self) -> None:
-        self._all: list[Endpoint] = []
 
-    def __iter__(self) -> Iterator[Endpoint]:
-        return iter(self._all)
+def route(blueprint: Blueprint, rule: str, tag: str, **declared: Any) -> Callable[[Any], Any]:
+    """Answer `rule` with what the decorated view returns. `declared` are further fields of `Endpoint`, and those that
+    do not follow from the view."""
 
-    def route(
-        self, blueprint: Blueprint, rule: str, tag: str, **more: Any
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Answer `rule` with what the decorated view returns. `more` are further fields of `Endpoint`."""
-
-        def register(view: Callable[..., Any]) -> Callable[..., Any]:
-            hints = get_type_hints(view, include_extras=True)
-            declared = {"query": hints.get("given", Query), "returns": hints["return"], "summary": inspect.getdoc(view)}
-            self.add(blueprint, rule, view, tag=tag, name=view.__name__.rstrip("_"), **declared | more)
-            return view
-
-        return register
-
-    def add(self, blueprint: Blueprint, rule: str, view: Callable[..., Any], **described: Any) -> None:
-        """The same for a view without annotations."""
-        described["summary"] = " ".join(described["summary"].split())
-        endpoint = Endpoint(**{"method": "get", "rule": (blueprint.url_prefix or "") + rule} | described)
-        self._all.append(endpoint)
+    def register(view: Callable[..., Any]) -> Callable[..., Any]:
+        hints = get_type_hints(view, include_extras=True)
+        summary = " ".join((declared.pop("summary", None) or view.__doc__ or "").split())
+        found = {"name": view.__name__, "query": hints.get("given", Query), "returns": hints.get("return")} | declared
+        endpoint = Endpoint((blueprint.url_prefix or "") + rule, tag, summary, **found)
+        endpoints.append(endpoint)
 
         def answer(**path: Any) -> Response:
             given = {} if endpoint.query is Query else {"given": read(endpoint.query)}
             return Response(msgspec.json.encode(view(**path, **given)), mimetype="application/json")
 
         blueprint.add_url_rule(rule, endpoint.name, answer, methods=[endpoint.method.upper()])
+        return view
 
-    def by_tag(self) -> dict[str, list[Endpoint]]:
-        """The endpoints of each tag, those of the current API first."""
-        groups: dict[str, list[Endpoint]] = {}
-        for endpoint in sorted(self, key=lambda one: not one.rule.startswith("/api/")):
-            groups.setdefault(endpoint.tag, []).append(endpoint)
-        return groups
-
-    def document(self, title: str, about: str) -> dict[str, Any]:
-        """The OpenAPI document of all endpoints."""
-        returned = [endpoint.returns for endpoint in self]
-        schemas, components = msgspec.json.schema_components([*returned, Problem], ref_template=_REF)
-        return {
-            "openapi": "3.1.0",
-            "info": {"title": title, "version": VERSION, "description": about, "license": {"name": "MIT"}},
-            "servers": [{"url": "/"}],
-            "paths": {
-                endpoint.path: {endpoint.method: endpoint.operation(schema)}
-                for endpoint, schema in zip(self, schemas, strict=False)  # the last is that of Problem
-            },
-            "components": {"schemas": components},
-        }
+    return register
 
 
-endpoints = Endpoints()
+def by_tag() -> dict[str, list[Endpoint]]:
+    """The endpoints of each tag, those of the current API first."""
+    groups: dict[str, list[Endpoint]] = {}
+    for endpoint in sorted(endpoints, key=lambda one: not one.rule.startswith("/api/")):
+        groups.setdefault(endpoint.tag, []).append(endpoint)
+    return groups
+
+
+def document(title: str, about: str) -> dict[str, Any]:
+    """The OpenAPI document of all endpoints."""
+    returned = [endpoint.returns for endpoint in endpoints]
+    schemas, components = msgspec.json.schema_components([*returned, Problem], ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": VERSION, "description": about, "license": {"name": "MIT"}},
+        "servers": [{"url": "/"}],
+        "paths": {
+            endpoint.path: {endpoint.method: endpoint.operation(schema)}
+            for endpoint, schema in zip(endpoints, schemas, strict=False)  # the last is that of Problem
+        },
+        "components": {"schemas": components},
+    }

@@ -1,6 +1,5 @@
 """The JSON API: the objects of the pages, for programs."""
 
-from functools import partial
 from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, render_template
@@ -10,10 +9,10 @@ from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import View
 from banners.errors import BadInput
 from webapp import queries
-from webapp.api.openapi import endpoints
+from webapp.api.openapi import by_tag, document, route
 from webapp.current import catalogue
 from webapp.pages import about, game, labels, search
-from webapp.pages.walls import WALLS, Wall, WallPage, WallQuery, wall_page
+from webapp.pages.walls import WALLS, WallPage, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, uploaded, words
 from webapp.queries import ResultCount, SimilarGames, SimilarQuery
 from webapp.queries.filters import FilterQuery, SeriesFilterQuery
@@ -61,13 +60,13 @@ _PICTURE = {
 }
 
 
-@endpoints.route(blueprint, "/catalogue", tag="catalogue")
+@route(blueprint, "/catalogue", tag="catalogue")
 def read_catalogue() -> about.AboutPage:
     """What is served: how many games, by which encoder, with which views."""
     return about.about_page(catalogue())
 
 
-@endpoints.route(blueprint, "/games", tag="games")
+@route(blueprint, "/games", tag="games")
 def find_games(given: GamesQuery) -> search.SearchPage:
     """Games by name or appid, the best first. Explicit ones are among them, and marked."""
     if given.q:
@@ -75,19 +74,19 @@ def find_games(given: GamesQuery) -> search.SearchPage:
     return search.all_games(catalogue(), given.page)
 
 
-@endpoints.route(blueprint, "/games/<appid:appid>", tag="games")
+@route(blueprint, "/games/<appid:appid>", tag="games")
 def read_game(appid: int) -> game.GameDetails:
     """One game, and its place among the others."""
     return game.game_details(catalogue(), catalogue().catalogue.row_of(appid))
 
 
-@endpoints.route(blueprint, "/games/<appid:appid>/neighbours", tag="games")
+@route(blueprint, "/games/<appid:appid>/neighbours", tag="games")
 def read_neighbours(appid: int, given: NeighboursQuery) -> game.GamePage:
     """The games whose banners look most like that of one game, never itself."""
     return game.game_page(catalogue(), appid, given.view, given.n, given)
 
 
-@endpoints.route(blueprint, "/similar", tag="queries", statuses=(429, 501))
+@route(blueprint, "/similar", tag="queries", statuses=(429, 501))
 def find_similar(given: SimilarQuery) -> SimilarGames:
     """The games whose banners look like all of several games, words and a picture, and not like others."""
     parts = given.parts()
@@ -96,7 +95,7 @@ def find_similar(given: SimilarQuery) -> SimilarGames:
     return queries.similar(catalogue(), parts, given.n, given.view, given)
 
 
-@endpoints.route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501))
+@route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501))
 def find_by_picture(given: PicturesQuery) -> SimilarGames:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
@@ -104,31 +103,20 @@ def find_by_picture(given: PicturesQuery) -> SimilarGames:
     return queries.similar(catalogue(), [picture], given.n, given.view, given)
 
 
-@endpoints.route(blueprint, "/labels", tag="queries", statuses=(501,))
+@route(blueprint, "/labels", tag="queries", statuses=(501,))
 def list_labels() -> labels.LabelsPage:
     """All terms that banners are labelled with."""
     return labels.labels_page(catalogue())
 
 
-def _read_wall(wall: Wall, given: WallQuery) -> WallPage:
-    return wall_page(catalogue(), wall, given)
-
-
 for _wall in WALLS:
-    endpoints.add(
-        blueprint,
-        f"/{_wall.name}",
-        partial(_read_wall, _wall),
-        name=f"list_{_wall.name}",
-        summary=_wall.summary,
-        query=_wall.query,
-        returns=WallPage,
-        tag="walls",
-        statuses=(501,),
+    _declared = {"name": f"list_{_wall.name}", "summary": _wall.summary, "query": _wall.query, "returns": WallPage}
+    route(blueprint, f"/{_wall.name}", tag="walls", statuses=(501,), **_declared)(
+        lambda given, wall=_wall: wall_page(catalogue(), wall, given)
     )
 
 
-@endpoints.route(blueprint, "/random", tag="walls")
+@route(blueprint, "/random", tag="walls")
 def random_game(given: RandomQuery) -> Game:
     """A game picked at random."""
     return catalogue().game(game.random_row(catalogue(), given.adult))
@@ -137,10 +125,10 @@ def random_game(given: RandomQuery) -> Game:
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """The document that describes all of it."""
-    return jsonify(endpoints.document(TITLE, ABOUT))
+    return jsonify(document(TITLE, ABOUT))
 
 
 @blueprint.get("/")
 def guide() -> str:
     """The same for reading."""
-    return render_template("api.html", groups=endpoints.by_tag(), about=ABOUT)
+    return render_template("api.html", groups=by_tag(), about=ABOUT)

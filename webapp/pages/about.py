@@ -30,14 +30,6 @@ class AboutPage:
     source: str
     created: str
 
-    @property
-    def view_names(self) -> list[str]:
-        return [VIEW_NAMES[view].lower() for view in self.views]
-
-    @property
-    def made_on(self) -> str:
-        return self.created.partition("T")[0]
-
 
 def about_page(served: ServedCatalogue) -> AboutPage:
     manifest = served.catalogue.manifest
@@ -58,4 +50,6 @@ def about_page(served: ServedCatalogue) -> AboutPage:
 
 @blueprint.get("/about")
 def about() -> str:
-    return render_template("about.html", page=about_page(catalogue()), json_url=json_url("catalogue"))
+    page = about_page(catalogue())
+    views = [VIEW_NAMES[view].lower() for view in page.views]
+    return render_template("about.html", page=page, views=views, json_url=json_url("catalogue"))

@@ -7,9 +7,9 @@ from werkzeug.wrappers import Response
 
 from webapp.params import ADULT_COOKIE
 
-blueprint = Blueprint("adult", __name__)
-
 _IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
+
+blueprint = Blueprint("adult", __name__)
 
 
 @blueprint.post("/adult")

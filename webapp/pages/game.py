@@ -2,8 +2,8 @@
 
 import random
 from dataclasses import dataclass, replace
-from typing import Literal
 
+import numpy as np
 from flask import Blueprint, Response, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -27,8 +27,6 @@ VIEW_NAMES: dict[View, str] = {
     "flip": "Flipped",
     "rotate": "Rotated",
 }
-
-PLAIN = Variant()
 
 blueprint = Blueprint("game", __name__)
 
@@ -71,29 +69,13 @@ class GamePage:
         return bool(self.results) and self.results[0].similarity is not None  # a view has those of all or of none
 
 
-@dataclass(frozen=True)
-class Links:
-    """The links of a game's page. `share_image` is shown by other sites beside a link to the page: a card that this
-    server draws, a banner elsewhere, or nothing, as `shares` says. `mix` are the parameters of a query that others can
-    be added to, () if the catalogue answers none. `here` is the page without filters and view, `kept` the view."""
-
-    views: tuple[tuple[str, str, bool], ...]  # label, address, whether it is this page
-    more: str
-    canonical: str
-    share_image: str
-    shares: Literal["card", "banner", ""]
-    mix: tuple[tuple[str, str], ...]
-    here: str
-    kept: tuple[tuple[str, str], ...]
-
-
 def game_details(served: ServedCatalogue, row: int) -> GameDetails:
     known = served.catalogue.games[row]
-    rank, others = served.unique_rank, max(1, len(served) - 1)
+    rank, others = np.flatnonzero(served.unique_first == row), max(1, len(served) - 1)  # (1,), or (0,) if not known
     return GameDetails(
         game=served.game(row),
         views=tuple(served.catalogue.views),
-        stands_out_percent=None if rank is None else min(99, int(100 * (others - rank[row]) // others)),
+        stands_out_percent=min(99, int(100 * (others - rank[0]) // others)) if len(rank) else None,
         neighbour_of=int(served.times_near[row]),
         identical=served.identical_to(row),
         labels=served.labels(row),
@@ -124,9 +106,9 @@ def random_row(served: ServedCatalogue, adult: bool) -> int:
 @blueprint.get("/random")
 @blueprint.get("/<variant:variant>")
 @blueprint.get("/<variant:variant>/")
-def random_game(variant: Variant = PLAIN) -> BaseResponse:
+def random_game(variant: Variant | None = None) -> BaseResponse:
     """Redirect to a game picked at random."""
-    variant = _variant(variant, read(VariantQuery, from_form=True))
+    variant = _variant(variant or Variant(), read(VariantQuery, from_form=True))
     _ = catalogue().catalogue.view(variant.view)  # or the game's page would be a 404
     response = redirect(variant.url(int(catalogue().catalogue.appids[random_row(catalogue(), shows_adult())])))
     response.headers["Cache-Control"] = "no-store"
@@ -139,31 +121,36 @@ def random_game(variant: Variant = PLAIN) -> BaseResponse:
 @blueprint.get("/<variant:variant>/<appid:appid>/<count:n>/")
 def game(variant: Variant, appid: int, n: int | None = None) -> str:
     """Show one game's banner beside its nearest neighbours."""
-    given = read(VariantQuery, from_form=True)
-    variant = _variant(variant, given)
+    served, given = catalogue(), read(VariantQuery, from_form=True)
+    variant, available = _variant(variant, given), served.catalogue.k
     if n == 0:
-        raise BadInput(f"A game has 1 to {catalogue().catalogue.k} neighbours; 0 cannot be shown.")
-    n = catalogue().catalogue.k if n == -1 else n
-    count = min(DEFAULT_NEIGHBOURS, catalogue().catalogue.k) if n is None else n
-    page = game_page(catalogue(), appid, variant.view, count, given)
-    links = _links(catalogue(), page, variant, n, count)
-    if variant != PLAIN or n is not None:
-        page = _linked(page, variant, n)
-    twin = json_url(
-        f"games/{appid}/neighbours",
-        view="" if variant.view == "plain" else variant.view,
-        n=n and min(n, MAX_NEIGHBOURS),
-        **dict(given.kept()),
-    )
+        raise BadInput(f"A game has 1 to {available} neighbours; 0 cannot be shown.")
+    n = available if n == -1 else n
+    asked = min(DEFAULT_NEIGHBOURS, available) if n is None else n
+    page = game_page(served, appid, variant.view, asked, given)
+    more = min(available, max(20, 2 * len(page.results)))
+    kept = (("view", "artwork"),) if variant.view == "artwork" else ()
     return render_template(
         "game.html",
-        page=page,
-        links=links,
+        page=page if variant == Variant() and n is None else _linked(page, variant, n),
+        views=[
+            (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
+        ],
+        more_url=variant.url(appid, more) if more > len(page.results) == asked else "",
+        canonical=Variant("plain" if kept else variant.view).url(appid),
+        has_card=appid in served.local_images,  # drawn by this server, for other sites
+        mix=parameters_of([Part("game", str(appid))], (*kept, *variant.filters)) if served.encoder is not None else (),
+        here=replace(variant, view="plain" if kept else variant.view, filters=()).url(appid, n),
+        kept=kept,
         given=given,
         active=active(given),
-        offers=catalogue().offers,
-        asked=count,
-        json_url=twin,
+        asked=asked,
+        json_url=json_url(
+            f"games/{appid}/neighbours",
+            view="" if variant.view == "plain" else variant.view,
+            n=n and min(n, MAX_NEIGHBOURS),
+            **dict(given.kept()),
+        ),
     )
 
 
@@ -186,33 +173,6 @@ def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
         query=details,
         results=tuple(replace(result, game=variant.link(result.game, n)) for result in page.results),
     )
-
-
-def _links(served: ServedCatalogue, page: GamePage, variant: Variant, n: int | None, asked: int) -> Links:
-    appid = page.query.game.appid
-    more = min(page.available, max(20, 2 * len(page.results)))
-    share_image, shares = _share_image(served, page.query.game)
-    view = (("view", "artwork"),) if page.view == "artwork" else ()
-    kept = (*view, *variant.filters)
-    return Links(
-        views=tuple(
-            (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
-        ),
-        more=variant.url(appid, more) if more > len(page.results) == asked else "",
-        canonical=Variant("plain" if page.view == "artwork" else page.view).url(appid),
-        share_image=share_image,
-        shares=shares,
-        mix=parameters_of([Part("game", str(appid))], kept) if served.encoder is not None else (),
-        here=replace(variant, view="plain" if view else variant.view, filters=()).url(appid, n),
-        kept=view,
-    )
-
-
-def _share_image(served: ServedCatalogue, game: Game) -> tuple[str, Literal["card", "banner", ""]]:
-    """The address of the image that other sites may show of a game, and what it is; none of an adult game."""
-    if game.is_adult or game.image is None:
-        return "", ""
-    return (f"/share/{game.appid}.jpg", "card") if game.appid in served.local_images else (game.image, "banner")
 
 
 @blueprint.get("/share/<appid:appid>.jpg")

@@ -1,14 +1,13 @@
 """The first page: a search box in front, an example, and banners to start from."""
 
 import random
-from dataclasses import dataclass
 
 from flask import Blueprint, render_template
 
 from webapp.current import catalogue
 from webapp.params import shows_adult
 from webapp.queries.filters import without_series
-from webapp.records import Game, Label, Result, json_url
+from webapp.records import Game, Label, json_url
 from webapp.served import ServedCatalogue
 
 SHOWN = 24
@@ -19,20 +18,18 @@ TERMS = 6
 blueprint = Blueprint("home", __name__)
 
 
-@dataclass(frozen=True)
-class HomePage:
-    """`example` is one of the `games`, with the banners closest to its own; `terms` are some of the labels."""
-
-    example: Game | None
-    look_alikes: tuple[Result, ...]
-    title: str
-    games: tuple[Game, ...]
-    unique: tuple[Game, ...]
-    terms: tuple[Label, ...]
+def _look_alikes(served: ServedCatalogue, row: int, adult: bool) -> tuple[Game, ...]:
+    """The nearest games that are not of the game's series: those would say nothing of their art."""
+    near = served.catalogue.view("plain").rows[row]
+    others = without_series(served, served.without_adult(near, adult)[: 5 * LOOK_ALIKES].tolist(), [row])
+    return served.games(list(others)[:LOOK_ALIKES])
 
 
-def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
-    """The popular games if popularity is known, else a random choice."""
+@blueprint.get("/")
+def home() -> str:
+    """The popular games if popularity is known, else a random choice; one of them with the banners closest to its own,
+    unusual banners, and some labels."""
+    served, adult = catalogue(), shows_adult()
     title, rows = "Popular games", served.without_adult(served.popular, adult)[: SHOWN + 1].tolist()
     if not rows:
         named = served.without_adult(served.named, adult).tolist()
@@ -42,23 +39,13 @@ def home_page(served: ServedCatalogue, adult: bool) -> HomePage:
     example = random.choice(rows) if rows and served.catalogue.k else None
     look_alikes = () if example is None else _look_alikes(served, example, adult)
     terms = served.catalogue.games.terms
-    return HomePage(
+    return render_template(
+        "home.html",
         example=None if example is None or len(look_alikes) < LOOK_ALIKES else served.game(example),
         look_alikes=look_alikes,
         title=title,
         games=served.games([row for row in rows if row != example][:SHOWN]),
         unique=served.games([row for row in unique if row != example][:UNIQUE]),
-        terms=tuple(Label(term.name, term.kind) for term in random.sample(terms, min(TERMS, len(terms)))),
+        terms=[Label(term.name, term.kind) for term in random.sample(terms, min(TERMS, len(terms)))],
+        json_url=json_url("catalogue"),
     )
-
-
-def _look_alikes(served: ServedCatalogue, row: int, adult: bool) -> tuple[Result, ...]:
-    """The nearest games that are not of the game's series: those would say nothing of their art."""
-    near = served.catalogue.view("plain").rows[row]
-    others = without_series(served, served.without_adult(near, adult)[: 5 * LOOK_ALIKES].tolist(), [row])
-    return tuple(served.result(rank, other, None) for rank, other in enumerate(others[:LOOK_ALIKES], 1))
-
-
-@blueprint.get("/")
-def home() -> str:
-    return render_template("home.html", page=home_page(catalogue(), shows_adult()), json_url=json_url("catalogue"))

@@ -1,7 +1,6 @@
 """The terms that describe banners, and where each leads to."""
 
 from dataclasses import dataclass
-from itertools import groupby
 
 from flask import Blueprint, render_template
 
@@ -20,12 +19,6 @@ class LabelsPage:
 
     labels: tuple[Label, ...]
 
-    @property
-    def kinds(self) -> list[tuple[str, list[Label]]]:
-        """The terms of each kind."""
-        ordered = sorted(self.labels, key=lambda label: [one.kind for one in self.labels].index(label.kind))
-        return [(kind, list(terms)) for kind, terms in groupby(ordered, key=lambda label: label.kind)]
-
 
 def labels_page(served: ServedCatalogue) -> LabelsPage:
     """Raises `CannotAnswer`."""
@@ -38,5 +31,8 @@ def labels_page(served: ServedCatalogue) -> LabelsPage:
 @blueprint.get("/labels")
 def labels() -> str:
     """All terms by their kind."""
+    kinds: dict[str, list[Label]] = {}
+    for label in labels_page(catalogue()).labels:
+        kinds.setdefault(label.kind, []).append(label)
     tab = next(wall for wall in WALLS if wall.tab_path == "labels")
-    return render_template("labels.html", page=labels_page(catalogue()), tab=tab, json_url=json_url("labels"))
+    return render_template("labels.html", kinds=kinds, tab=tab, json_url=json_url("labels"))

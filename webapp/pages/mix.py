@@ -105,7 +105,6 @@ def _mix_page(
         else [],
         given=given,
         active=active(given),
-        offers=served.offers,
         unfiltered=queries.parameters_of(parts, [one for one in kept if one[0] == "view"]),
         starts=starts,
         typed=typed,

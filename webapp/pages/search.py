@@ -37,16 +37,6 @@ class SearchPage:
     games: tuple[Game, ...]
 
 
-@dataclass(frozen=True)
-class Suggestions:
-    """Suggestions for the search box. `hidden` counts the results that are not listed."""
-
-    query: str
-    suggestions: tuple[Game, ...]
-    hidden: int
-    approximate: bool
-
-
 def search_page(served: ServedCatalogue, query: str, page: int) -> SearchPage:
     """Raises `BadInput` for a query that is too long."""
     if len(query) > MAX_QUERY:
@@ -98,27 +88,21 @@ def search() -> tuple[str, int] | BaseResponse:
     only = _only_match(catalogue(), query)
     if only is not None:
         return redirect(only.url)
-    complaint, twin, trouble = "", "", ""
-    looks: tuple[Result, ...] = ()
-    try:
-        page = search_page(catalogue(), query, given.page)
-    except BadInput as error:
-        page, complaint = SearchPage(query[:MAX_QUERY], False, paging(1, 0, PER_PAGE), ()), str(error)
-    else:
-        if given.page == 1:
-            looks, trouble = _looks_like(catalogue(), query)
-        twin = json_url("games", q=query, page=given.page if given.page > 1 else "")
-    html = render_template("search.html", page=page, looks=looks, trouble=trouble, complaint=complaint, json_url=twin)
-    return html, 400 if complaint else 404 if page.paging.is_beyond else 200
+    page = search_page(catalogue(), query, given.page)
+    looks, trouble = _looks_like(catalogue(), query) if given.page == 1 else ((), "")
+    twin = json_url("games", q=query, page=given.page if given.page > 1 else "")
+    html = render_template("search.html", page=page, looks=looks, trouble=trouble, json_url=twin)
+    return html, 404 if page.paging.is_beyond else 200
 
 
 @blueprint.get("/suggest")
 def suggest() -> Response:
-    """Suggestions for the search box while somebody types."""
+    """Suggestions for the search box while somebody types. `hidden` counts the results that are not listed."""
     query = words(read(SearchQuery, from_form=True).q)
     found = catalogue().catalogue.games.search(query, SUGGESTIONS)
     games = catalogue().games(found.rows)
-    suggestions = Suggestions(query, games, max(0, found.total - len(games)), found.approximate)
-    response = Response(msgspec.json.encode(suggestions), mimetype="application/json")
+    hidden = max(0, found.total - len(games))
+    answer = {"query": query, "suggestions": games, "hidden": hidden, "approximate": found.approximate}
+    response = Response(msgspec.json.encode(answer), mimetype="application/json")
     response.headers["Cache-Control"] = "public, max-age=300"
     return response

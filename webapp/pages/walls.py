@@ -36,9 +36,6 @@ class UniqueQuery(WallQuery):
         float, Meta(ge=-1, le=1, description="Only where the nearest neighbour's similarity is less; 1 for all.")
     ] = 1.0
 
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        return (*self.kept(), *([("below", "")] if self.below < 1 else []))
-
 
 class LabelQuery(WallQuery):
     name: Annotated[str, Meta(max_length=100, description="One of the terms of /labels.")] = ""
@@ -81,10 +78,6 @@ class Wall:
     tab_path: str = ""
 
 
-def _popular(served: ServedCatalogue, _: WallQuery) -> Rows:
-    return served.benchmark
-
-
 def _unique(served: ServedCatalogue, given: UniqueQuery) -> Rows:
     similarities = served.first_similarities
     if similarities is None and served.catalogue.k:
@@ -93,14 +86,6 @@ def _unique(served: ServedCatalogue, given: UniqueQuery) -> Rows:
         return np.empty(0, np.intp)
     rows = served.unique_first[served.has_name[served.unique_first]]
     return rows[similarities[rows] < given.below] if given.below < 1 else rows
-
-
-def _hubs(served: ServedCatalogue, _: WallQuery) -> Rows:
-    return served.hubs_first
-
-
-def _newest(served: ServedCatalogue, _: WallQuery) -> Rows:
-    return served.newest_first
 
 
 def _duplicates(served: ServedCatalogue, given: WallQuery) -> Rows:
@@ -125,8 +110,8 @@ WALLS = (
         name="popular",
         tab="Popular",
         summary="The benchmark list, each game with its first ten neighbours.",
-        order=_popular,
-        is_offered=lambda served: served.site.has_popular,
+        order=lambda served, _: served.benchmark,
+        is_offered=lambda served: bool((~served.is_adult[served.benchmark]).any()),
         neighbours=10,
         per_page=12,
     ),
@@ -135,7 +120,7 @@ WALLS = (
         tab="Most unusual",
         summary="The most unusual banners, each with its nearest neighbour.",
         order=_unique,
-        is_offered=lambda served: served.site.has_unique,
+        is_offered=lambda served: served.first_similarities is not None,
         query=UniqueQuery,
         per_page=24,  # each has two banners: more would take a phone too long to lay out
     ),
@@ -143,13 +128,13 @@ WALLS = (
         name="hubs",
         tab="Most typical",
         summary="The banners that are among the first ten neighbours of the most others.",
-        order=_hubs,
+        order=lambda served, _: served.hubs_first,
     ),
     Wall(
         name="newest",
         tab="Newest",
         summary="Games by year of release, the latest first, then by popularity.",
-        order=_newest,
+        order=lambda served, _: served.newest_first,
         is_offered=lambda served: served.site.has_years,
     ),
     Wall(
@@ -220,7 +205,6 @@ def show(wall: Wall) -> tuple[str, int]:
         tab=wall,
         kept=f"?{urlencode(given.kept())}" if given.kept() else "",
         active=active(given),
-        offers=catalogue().offers,
         json_url=json_url(wall.name, **kept | ({"adult": "1"} if given.adult else {})),
     )
     return html, 404 if page.paging.is_beyond else 200

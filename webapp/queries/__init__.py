@@ -150,7 +150,14 @@ def similar(
 
     Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
     """
-    found, vector = _passing(served, parts, count, view, given)
+    hides_series = isinstance(given, SeriesFilterQuery) and given.hide_series
+    wanted = 3 * count + 50 if hides_series else count  # few series have more games
+    found, vector = nearest(served, parts, wanted, view, mask(served, given))
+    if hides_series:
+        row_of = served.catalogue.row_of
+        games = [row_of(int(part.value)) for part in parts if part.kind == "game" and not part.is_minus]
+        others = set(without_series(served, [row for row, _ in found], games))
+        found = [one for one in found if one[0] in others][:count]
     results = tuple(served.result(rank, row, cosine, view) for rank, (row, cosine) in enumerate(found, 1))
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
@@ -169,17 +176,6 @@ def _is_clear(served: ServedCatalogue, parts: Sequence[Part], results: Sequence[
 
 
 Found = tuple[list[tuple[int, float | None]], Vector | None]
-
-
-def _passing(served: ServedCatalogue, parts: Sequence[Part], count: int, view: View, given: FilterQuery) -> Found:
-    passes = mask(served, given)
-    if not (isinstance(given, SeriesFilterQuery) and given.hide_series):
-        return nearest(served, parts, count, view, passes)
-    row_of = served.catalogue.row_of
-    games = [row_of(int(part.value)) for part in parts if part.kind == "game" and not part.is_minus]
-    found, vector = nearest(served, parts, 3 * count + 50, view, passes)  # few series have more games
-    others = set(without_series(served, [row for row, _ in found], games))
-    return [one for one in found if one[0] in others][:count], vector
 
 
 def is_comparable(parts: Sequence[Part]) -> bool:

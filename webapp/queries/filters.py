@@ -1,14 +1,14 @@
 """Filters that all lists of games have: years, tag, developer, lesser known only, and without the games of a series."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
 from flask import request
-from msgspec import Meta, field
+from msgspec import Meta, field, to_builtins
 
 from banners.encoders.views import View
 from banners.series import same_series
@@ -32,20 +32,10 @@ class FilterQuery(Query):
     developer: Annotated[_Name, Meta(description="Only games of this developer.")] = ""
     lesser: Annotated[bool, Meta(description="Only the less popular half of the games, 1 or 0.")] = False
 
-    def shown(self) -> tuple[tuple[str, str], ...]:
-        """The filters that are set, for the list of them."""
-        return self.kept()
-
     def kept(self) -> tuple[tuple[str, str], ...]:
         """The filters that are set, for the addresses of other lists."""
-        given = (
-            ("from", str(self.from_ or "")),
-            ("to", str(self.to or "")),
-            ("tag", self.tag),
-            ("developer", self.developer),
-            ("lesser", "1" if self.lesser else ""),
-        )
-        return tuple((name, value) for name, value in given if value)
+        filters, given = SeriesFilterQuery.__struct_encode_fields__, to_builtins(self)  # without defaults
+        return tuple((name, "1" if given[name] is True else str(given[name])) for name in filters if name in given)
 
 
 class SeriesFilterQuery(FilterQuery):
@@ -53,20 +43,9 @@ class SeriesFilterQuery(FilterQuery):
 
     hide_series: Annotated[bool, Meta(description="Leave out games of the same series, 1 or 0.")] = False
 
-    def kept(self) -> tuple[tuple[str, str], ...]:
-        return (*super().kept(), *([("hide_series", "1")] if self.hide_series else []))
 
-
-@dataclass(frozen=True)
-class ActiveFilter:
-    """A filter that is set, and the address of this page without it."""
-
-    label: str
-    without_url: str
-
-
-def active(given: FilterQuery) -> list[ActiveFilter]:
-    """The filters of this request's page."""
+def active(given: FilterQuery) -> list[tuple[str, str]]:
+    """The filters that are set: a label, and the address of this page without it."""
     words = {
         "from": "from {}",
         "to": "until {}",
@@ -81,7 +60,8 @@ def active(given: FilterQuery) -> list[ActiveFilter]:
         kept = [(one, value) for one, value in request.args.items(multi=True) if one not in (name, "page") and value]
         return f"{request.path}?{urlencode(kept)}" if kept else request.path
 
-    return [ActiveFilter(words[name].format(value), without(name)) for name, value in given.shown() if name in words]
+    shown = to_builtins(given).items()  # those that are set
+    return [(words[name].format(value), without(name)) for name, value in shown if name in words]
 
 
 def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:
@@ -102,11 +82,11 @@ def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:
     return None if passes.all() else passes
 
 
-def without_series(served: ServedCatalogue, rows: Iterable[int], of: Sequence[int]) -> list[int]:
+def without_series(served: ServedCatalogue, rows: Iterable[int], of: Sequence[int]) -> Iterator[int]:
     """Those of `rows` that are not of the series of any game in `of`."""
     games = served.catalogue.games
     queries = [games[row] for row in of]
-    return [row for row in rows if not any(same_series(query, games[row]) for query in queries)]
+    return (row for row in rows if not any(same_series(query, games[row]) for query in queries))
 
 
 def filtered_neighbours(
@@ -114,37 +94,26 @@ def filtered_neighbours(
 ) -> tuple[Result, ...]:
     """The first `count` neighbours of a game that pass, best first, at most `MOST`: of the stored ones, or of all games
     if too few of those remain. Raises `NotInCatalogue` without that view."""
-    count = min(count, MOST)
-    found, passes = served.catalogue.view(view), mask(served, given)
-    stored = found.rows[row]
-    kept = _kept(served, stored, row, passes, given.hide_series)
-    opened = served.catalogue
+    opened, passes, count = served.catalogue, mask(served, given), min(count, MOST)
+    found = opened.view(view)
+
+    def first(rows: npt.NDArray[np.integer[Any]]) -> list[int]:
+        kept = (rows if passes is None else rows[passes[rows]]).tolist()
+        return list(islice(without_series(served, kept, [row]) if given.hide_series else kept, count))
+
+    stored, similarities = found.rows[row], None
+    kept = first(stored)
     can_search = opened.matrix is not None and view in ("plain", "artwork") and len(stored) < len(served) - 1
-    if len(kept) >= count or not can_search:
-        known = found.similarities
-        similarity_of = {} if known is None else dict(zip(stored.tolist(), known[row].tolist(), strict=True))
-        return _results(served, row, kept[:count], similarity_of, view)
-    charge(0.25)
-    scores = _scores(served, row, view)
-    scores[row] = -np.inf
-    if passes is not None:
-        scores[~passes] = -np.inf
-    reachable, wanted = int(np.isfinite(scores).sum()), 2 * count
-    while True:
-        best = np.argpartition(-scores, min(wanted, len(scores) - 1))[:wanted]
-        best = best[np.lexsort((best, -scores[best]))]
-        kept = _kept(served, best[np.isfinite(scores[best])], row, None, given.hide_series)
-        if len(kept) >= count or wanted >= reachable:
-            break
-        wanted *= 4
-    return _results(served, row, kept[:count], {other: float(scores[other]) for other in kept[:count]}, view)
-
-
-def _kept(
-    served: ServedCatalogue, rows: npt.NDArray[np.integer[Any]], row: int, passes: Mask | None, hide_series: bool
-) -> list[int]:
-    kept = (rows if passes is None else rows[passes[rows]]).tolist()
-    return without_series(served, kept, [row]) if hide_series else kept
+    if len(kept) < count and can_search:
+        charge(0.25)
+        scores = _scores(served, row, view)
+        order = np.argsort(-scores, kind="stable")
+        kept = first(order[order != row])
+        similarities = scores[kept].tolist()
+    elif found.similarities is not None:
+        known = dict(zip(stored.tolist(), found.similarities[row].tolist(), strict=True))
+        similarities = [known[other] for other in kept]
+    return served.matches(row, kept, similarities, view)
 
 
 def _scores(served: ServedCatalogue, row: int, view: View) -> npt.NDArray[np.float32]:
@@ -155,15 +124,3 @@ def _scores(served: ServedCatalogue, row: int, view: View) -> npt.NDArray[np.flo
         return np.asarray(opened.embeddings @ vector)
     query = artwork.query(vector, artwork.mean)
     return np.asarray((opened.embeddings @ query - artwork.mean @ query) / opened.artwork_lengths, np.float32)
-
-
-def _results(
-    served: ServedCatalogue, row: int, rows: Sequence[int], similarity_of: Mapping[int, float], view: View
-) -> tuple[Result, ...]:
-    weak_below = served.weak_below.get(view, -1.0)
-    return tuple(
-        served.result(
-            rank, other, similarity_of.get(other), view, weak_below, bool(served.groups[other] == served.groups[row])
-        )
-        for rank, other in enumerate(rows, 1)
-    )
