@@ -14,7 +14,7 @@ from banners.errors import BadInput
 from banners.files import csv_text
 from banners.games_csv import read_banners_folder
 from banners.processes import available_cores
-from console import Parser, run, tell, whole_number
+from console import Parser, run, several, tell, whole_number
 
 PROGRAM = "audit_banners.py"
 UNUSABLE = ("unreadable", "truncated", "animated", "blank")
@@ -32,33 +32,28 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=f"Kinds of findings: {', '.join(audit.KINDS)}. Exit status: 0 nothing found, 1 something found, 2 it"
         " could not start. Example: audit_banners.py data/banners --report findings.csv --exclude-to exclude.txt",
     )
-    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
-    parser.add_argument("--report", type=Path, metavar="FILE.csv", help="write one line per finding")
-    parser.add_argument("--logs", type=Path, metavar="DIR", help=f"write {', '.join(LOGS)}: sorted appids, one a line")
-    parser.add_argument("--exclude-to", type=Path, metavar="FILE", help="write the appids that should not be embedded")
-    parser.add_argument(
+    add = parser.add_argument
+    add("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
+    add("--report", type=Path, metavar="FILE.csv", help="write one line per finding")
+    add("--logs", type=Path, metavar="DIR", help=f"write {', '.join(LOGS)}: sorted appids, one a line")
+    add("--exclude-to", type=Path, metavar="FILE", help="write the appids that should not be embedded")
+    add(
         "--exclude-kinds",
-        type=_kinds,
+        type=several(audit.KINDS),
         default=UNUSABLE,
         metavar="KIND,...",
         help=f"which findings --exclude-to takes (default: {','.join(UNUSABLE)})",
     )
-    parser.add_argument("--size", type=_size, metavar="WxH", help="the expected size (default: the most frequent one)")
-    parser.add_argument(
-        "--near-blank",
-        type=_contrast,
-        default=2.0,
-        metavar="C",
-        help="contrast, 0 to 255 (default: %(default)s)",
-    )
-    parser.add_argument(
+    add("--size", type=_size, metavar="WxH", help="the expected size (default: the most frequent one)")
+    add("--near-blank", type=_contrast, default=2.0, metavar="C", help="contrast, 0 to 255 (default: %(default)s)")
+    add(
         "--near-duplicate",
         type=_distance,
         default=4,
         metavar="BITS",
         help="of 64 that perceptual hashes may differ in, 0 to 16; 'off' (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--workers",
         type=whole_number(256),
         default=available_cores(),
@@ -66,13 +61,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="processes (default: all cores)",
     )
     return parser.parse_args(arguments)
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    kinds = tuple(text.split(","))
-    if set(kinds) - set(audit.KINDS):
-        raise argparse.ArgumentTypeError(f"{text!r}: the kinds are {', '.join(audit.KINDS)}")
-    return kinds
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -101,8 +89,8 @@ def _audit(options: argparse.Namespace) -> int:
     if not folder.banners:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     _check_outputs(options)
-    with tqdm(total=len(folder.banners), unit="img", desc="examining", mininterval=0.5) as bar:
-        images = audit.examine_all(folder.banners, options.workers, bar.update)
+    examined = audit.examine_all(folder.banners, options.workers)
+    images = list(tqdm(examined, "examining", len(folder.banners), unit="img", mininterval=0.5))
     found = audit.find(folder, images, options.size, options.near_blank, options.near_duplicate)
     if options.report:
         rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +31,17 @@ def whole_number(most: int, least: int = 1) -> Callable[[str], int]:
             return settings.whole(text, least, most)
         except BadInput as error:
             raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+def several(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """The type of an argument that names some of `choices`, with commas between them; they come in that order."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        if set(text.split(",")) - set(choices):
+            raise argparse.ArgumentTypeError(f"{text!r}: there are {', '.join(choices)}")
+        return tuple(choice for choice in choices if choice in text.split(","))
 
     return parse
 

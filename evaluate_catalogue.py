@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from banners import audit, evaluation
+from banners import audit, evaluation, titles
 from banners.catalogue.query_encoder import QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
-from banners.embedding import titled
 from banners.encoders.views import View
 from banners.errors import BadInput
 from banners.evaluation import copies, report
@@ -35,15 +34,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog="Exit status: 0 done, 2 it could not start or go on, 130 interrupted. Example: evaluate_catalogue.py"
         " data/catalogue data/banners --report evaluation",
     )
-    parser.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
-    parser.add_argument("banners", type=Path, metavar="BANNERS_DIR", help="the banners that it was made of")
-    parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write evaluation.json and index.html, with pictures"
-    )
-    parser.add_argument(
-        "--against", type=Path, metavar="CATALOGUE_DIR", help="another catalogue, to compare neighbours"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("catalogue", type=Path, metavar="CATALOGUE_DIR")
+    add("banners", type=Path, metavar="BANNERS_DIR", help="the banners that it was made of")
+    add("--report", type=Path, metavar="DIR", help="write evaluation.json and index.html, with pictures")
+    add("--against", type=Path, metavar="CATALOGUE_DIR", help="another catalogue, to compare neighbours")
+    add(
         "--sample",
         type=whole_number(100_000),
         default=300,
@@ -90,9 +86,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _examine(count: int, banners: dict[int, Banner]) -> list[audit.Examination]:
     images = [audit.Examination(0, "", b"", "no banner")] * count
-    with tqdm(total=len(banners), unit="img", desc="examining", mininterval=0.5) as bar:
-        examined = audit.examine_all(list(banners.values()), available_cores(), bar.update)
-    for row, image in zip(banners, examined, strict=True):
+    examined = audit.examine_all(list(banners.values()), available_cores())
+    for row, image in zip(banners, tqdm(examined, "examining", len(banners), unit="img", mininterval=0.5), strict=True):
         images[row] = image
     return images
 
@@ -104,12 +99,11 @@ def _copies(opened: Catalogue, banners: dict[int, Banner], count: int) -> copies
     if encoder is None:
         say(PROGRAM, "warning: no figures on altered copies: the catalogue has no encoder for queries")
         return None
-    used = {banner.appid for banner in titled.sample(list(banners.values()))} if "artwork" in opened.views else set()
+    used = {banner.appid for banner in titles.sample(list(banners.values()))} if "artwork" in opened.views else set()
     rows = [row for row, banner in banners.items() if banner.appid not in used]
     chosen = np.random.default_rng(1).permutation(rows)[:count].tolist()
-    with tqdm(total=len(chosen), unit="img", desc="copies", mininterval=0.5) as bar:
-        names = [game.name for game in opened.games]
-        return copies.embed_copies(encoder, [(row, banners[row]) for row in chosen], names, bar.update)
+    progress = tqdm([(row, banners[row]) for row in chosen], "copies", unit="img", mininterval=0.5)
+    return copies.embed_copies(encoder, progress, [game.name for game in opened.games])
 
 
 def _of_view(

@@ -18,7 +18,7 @@ from banners.games_csv import games_at, read_appids
 from banners.steam import api, fetch
 from banners.steam.download import Outcome
 from banners.steam.http import Client, Unanswered
-from console import Parser, run, say, tell, whole_number
+from console import Parser, run, say, several, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
@@ -47,6 +47,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog="Exit status: 0 done, 1 some banners failed (listed in fetch_failed.csv; a rerun asks for them again),"
         " 2 it could not start or go on, 130 interrupted. Example: fetch_banners.py --popular 300 --out data/banners",
     )
+    add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--popular", type=whole_number(500_000), metavar="N", help="the N most popular games, by SteamSpy"
@@ -56,25 +57,23 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--demo", type=whole_number(demo.MOST), metavar="N", help=f"draw N made-up banners (1 to {demo.MOST})"
     )
-    parser.add_argument(
+    add(
         "--or-demo",
         action="store_true",
         help="with --popular: draw as many where Steam cannot be reached and DIR has no games yet",
     )
-    parser.add_argument("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--kind", choices=api.KINDS, default="vertical", help="default: %(default)s")
-    parser.add_argument("--size", choices=api.SIZES, default="1x", help="default: %(default)s")
-    parser.add_argument(
+    add("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
+    add("--kind", choices=api.KINDS, default="vertical", help="default: %(default)s")
+    add("--size", choices=api.SIZES, default="1x", help="default: %(default)s")
+    add(
         "--include",
-        type=_include,
+        type=several(INCLUDABLE),
         default=(),
         metavar="KIND,...",
         help=f"take more than games: {', '.join(INCLUDABLE)}; all but demos need --all",
     )
-    parser.add_argument(
-        "--connections", type=whole_number(32), default=8, metavar="C", help="at a time (default: %(default)s)"
-    )
-    parser.add_argument(
+    add("--connections", type=whole_number(32), default=8, metavar="C", help="at a time (default: %(default)s)")
+    add(
         "--recheck",
         type=_days,
         default=7.0,
@@ -95,13 +94,6 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def _include(text: str) -> tuple[str, ...]:
-    kinds = tuple(text.split(","))
-    if set(kinds) - set(INCLUDABLE):
-        raise argparse.ArgumentTypeError(f"{text!r}: the kinds are {', '.join(INCLUDABLE)}")
-    return kinds
-
-
 def _days(text: str) -> float:
     try:
         return settings.decimal(text, "days")
@@ -117,24 +109,33 @@ def _fetch(options: argparse.Namespace) -> int:
         apps = _list(options, where)
         if not apps:
             raise BadInput("the list has no games")
-        wanted = fetch.Wanted(
-            options.kind, options.size, "demos" in options.include, options.recheck, options.connections
-        )
         with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
-            result = fetch.Result(lambda count: _lengthen(bar, count), bar.update, _warn)
+            fetched = fetch.Run(
+                _client(options, options.connections),
+                where,
+                out,
+                kind=options.kind,
+                size=options.size,
+                has_demos="demos" in options.include,
+                recheck_days=options.recheck,
+                connections=options.connections,
+                on_total=lambda count: _lengthen(bar, count),
+                on_outcome=bar.update,
+                on_warning=_warn,
+            )
             try:
-                fetch.fetch(_client(options, options.connections), where, out, apps, wanted, result)
+                fetched.fetch(apps)
             finally:
-                _write_failed(out / FAILED, result.failed)
-    for outcome in result.failed:
+                _write_failed(out / FAILED, fetched.failed)
+    for outcome in fetched.failed:
         say(PROGRAM, f"failed: {outcome.appid}: {outcome.detail}")
-    counts = Counter(outcome.status for outcome in result.outcomes)
+    counts = Counter(outcome.status for outcome in fetched.outcomes)
     tell(
         PROGRAM,
-        f"{out}: {result.games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
-        f" {counts['missing']} missing, {counts['failed']} failed, {result.settled} settled before",
+        f"{out}: {fetched.games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
+        f" {counts['missing']} missing, {counts['failed']} failed, {fetched.settled} settled before",
     )
-    return 1 if result.failed else 0
+    return 1 if fetched.failed else 0
 
 
 def _lengthen(bar: Any, count: int) -> None:
@@ -186,8 +187,8 @@ def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
 
 
 def _draw_demo(count: int, out: Path) -> int:
-    with alone_in(out), tqdm(total=0, unit="img", desc="drawing") as bar:
-        drawn = draw_folder(count, out, lambda total: _lengthen(bar, total), bar.update)
+    with alone_in(out):
+        drawn = draw_folder(count, out, lambda missing: tqdm(missing, "drawing", unit="img"))
     tell(PROGRAM, f"{out}: {count} demo banners, {drawn} drawn now")
     return 0
 

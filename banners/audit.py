@@ -5,7 +5,7 @@ Nothing is moved or changed. Examining needs the file; everything after it needs
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,16 +64,10 @@ class Finding:
 # -- examining ------------------------------------------------------------------------------------------------------
 
 
-def examine_all(
-    banners: Sequence[Banner], workers: int, on_progress: Callable[[int], object] = lambda _: None
-) -> list[Examination]:
-    """Examine banners by worker processes, in their order. `on_progress` is called with numbers of examined ones."""
-    images: list[Examination] = []
+def examine_all(banners: Sequence[Banner], workers: int) -> Iterator[Examination]:
+    """Examine banners by worker processes, in their order."""
     with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
-        for image in pool.map(examine, banners, chunksize=_BATCH):
-            images.append(image)
-            on_progress(1)
-    return images
+        yield from pool.map(examine, banners, chunksize=_BATCH)
 
 
 def examine(banner: Banner) -> Examination:

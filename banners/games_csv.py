@@ -135,22 +135,16 @@ def read_appids(path: Path) -> set[int]:
         for number, line in enumerate(file, 1):
             text = line.partition("#")[0].strip()
             if text:
-                appids.add(_appid_in(text, f"{path}: line {number}"))
+                appids.add(parse_appid(text, f"{path}: line {number}: "))
     return appids
 
 
-def _appid_in(text: str, where: str) -> int:
-    try:
-        return parse_appid(text)
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from None
-
-
-def parse_appid(text: str) -> int:
-    """The appid that `text` spells, in 1..2^32-1. Raises `BadInput` for anything else, leading zeros included."""
+def parse_appid(text: str, where: str = "") -> int:
+    """The appid that `text` spells, in 1..2^32-1. Raises `BadInput`, which says `where`, for anything else, leading
+    zeros included."""
     if _CANONICAL_APPID.fullmatch(text) and int(text) <= MAX_APPID:
         return int(text)
-    raise BadInput(f"{text[:40]!r} is not an appid (a whole number from 1 to {MAX_APPID})")
+    raise BadInput(f"{where}{text[:40]!r} is not an appid (a whole number from 1 to {MAX_APPID})")
 
 
 def valid_unicode(text: str) -> str:
@@ -209,25 +203,22 @@ def read_games(path: Path) -> dict[int, Game]:
     Raises `BadInput` naming the line of the first malformed row.
     """
     games: dict[int, Game] = {}
-    with _reading(path):
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise BadInput(f"{path} is not a regular file")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            try:
-                header = reader.fieldnames or []
-                if len(set(header)) < len(header):
-                    raise BadInput(f"{path}: line 1 names a column twice")
-                missing = {"appid", "name"} - set(header)
-                if missing:
-                    raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
-                for row in reader:
-                    game = _game_of(row, f"{path}: line {reader.line_num}")
-                    if game.appid in games:
-                        raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
-                    games[game.appid] = game
-            except csv.Error as error:
-                raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
+    with _reading(path), path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            header = reader.fieldnames or []
+            if len(set(header)) < len(header):
+                raise BadInput(f"{path}: line 1 names a column twice")
+            missing = {"appid", "name"} - set(header)
+            if missing:
+                raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
+            for row in reader:
+                game = _game_of(row, f"{path}: line {reader.line_num}")
+                if game.appid in games:
+                    raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
+                games[game.appid] = game
+        except csv.Error as error:
+            raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
     return games
 
 
@@ -235,7 +226,7 @@ def _game_of(row: Mapping[str | None, str | None], where: str) -> Game:
     if None in row or None in row.values():
         raise BadInput(f"{where} has another number of columns than the header")
     cells = {str(column): str(value) for column, value in row.items()}
-    appid = _appid_in(cells.pop("appid").strip(), where)
+    appid = parse_appid(cells.pop("appid").strip(), f"{where}: ")
     name = cells.pop("name").strip()
     known: dict[str, str | int] = {column: text for column, text in cells.items() if text}
     for column in _NUMBERS & known.keys():

@@ -176,7 +176,7 @@ class Preprocessing:
         if self.fit == "squash":
             fitted = image.resize(size, resample)
         elif self.fit == "crop":
-            fitted = _centre_crop(_resize_shortest(image, self.shortest_edge, resample), size)
+            fitted = _cropped(image, self.shortest_edge, size, resample)
         else:
             colour = tuple(round(255 * mean) for mean in self.mean)
             fitted = ImageOps.pad(image, size, resample, color=colour)
@@ -219,14 +219,9 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _resize_shortest(image: Image.Image, edge: int, resample: Image.Resampling) -> Image.Image:
-    """Resize the shorter side to `edge`; the longer is rounded down, as Hugging Face's processors do."""
-    if image.width <= image.height:
-        return image.resize((edge, edge * image.height // image.width), resample)
-    return image.resize((edge * image.width // image.height, edge), resample)
-
-
-def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Cut `size` from the centre; an odd excess leaves the extra pixel right and below, as Hugging Face does."""
-    left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
-    return image.crop((left, top, left + size[0], top + size[1]))
+def _cropped(image: Image.Image, edge: int, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """Resize the shorter side to `edge`, then cut `size` from the centre. The longer side is rounded down and an odd
+    excess leaves the extra pixel right and below, as Hugging Face's processors do."""
+    width, height = (edge * side // min(image.size) for side in image.size)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    return image.resize((width, height), resample).crop((left, top, left + size[0], top + size[1]))

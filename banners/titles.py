@@ -4,15 +4,17 @@ Drawn text is a fair stand-in for the lettering of real images: see Westerhoff e
 Robustness Evaluation for Multimodal Foundation Models, arXiv 2504.04893.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from banners.errors import Unavailable
+from banners.games_csv import Banner
 
 # Of Latin letters all; of Greek and Cyrillic only the first.
 _TYPEFACES = (
@@ -29,6 +31,8 @@ _SCRIPTS = (
     "абвгдежзиклмнопрстуфхцчшщыэюя",
 )
 _DRAWN_AT = 60  # pixels a letter; then scaled
+SAMPLE = 300  # banners, or a sixth of them if that is fewer
+LEAST = 16  # fewer show nothing, and it is a quarter at most
 
 
 def random_title(random: np.random.Generator) -> str:
@@ -38,6 +42,19 @@ def random_title(random: np.random.Generator) -> str:
         "".join(random.choice(list(letters), int(random.integers(3, 10)))) for _ in range(int(random.integers(1, 4)))
     ]
     return " ".join(words)
+
+
+def sample(banners: Sequence[Banner]) -> list[Banner]:
+    """The banners that get a title: the same ones when others are added, as far as possible."""
+    count = min(SAMPLE, max(LEAST, len(banners) // 6)) if len(banners) >= 4 * LEAST else 0
+    by_chance = sorted(banners, key=lambda banner: crc32(b"%d" % banner.appid))[:count]
+    return sorted(by_chance, key=lambda banner: banner.appid)
+
+
+def with_title(banner: Banner, image: Image.Image) -> Image.Image:
+    """`image`, which is that of `banner`, with a random title drawn on it."""
+    random = np.random.default_rng(banner.appid)
+    return draw_title(image, random_title(random), random, is_large=True)
 
 
 def draw_title(image: Image.Image, title: str, random: np.random.Generator, *, is_large: bool = False) -> Image.Image:

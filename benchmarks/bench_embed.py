@@ -32,7 +32,8 @@ from banners.catalogue.neighbours import nearest
 from banners.embedding import embed
 from banners.embedding.decoding import decode_batches
 from banners.embedding.store import Rows
-from banners.encoders import Encoder, open_encoder
+from banners.encoders import Choice
+from banners.encoders.encoder import Encoder
 from banners.games_csv import Banner, Game, list_banners
 from banners.processes import available_cores, keep_freed_memory
 from benchmarks.random_clip import save_random_clip
@@ -75,7 +76,7 @@ def model_rate(encoder: Encoder, batch_size: int, images: int) -> float:
 
 def decode_rate(banners: list[Banner], encoder: Encoder, batch_size: int, workers: int) -> float:
     started = time.perf_counter()
-    count = sum(len(batch.banners) for batch in decode_batches(banners, encoder.preprocessing, batch_size, workers))
+    count = sum(len(results) for results, _ in decode_batches(banners, encoder.preprocessing, batch_size, workers))
     return count / (time.perf_counter() - started)
 
 
@@ -139,7 +140,7 @@ def main() -> None:
             banners[: options.loop_images], scratch / "model", "cuda" if torch.cuda.is_available() else "cpu"
         )
         keep_freed_memory()
-        encoder = open_encoder(str(scratch / "model"), device=options.device, is_compiled=options.compile)
+        encoder = Choice(str(scratch / "model"), device=options.device, is_compiled=options.compile).open()
         half = max(len(banners) // 2, options.batch_size)
         decode = decode_rate(banners, encoder, options.batch_size, options.workers)
         # Before and after what it is compared with: a machine may slow down meanwhile.
@@ -161,9 +162,9 @@ def main() -> None:
             "embedding_images_per_s": round(len(banners) / parts["embedding_s"], 1),
         }
         if encoder.device == "cuda":
-            single = open_encoder(str(scratch / "model"), device="cuda", precision="float32")
-            batch = next(decode_batches(banners[:256], encoder.preprocessing, 256, options.workers))
-            pixels = batch.pixels[: len(batch.banners)].copy()
+            single = Choice(str(scratch / "model"), device="cuda", precision="float32").open()
+            results, decoded = next(decode_batches(banners[:256], encoder.preprocessing, 256, options.workers))
+            pixels = decoded[: len(results)].copy()
             report["half_precision_cosine_min"] = float((encoder.embed(pixels) * single.embed(pixels)).sum(1).min())
         rate = len(banners) / parts["catalogue_s"]
         report["end_to_end_images_per_s"] = round(rate, 1)

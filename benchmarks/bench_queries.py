@@ -33,7 +33,7 @@ from banners.catalogue.labels import VOCABULARY, read_vocabulary
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import nearest_to, quantise
 from banners.embedding.decoding import decode_bytes
-from banners.encoders import open_encoder
+from banners.encoders import Choice
 from banners.encoders.onnx import export_queries
 from banners.games_csv import Banner, Game, list_banners
 from banners.images import read
@@ -58,7 +58,7 @@ WORDS = (
 
 def embed(model: Path, banners: list[Banner]) -> np.ndarray:
     """float32 (m, d)."""
-    encoder = open_encoder(str(model), device="cpu")
+    encoder = Choice(str(model), device="cpu").open()
     pixels = [decode_bytes(read(banner.path), encoder.preprocessing)[1] for banner in tqdm(banners, desc="decoding")]
     batches = range(0, len(pixels), 32)
     return np.concatenate([encoder.embed(np.stack(pixels[at : at + 32])) for at in tqdm(batches, desc="embedding")])
@@ -87,13 +87,13 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
     with tempfile.TemporaryDirectory() as scratch:
         made = export_queries(
             str(model),
-            open_encoder(str(model), device="cpu"),
+            Choice(str(model), device="cpu").open(),
             banners,
             grown,
             read_vocabulary(VOCABULARY),
             Path(scratch),
         )
-        encoder = open_encoder(str(model), device="cpu")
+        encoder = Choice(str(model), device="cpu").open()
         writer.save(
             folder,
             games=[Game(row + 1, f"Game number {row + 1}") for row in range(n)],

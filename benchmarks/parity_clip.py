@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from banners.embedding import embed
 from banners.embedding.store import Rows
-from banners.encoders import open_encoder
+from banners.encoders import Choice
 from banners.games_csv import list_banners
 from benchmarks.random_clip import save_random_clip
 
@@ -35,7 +35,7 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         save_random_clip(Path(folder))
-        encoder = open_encoder(folder, fit="crop", device="cpu")
+        encoder = Choice(folder, fit="crop", device="cpu").open()
         started = time.perf_counter()
         rows = Rows(Path(folder) / "rows", encoder.identity(options.batch_size), encoder.dim)
         ours = embed(banners, encoder, rows, batch_size=options.batch_size).embeddings["plain"]

@@ -91,12 +91,8 @@ def _without(whitening: Matrix, differences: Matrix, count: int) -> Matrix:
 
 def _failures(artwork: Artwork, embeddings: Matrix, rows: npt.NDArray[np.intp], titled: Matrix) -> int:
     """How many of `titled` are nearer to another banner than to their own."""
-    asked = artwork.view(titled)
-    own = np.einsum("id,id->i", asked, artwork.view(embeddings[rows]))
-    nearest = np.full(len(rows), -np.inf, np.float32)
-    for start in range(0, len(embeddings), _BLOCK):
-        scores = asked @ artwork.view(embeddings[start : start + _BLOCK]).T
-        inside = np.flatnonzero((rows >= start) & (rows < start + _BLOCK))
-        scores[inside, rows[inside] - start] = -np.inf
-        np.maximum(nearest, scores.max(axis=1), out=nearest)
-    return int(np.count_nonzero(nearest >= own))
+    scores = artwork.view(titled) @ artwork.view(embeddings).T  # (m, n)
+    every = np.arange(len(rows))
+    own = scores[every, rows]
+    scores[every, rows] = -np.inf
+    return int(np.count_nonzero(scores.max(axis=1) >= own))

@@ -15,7 +15,7 @@ from banners.errors import BadInput, one_line
 from banners.games_csv import Game, valid_unicode
 
 _STEMS = ("matches_faiss", "matches")
-_LETTERS: dict[View, str] = {"mirror": "x", "flip": "y", "rotate": "xy"}
+_LETTERS: dict[View, str] = {"plain": "", "mirror": "x", "flip": "y", "rotate": "xy"}
 
 
 @dataclass(frozen=True)
@@ -43,23 +43,16 @@ def read_export(folder: Path) -> Export:
     if appids[0] < 1 or appids[-1] >= 2**32 or not (appids[1:] > appids[:-1]).all():
         raise BadInput(f"{folder / 'app_ids.npy'} is not strictly increasing within 1..2^32-1")
     names = _load_names(folder / "app_names.json", len(appids))
-    plain = _find(folder, "")
-    if plain is None:
+    found = {view: _load_matches(path, len(appids)) for view in _LETTERS if (path := _find(folder, _LETTERS[view]))}
+    if "plain" not in found:
         raise BadInput(f"{folder} has neither matches_faiss.npy nor matches.npy")
-    matches = _load_matches(plain, len(appids))
-    neighbours: dict[View, Neighbours] = {"plain": Neighbours(without_itself(matches), None)}
-    for view, letters in _LETTERS.items():
-        path = _find(folder, letters)
-        if path is not None:
-            neighbours[view] = Neighbours(without_itself(_load_matches(path, len(appids))), None)
-    if len({found.rows.shape for found in neighbours.values()}) > 1:
+    if len({matches.shape for matches in found.values()}) > 1:
         raise BadInput(f"{folder}: the matches of the views differ in shape")
-    first = matches[:, 0]
-    elsewhere = np.flatnonzero(first != np.arange(len(matches)))
-    pairs = zip(elsewhere.tolist(), first[elsewhere].tolist(), strict=True)
-    duplicates = connected(len(matches), pairs)
-    games = tuple(Game(appid, name) for appid, name in zip(appids.tolist(), names, strict=True))
-    return Export(games, neighbours, duplicates)
+    return Export(
+        tuple(map(Game, appids.tolist(), names)),
+        {view: Neighbours(without_itself(rows), None) for view, rows in found.items()},
+        connected(len(appids), enumerate(found["plain"][:, 0].tolist())),
+    )
 
 
 def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
@@ -74,12 +67,9 @@ def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
 
 def _find(folder: Path, letters: str) -> Path | None:
     """The matches of one view, under either name and with the letters before or after `.npy`."""
-    for stem in _STEMS:
-        names = (f"{stem}.{letters}.npy", f"{stem}.npy.{letters}") if letters else (f"{stem}.npy",)
-        for name in names:
-            if (folder / name).is_file():
-                return folder / name
-    return None
+    endings = (f".{letters}.npy", f".npy.{letters}") if letters else (".npy",)
+    paths = [folder / f"{stem}{ending}" for stem in _STEMS for ending in endings]
+    return next(filter(Path.is_file, paths), None)
 
 
 def _load(path: Path) -> npt.NDArray[Any]:
@@ -88,7 +78,7 @@ def _load(path: Path) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # neither archives nor pickles
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(f"{path} is not a readable array: {one_line(error)}") from None
     if array.dtype.kind not in "iu":
         raise BadInput(f"{path} is {array.dtype}, not whole numbers")
@@ -98,10 +88,8 @@ def _load(path: Path) -> npt.NDArray[Any]:
 def _load_names(path: Path, n: int) -> list[str]:
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not readable: {str(error)[:200]}") from None
+        raise BadInput(f"{path} is not readable: {one_line(error)}") from None
     if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
         raise BadInput(f"{path} is not a list of {n} names")
     return [valid_unicode(name) for name in names]
@@ -109,12 +97,8 @@ def _load_names(path: Path, n: int) -> list[str]:
 
 def _load_matches(path: Path, n: int) -> npt.NDArray[np.integer]:
     matches = _load(path)
-    if matches.ndim != 2 or len(matches) != n:
-        raise BadInput(f"{path} has the shape {matches.shape}, not ({n}, m)")
-    if matches.shape[1] < 2:
-        raise BadInput(f"{path} has {matches.shape[1]} matches a game, at least 2 are needed")
-    if matches.min() < 0 or matches.max() >= n:
-        raise BadInput(f"{path} names rows outside 0..{n - 1}")
+    if matches.ndim != 2 or len(matches) != n or matches.shape[1] < 2 or matches.min() < 0 or matches.max() >= n:
+        raise BadInput(f"{path} is not a table of {n} rows with two or more row numbers each, in 0..{n - 1}")
     repeated = np.flatnonzero((np.diff(np.sort(matches, axis=1), axis=1) == 0).any(axis=1))
     if len(repeated):
         raise BadInput(f"{path}: row {repeated[0]} names a match twice")

@@ -89,37 +89,26 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """The encoder of a catalogue. It embeds the words and pictures of queries."""
+    """The encoder of a catalogue. It embeds the words and pictures of queries. `about` is what the manifest says of
+    its sides."""
 
     folder: Path
     preprocessing: Preprocessing
     dim: int
-    precisions: Mapping[str, Precision]
-    has_text: bool
-    length: int
-    padding: int | None
+    about: Mapping[str, Any]
     threads: int
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
         """The query encoder of the catalogue in `folder`; None if it has none."""
         about = manifest.raw.get("queries")
-        needed = {IMAGE_MODEL, "embeddings.npy", "quantised.npy", "quantised_scales.npy"}
-        if about is None or not needed <= manifest.files.keys() or manifest.d is None:
+        if about is None or manifest.d is None:
             return None
-        text = about.get("text")
-        has_text = text is not None and {TEXT_MODEL, TOKENIZER} <= manifest.files.keys()
-        sides = ((IMAGE_MODEL, "image"), (TEXT_MODEL, "text")) if has_text else ((IMAGE_MODEL, "image"),)
-        return cls(
-            folder,
-            Preprocessing.from_json(manifest.raw["preprocessing"]),
-            manifest.d,
-            {name: about[side]["precision"] for name, side in sides},
-            has_text,
-            text["length"] if has_text else 0,
-            text["padding"] if has_text else None,
-            threads,
-        )
+        return cls(folder, Preprocessing.from_json(manifest.raw["preprocessing"]), manifest.d, about, threads)
+
+    @property
+    def has_text(self) -> bool:
+        return "text" in self.about
 
     def load(self) -> None:
         """Load both sides now instead of when they are first asked for. Raises `BadCatalogue`."""
@@ -152,15 +141,18 @@ class QueryEncoder:
 
     @cached_property
     def _images(self) -> Session:
-        return Session(self.folder / IMAGE_MODEL, self.precisions[IMAGE_MODEL], self.threads)
+        return Session(self.folder / IMAGE_MODEL, self.about["image"]["precision"], self.threads)
 
     @cached_property
     def _texts(self) -> Session:
-        return Session(self.folder / TEXT_MODEL, self.precisions[TEXT_MODEL], self.threads)
+        return Session(self.folder / TEXT_MODEL, self.about["text"]["precision"], self.threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
+        about = self.about["text"]
         try:
-            return tokenizer_of((self.folder / TOKENIZER).read_text(encoding="utf-8"), self.length, self.padding)
+            return tokenizer_of(
+                (self.folder / TOKENIZER).read_text(encoding="utf-8"), about["length"], about["padding"]
+            )
         except Exception as error:  # the library's own have no name
             raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {error}") from None

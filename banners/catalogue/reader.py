@@ -20,7 +20,7 @@ from banners.catalogue.manifest import Manifest, measure
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import Quantised
 from banners.encoders.views import VIEWS, View
-from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame, one_line
+from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,14 @@ def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
         manifest = Manifest.read(folder)
         try:
             opened = _open(folder, manifest, check_hashes)
+            if Manifest.read(folder) == manifest:
+                return opened
         except BadCatalogue:
             if Manifest.read(folder) == manifest:
                 raise
-        else:
+        except OSError as error:
             if Manifest.read(folder) == manifest:
-                return opened
+                raise BadCatalogue(f"cannot read {error.filename}: {error.strerror}") from None
         # It was replaced while it was opened: what was read may be of both.
     raise BadCatalogue(f"{folder} is replaced again and again while it is opened")
 
@@ -121,7 +123,8 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
         list(pool.map(_check_file, (folder / name for name in names), expected, repeat(check_hashes)))
 
     def load(name: str) -> npt.NDArray[Any] | None:
-        return _load(folder / f"{name}.npy") if f"{name}.npy" in manifest.files else None
+        path = folder / f"{name}.npy"  # indexing an np.memmap costs ten times as much as an array
+        return np.asarray(np.load(path, mmap_mode="r")) if path.name in manifest.files else None
 
     views: dict[View, Neighbours] = {}
     for view in VIEWS:
@@ -130,12 +133,11 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
             views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}"))
     codes, scales = load("quantised"), load("quantised_scales")
     mean, projection = load("artwork_mean"), load("artwork_projection")
-    games = Games(folder / "games.db")
     return Catalogue(
         folder=folder,
         manifest=manifest,
-        appids=_load(folder / "appids.npy"),
-        games=games,
+        appids=np.asarray(np.load(folder / "appids.npy", mmap_mode="r")),
+        games=Games(folder / "games.db"),
         views=views,
         matrix=load("embeddings"),
         quantised=None if codes is None or scales is None else Quantised(codes, scales),
@@ -147,20 +149,8 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
 
 
 def _check_file(path: Path, expected: tuple[int, str], check_hash: bool) -> None:
-    try:
-        size = path.stat().st_size
-        if size != expected[0]:
-            raise BadCatalogue(f"{path} has {size} bytes, the manifest says {expected[0]}")
-        if check_hash and measure(path) != expected:
-            raise BadCatalogue(f"{path} was changed: its SHA-256 is not the manifest's")
-    except FileNotFoundError:
-        raise BadCatalogue(f"{path} is missing") from None
-    except OSError as error:
-        raise BadCatalogue(f"cannot read {path}: {error.strerror}") from None
-
-
-def _load(path: Path) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(np.load(path, mmap_mode="r"))  # indexing an np.memmap costs ten times as much
-    except (OSError, ValueError, EOFError) as error:
-        raise BadCatalogue(f"{path} is not a readable array: {one_line(error)}") from None
+    size = path.stat().st_size
+    if size != expected[0]:
+        raise BadCatalogue(f"{path} has {size} bytes, the manifest says {expected[0]}")
+    if check_hash and measure(path) != expected:
+        raise BadCatalogue(f"{path} was changed: its SHA-256 is not the manifest's")

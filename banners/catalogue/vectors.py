@@ -38,14 +38,8 @@ class Quantised:
 
 def quantise(matrix: Matrix) -> Quantised:
     """`matrix`: float32 (n, d), no row of zeros."""
-    codes = np.empty(matrix.shape, np.int8)
-    scales = np.empty(len(matrix), np.float32)
-    for start in range(0, len(matrix), _BLOCK):
-        block = matrix[start : start + _BLOCK]
-        scale = np.abs(block).max(axis=1) / np.float32(127)
-        scales[start : start + _BLOCK] = scale
-        codes[start : start + _BLOCK] = np.rint(block / scale[:, None])
-    return Quantised(codes, scales)
+    scales = np.abs(matrix).max(axis=1) / np.float32(127)
+    return Quantised(np.rint(matrix / scales[:, None]).astype(np.int8), scales)
 
 
 def nearest_to(

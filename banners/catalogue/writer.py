@@ -97,17 +97,14 @@ def save(
     """
     check_target(folder)
     folder = folder.resolve()
-    arrays: dict[str, npt.NDArray[Any]] = {"appids": np.array([game.appid for game in games], np.uint32)}
-    if not (np.diff(arrays["appids"].astype(np.int64)) > 0).all():
+    appids = [game.appid for game in games]
+    if appids != sorted(set(appids)):
         raise ValueError("the games are not sorted by appid")
-    if embeddings is not None:
-        arrays["embeddings"] = embeddings
+    arrays: dict[str, npt.NDArray[Any] | None] = {"appids": np.array(appids, np.uint32)}
+    arrays |= {"embeddings": embeddings, "duplicates": duplicates}
     for view, found in neighbours.items():
         arrays[f"neighbours{suffix_of(view)}"] = found.rows
-        if found.similarities is not None:
-            arrays[f"similarities{suffix_of(view)}"] = found.similarities
-    if duplicates is not None:
-        arrays["duplicates"] = duplicates
+        arrays[f"similarities{suffix_of(view)}"] = found.similarities
     if artwork is not None and embeddings is not None:
         arrays["artwork_mean"] = artwork.mean
         arrays["artwork_projection"] = artwork.projection
@@ -117,7 +114,8 @@ def save(
     try:
         with _fresh_folder_beside(folder) as fresh:
             for name, array in arrays.items():
-                np.save(fresh / f"{name}.npy", array, allow_pickle=False)
+                if array is not None:
+                    np.save(fresh / f"{name}.npy", array, allow_pickle=False)
             write_games_db(fresh / "games.db", games, None if queries is None else queries.labels)
             if queries is not None:
                 for name, source in queries.files.items():
@@ -139,15 +137,11 @@ def save(
             text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
             (fresh / MANIFEST).write_text(text, encoding="utf-8")
             for path in fresh.iterdir():
-                _flush(path)
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
             _put_in_place(fresh, folder)
     except OSError as error:
         raise BadInput(f"cannot write the catalogue {folder}: {error.strerror or error}") from None
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextmanager

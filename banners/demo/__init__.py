@@ -7,6 +7,7 @@ larger set are those of a smaller one. Their appids lie far above those of real 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, cycle, islice
+from textwrap import wrap
 
 import numpy as np
 from PIL import Image
@@ -115,7 +116,7 @@ def _games() -> Iterator[DemoGame]:
             next(scenes),
             PALETTES[random.integers(len(PALETTES))],
             LETTERINGS[random.integers(len(LETTERINGS))],
-            tuple(_lines(title)),
+            tuple(wrap(title, 10, break_long_words=False)),
             bool(random.random() < 0.3),
             int(random.integers(2**32)),
         )
@@ -160,17 +161,3 @@ def _alone(random: np.random.Generator, name: str) -> str:
     second = name.split()[1]
     names = f"The {name}", f"{second} of the {random.choice(_SECOND)}", f"{name} {random.choice(_TAGS)}", second
     return str(random.choice([*names, name, name]))
-
-
-def _lines(name: str) -> list[str]:
-    """A title broken into lines of its longer words, the small ones staying with the next."""
-    lines: list[str] = []
-    held = ""
-    for word in name.split():
-        held = f"{held} {word}".strip()
-        if len(word) > 3 or held.isdigit():
-            lines.append(held)
-            held = ""
-    if held:
-        lines.append(held)
-    return lines

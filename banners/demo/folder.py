@@ -1,6 +1,6 @@
 """The demo set as a banners folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +14,9 @@ from banners.processes import available_cores, begin_worker
 MARK = ".demo"  # in a folder whose banners may be drawn anew and removed
 
 
-def draw_folder(count: int, folder: Path, on_total: Callable[[int], None], on_drawn: Callable[[], object]) -> int:
+def draw_folder(count: int, folder: Path, progress: Callable[[list[int]], Iterable[int]]) -> int:
     """Draw the missing ones of `count` banners in `folder` and return their number. `games.csv` is written last: it
-    marks a complete set.
+    marks a complete set. `progress` is tqdm, which gets the missing appids and gives them back one by one.
 
     Raises `BadInput` if the folder holds anything but a demo set, whole or half drawn, and `OSError`.
     """
@@ -25,12 +25,10 @@ def draw_folder(count: int, folder: Path, on_total: Callable[[int], None], on_dr
     (folder / MARK).touch()
     paths = {appid: folder / f"{appid}.jpg" for appid in planned}
     missing = [appid for appid, path in paths.items() if not path.is_file() or not path.stat().st_size]
-    on_total(len(missing))
     with ProcessPoolExecutor(available_cores(), initializer=begin_worker) as pool:
         drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
-        for appid, data in zip(missing, drawn, strict=True):
+        for appid, data in zip(progress(missing), drawn, strict=True):
             write_whole(paths[appid], data)
-            on_drawn()
     for banner in list_banners(folder)[0]:  # of a larger demo set before this one
         if banner.appid not in planned:
             banner.path.unlink()

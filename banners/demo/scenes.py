@@ -11,18 +11,8 @@ from banners.demo.canvas import Colour, H, Palette, Random, W, blend, clouds, gl
 
 def _stars(draw: ImageDraw.ImageDraw, random: Random, count: int, colour: Colour) -> None:
     for _ in range(count):
-        x, y, radius = (
-            random.uniform(0, W),
-            random.uniform(0, H),
-            random.choice([0.8, 1.2, 2.4], p=[0.6, 0.3, 0.1]),
-        )
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius), fill=mix((0, 0, 0), colour, random.uniform(0.4, 1))
-        )
-
-
-def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Colour) -> None:
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+        x, y, radius = random.uniform(0, W), random.uniform(0, H), random.choice([0.8, 1.2, 2.4], p=[0.6, 0.3, 0.1])
+        draw.circle((x, y), radius, fill=mix((0, 0, 0), colour, random.uniform(0.4, 1)))
 
 
 def _ridge(random: Random, level: float, height: float, roughness: float) -> list[tuple[float, float]]:
@@ -49,7 +39,7 @@ def _mountains(random: Random, p: Palette) -> Image.Image:
     sun = (random.uniform(0.25, 0.75) * W, random.uniform(0.3, 0.45) * H)
     image = glow(image, sun, W * 0.9, p.light, 0.5)
     draw = ImageDraw.Draw(image)
-    _disc(draw, *sun, random.uniform(55, 110), mix(p.light, p.accent, 0.25))
+    draw.circle(sun, random.uniform(55, 110), mix(p.light, p.accent, 0.25))
     for layer in range(5):
         share = layer / 4
         draw.polygon(
@@ -66,7 +56,7 @@ def _city(random: Random, p: Palette) -> Image.Image:
     moon = (random.uniform(0.2, 0.8) * W, H * 0.27)
     image = glow(image, moon, W * 0.8, p.accent, 0.45)
     draw = ImageDraw.Draw(image)
-    _disc(draw, *moon, random.uniform(50, 90), p.light)
+    draw.circle(moon, random.uniform(50, 90), p.light)
     for layer in range(3):
         x = -20.0
         colour = mix(p.near, p.dark, 0.4 + 0.3 * layer)
@@ -120,7 +110,7 @@ def _sea(random: Random, p: Palette) -> Image.Image:
     sun = (random.uniform(0.3, 0.7) * W, H * 0.34)
     image = glow(image, sun, W * 0.8, p.light, 0.55)
     draw = ImageDraw.Draw(image)
-    _disc(draw, *sun, random.uniform(70, 120), p.accent)
+    draw.circle(sun, random.uniform(70, 120), p.accent)
     x, y, size = random.uniform(0.25, 0.75) * W, H * 0.53, random.uniform(80, 120)
     draw.polygon(
         [(x - size, y - 20), (x + size, y - 20), (x + size * 0.7, y + 30), (x - size * 0.7, y + 30)], fill=p.dark
@@ -159,7 +149,7 @@ def _tiles(random: Random, p: Palette) -> Image.Image:
                 image.paste(colours[shape], (left, top), piece)
             elif kind == 1:
                 draw.ellipse(box, fill=colours[shape])
-                _disc(draw, left + size / 2, top + size / 2, size / 5, colours[ground])
+                draw.circle((left + size / 2, top + size / 2), size / 5, colours[ground])
             elif kind == 2:
                 corners = [(left, top), (left + size, top), (left + size, top + size), (left, top + size)]
                 draw.polygon([corner for index, corner in enumerate(corners) if index != turn], fill=colours[shape])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.embedding.decoding import Decoded, Draw, content_hash, decode_batches
+from banners.embedding.decoding import Decoded, Draw, Result, content_hash, decode_batches
 from banners.embedding.store import Rows
-from banners.encoders import Encoder
+from banners.encoders.encoder import Encoder
 from banners.encoders.views import Kind
 from banners.errors import UnusableImage
 from banners.games_csv import Banner
@@ -19,16 +19,8 @@ from banners.images import read
 Matrix = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A batch of banners: for each what it was or why it is not usable, and for each view float32 (B, d), B at least
-    the number of banners, in their order."""
-
-    banners: Sequence[Banner]
-    results: Sequence[Decoded | str]
-    vectors: Mapping[Kind, Matrix]
-
-
+# The results of a batch, and for each view float32 (B, d), B at least their number, in their order.
+Encoded = tuple[Sequence[Result], Mapping[Kind, Matrix]]
 Encode = Callable[[Sequence[Banner], Sequence[Kind]], Iterable[Encoded]]
 
 
@@ -73,8 +65,8 @@ def encode_with(encoder: Encoder, batch_size: int = 32, workers: int | None = No
     """
 
     def encode(banners: Sequence[Banner], views: Sequence[Kind]) -> Iterator[Encoded]:
-        for batch in decode_batches(banners, encoder.preprocessing, batch_size, workers, draw):
-            yield Encoded(batch.banners, batch.results, encoder.embed_views(batch.pixels, views))
+        for results, pixels in decode_batches(banners, encoder.preprocessing, batch_size, workers, draw):
+            yield results, encoder.embed_views(pixels, views)
 
     return encode
 
@@ -100,11 +92,11 @@ def embed(
     skipped: list[Skipped] = []
     for group in sorted(set(wanted.values()), key=len):
         todo = [banner for banner in banners if wanted.get(banner.appid) == group]
-        for encoded in encode(todo, group):
-            done, failed = _keep(encoded, rows)
+        for results, vectors in encode(todo, group):
+            done, failed = _keep(results, vectors, rows)
             usable.update(done)
             skipped.extend(failed)
-            on_progress(len(encoded.banners))
+            on_progress(len(results))
     appids = sorted(usable)
     sources = rows.sources(appids)
     sizes = Counter(source.size for source in sources)
@@ -142,11 +134,11 @@ def _hash(banner: Banner) -> bytes | None:
         return None
 
 
-def _keep(encoded: Encoded, rows: Rows) -> tuple[list[int], list[Skipped]]:
+def _keep(results: Sequence[Result], vectors: Mapping[Kind, Matrix], rows: Rows) -> tuple[list[int], list[Skipped]]:
     """Add the usable rows of a batch to `rows`; their appids, and the banners that are not usable."""
-    finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in encoded.vectors.values()])
+    finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in vectors.values()])
     places, appids, sources, skipped = [], [], [], []
-    for place, (banner, result) in enumerate(zip(encoded.banners, encoded.results, strict=True)):
+    for place, (banner, result) in enumerate(results):
         if not isinstance(result, Decoded):
             skipped.append(Skipped(banner, result))
         elif not finite[place]:
@@ -155,6 +147,6 @@ def _keep(encoded: Encoded, rows: Rows) -> tuple[list[int], list[Skipped]]:
             places.append(place)
             appids.append(banner.appid)
             sources.append(result)
-    for view, matrix in encoded.vectors.items():
+    for view, matrix in vectors.items():
         rows.add(view, appids, sources, matrix[places])
     return appids, skipped

@@ -16,7 +16,8 @@ from typing import Any
 
 from banners.embedding import Encode, Encoded
 from banners.embedding.decoding import decode_batches
-from banners.encoders import Choice, Encoder
+from banners.encoders import Choice
+from banners.encoders.encoder import Encoder
 from banners.encoders.views import Kind
 from banners.errors import BadInput, SteamClipError, Unavailable, one_line
 from banners.games_csv import Banner, is_url
@@ -32,7 +33,7 @@ class Cluster:
     workers: Sequence[Any]
 
     def describe(self) -> Encoder:
-        """The encoder as a worker opens it, without what computes. Raises whatever `open_encoder` raises there."""
+        """The encoder as a worker opens it, without what computes. Raises whatever `Choice.open` raises there."""
         import ray
 
         with _one_line():
@@ -146,8 +147,8 @@ class _Worker:
         return replace(self._encoder, forward=_not_here, module=None)
 
     def encode(self, banners: Sequence[Banner], views: Sequence[Kind], batch_size: int) -> Encoded:
-        (batch,) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads)
-        return Encoded(batch.banners, batch.results, self._encoder.embed_views(batch.pixels, views))
+        ((results, pixels),) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads)
+        return results, self._encoder.embed_views(pixels, views)
 
 
 def _not_here(_: Any) -> Any:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +32,7 @@ class Decoded:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """`pixels`: uint8 (B, H, W, 3), B as asked for whatever the number of `banners`; row i is that of `banners[i]`, or
-    zeros where `results[i]` is the reason why it has none."""
-
-    banners: Sequence[Banner]
-    results: Sequence[Decoded | str]
-    pixels: Pixels
+Result = tuple[Banner, Decoded | str]  # a banner, and what it was or why it is not usable
 
 
 def content_hash(data: bytes) -> bytes:
@@ -52,33 +46,37 @@ def decode_batches(
     batch_size: int,
     workers: int | None = None,
     draw: Draw | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[tuple[list[Result], Pixels]]:
     """Decode `banners` in their order by `workers` threads, some batches ahead of the one that is used; `draw` changes
-    an image before it is fitted to the encoder. What is held does not depend on how many there are."""
+    an image before it is fitted to the encoder. What is held does not depend on how many there are.
 
-    def decode_into(pixels: Pixels, row: int, banner: Banner) -> Decoded | str:
+    Yields the results of each batch and uint8 (batch_size, H, W, 3) whatever their number; the row of a banner that is
+    not usable is zeros.
+    """
+
+    def decode_into(pixels: Pixels, row: int, banner: Banner) -> Result:
         # JPEG's own scaling while decoding (Pillow's `draft`) would be faster for large banners, and is no better than
         # a cosine of 0.9997 to this even where it leaves twice the encoder's size; 0.9999 is what counts as the same.
         try:
             data = read(banner.path)
             image = decode(BytesIO(data))
         except UnusableImage as error:
-            return str(error)
+            return banner, str(error)
         digest = blake2b(image.tobytes(), digest_size=16, key=b"%dx%d" % image.size).digest()
         pixels[row] = preprocessing.pixels(draw(banner, image) if draw else image)
-        return Decoded(content_hash(data), digest, image.size)
+        return banner, Decoded(content_hash(data), digest, image.size)
 
-    pending: deque[tuple[Sequence[Banner], Iterator[Decoded | str], Pixels]] = deque()
+    pending: deque[tuple[Iterator[Result], Pixels]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         for start in range(0, len(banners), batch_size):
             batch = banners[start : start + batch_size]
             pixels = np.zeros((batch_size, preprocessing.height, preprocessing.width, 3), np.uint8)
-            pending.append((batch, pool.map(decode_into, [pixels] * len(batch), range(len(batch)), batch), pixels))
+            pending.append((pool.map(decode_into, repeat(pixels), range(batch_size), batch), pixels))
             if len(pending) > _AHEAD:
-                batch, results, pixels = pending.popleft()
-                yield Batch(batch, list(results), pixels)
-        for batch, results, pixels in pending:
-            yield Batch(batch, list(results), pixels)
+                results, pixels = pending.popleft()
+                yield list(results), pixels
+        for results, pixels in pending:
+            yield list(results), pixels
     finally:
         pool.shutdown(cancel_futures=True)  # who interrupts does not wait for what nobody will use

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from banners.embedding.decoding import Decoded
 from banners.encoders.views import Kind
 from banners.errors import BadInput
-from banners.files import alone_in
 
 Matrix = npt.NDArray[np.float32]
 
@@ -31,18 +30,6 @@ _SCHEMA = """
         PRIMARY KEY (identity, view, appid)
     )
 """
-
-
-@contextmanager
-def alone_at(out: Path) -> Iterator[Path]:
-    """The folder of the rows of the catalogue at `out`, held by this run alone.
-
-    Raises `BadInput` when another run holds it, `OSError` when it cannot be written.
-    """
-    out = out.resolve()
-    folder = out.with_name(f"{out.name}.rows")
-    with alone_in(folder):
-        yield folder
 
 
 class Rows:
@@ -57,8 +44,6 @@ class Rows:
         self._identity = hashlib.sha256(text.encode()).hexdigest()
         self._path = folder / "rows.db"
         folder.mkdir(parents=True, exist_ok=True)
-        if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
-            raise BadInput(f"{self._path} is not a regular file; remove it")
         with self._told():
             self._db = sqlite3.connect(self._path)
             self._db.execute(_SCHEMA)

@@ -5,29 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, TextTower, import_torch, library_versions
+from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, TextTower, import_torch
 from banners.errors import BadInput, one_line
 from banners.images import Fit
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = [
-    "DEFAULT_ENCODER",
-    "DEVICES",
-    "NAMED",
-    "PACKAGED",
-    "PRECISIONS",
-    "Choice",
-    "Device",
-    "Encoder",
-    "Precision",
-    "TextTower",
-    "library_versions",
-    "open_encoder",
-    "open_text_tower",
-    "why_no_cuda",
-]
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -52,17 +35,36 @@ NAMED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The arguments of `open_encoder`, for whoever opens it where."""
+    """An encoder to be opened: a named one, a local folder, or a Hugging Face id, with "@" and a revision if wanted.
+    `is_wide` says that banners are wider than tall, to an encoder that has a shape for either."""
 
     name: str
-    fit: Fit
-    device: Device
-    precision: Precision
-    is_compiled: bool
-    is_wide: bool
+    fit: Fit = "squash"
+    device: Device = "auto"
+    precision: Precision = "auto"
+    is_compiled: bool = False
+    is_wide: bool = False
 
     def open(self) -> Encoder:
-        return open_encoder(self.name, self.fit, self.device, self.precision, self.is_compiled, self.is_wide)
+        """Raises `BadInput` for a name, model or device that cannot be used, `Unavailable` when the weights or a
+        library cannot be had."""
+        device = _choose_device(self.device)
+        precision = _choose_precision(self.precision, device)
+        if self.name == PACKAGED:
+            from banners.encoders import packaged
+
+            opened = packaged.open_packaged(self.fit, device, precision, self.is_wide)
+        else:
+            from banners.encoders import huggingface
+
+            hub_id = NAMED.get(self.name, self.name)
+            if not Path(self.name).is_dir() and not huggingface.HUB_ID.fullmatch(hub_id):
+                raise BadInput(
+                    f"no encoder {self.name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and"
+                    f" not a hub id such as {DEFAULT_ENCODER}"
+                )
+            opened = huggingface.open_model(hub_id, self.fit, device, precision)
+        return _compiled(opened) if self.is_compiled else opened
 
 
 def open_text_tower(name: str) -> TextTower:
@@ -72,39 +74,6 @@ def open_text_tower(name: str) -> TextTower:
     from banners.encoders import huggingface
 
     return huggingface.open_text_tower(NAMED.get(name, name))
-
-
-def open_encoder(
-    name: str,
-    fit: Fit = "squash",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    is_compiled: bool = False,
-    is_wide: bool = False,
-) -> Encoder:
-    """Open the encoder `name`: a named one, a local folder, or a Hugging Face id, with "@" and a revision if wanted.
-    `is_wide` says that banners are wider than tall, to an encoder that has a shape for either.
-
-    Raises `BadInput` for a name, model or device that cannot be used, `Unavailable` when the weights or a
-    library cannot be had.
-    """
-    chosen_device = _choose_device(device)
-    chosen_precision = _choose_precision(precision, chosen_device)
-    if name == PACKAGED:
-        from banners.encoders import packaged
-
-        opened = packaged.open_packaged(fit, chosen_device, chosen_precision, is_wide)
-    else:
-        from banners.encoders import huggingface
-
-        hub_id = NAMED.get(name, name)
-        if not Path(name).is_dir() and not huggingface.HUB_ID.fullmatch(hub_id):
-            raise BadInput(
-                f"no encoder {name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and not a hub"
-                f" id such as {DEFAULT_ENCODER}"
-            )
-        opened = huggingface.open_model(hub_id, fit, chosen_device, chosen_precision)
-    return _compiled(opened) if is_compiled else opened
 
 
 def _compiled(encoder: Encoder) -> Encoder:

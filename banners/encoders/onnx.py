@@ -28,7 +28,8 @@ from banners.catalogue.query_encoder import (
 )
 from banners.catalogue.vectors import quantise
 from banners.catalogue.writer import Queries
-from banners.encoders import Encoder, TextTower, open_text_tower
+from banners.encoders import open_text_tower
+from banners.encoders.encoder import Encoder, TextTower
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
 from banners.games_csv import Banner
 from banners.images import decode, read

@@ -1,6 +1,6 @@
 """Altered copies of banners, and their embeddings as queries of the catalogue have them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -27,12 +27,7 @@ class Sample:
     vectors: dict[str, npt.NDArray[np.float32]]
 
 
-def embed_copies(
-    encoder: QueryEncoder,
-    banners: Sequence[tuple[int, Banner]],
-    names: Sequence[str],
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> Sample:
+def embed_copies(encoder: QueryEncoder, banners: Iterable[tuple[int, Banner]], names: Sequence[str]) -> Sample:
     """Embed three copies of each of `banners`, which are given with their rows. `names` are those of all rows; titles
     are drawn from those that Latin, Greek or Cyrillic typefaces can show."""
     random = np.random.default_rng(2026)
@@ -52,7 +47,6 @@ def embed_copies(
         vectors.append([encoder.picture(copy) for copy in copies])
         rows.append(row)
         foreign.append(other if other != row else -1)
-        on_progress(1)
     stacked = np.array(vectors, np.float32).reshape(len(rows), len(KINDS), encoder.dim)
     return Sample(tuple(rows), tuple(foreign), {kind: stacked[:, place] for place, kind in enumerate(KINDS)})
 

@@ -46,30 +46,21 @@ def write(
     for view, one in cases.items():
         order = np.argsort(-one.series.recall, kind="stable")
         middle = len(order) // 2
-        for title, places in (
-            ("Best", order[:_SHOWN]),
-            ("Typical", order[middle : middle + _SHOWN]),
-            ("Worst", order[::-1][:_SHOWN]),
-        ):
-            rows = one.series.rows[places].tolist()
-            sections.append(
-                {
-                    "title": f"{title}: games of a series, {view}",
-                    "cases": [
-                        {"query": game(row), "matches": [game(other) for other in one.neighbours[row, :10].tolist()]}
-                        for row in rows
-                    ],
-                }
-            )
+        shown = [
+            (f"Best: games of a series, {view}", one.series.rows[order[:_SHOWN]], 10),
+            (f"Typical: games of a series, {view}", one.series.rows[order[middle : middle + _SHOWN]], 10),
+            (f"Worst: games of a series, {view}", one.series.rows[order[::-1][:_SHOWN]], 10),
+        ]
         missed = one.ranked.get("large_foreign_title")
         if missed is not None:
-            rows = missed.rows[np.argsort(-missed.own, kind="stable")][:_SHOWN].tolist()
-            sections.append(
-                {
-                    "title": f"Found worst under a large foreign title, {view}",
-                    "cases": [{"query": game(row), "matches": []} for row in rows],
-                }
-            )
+            worst = missed.rows[np.argsort(-missed.own, kind="stable")][:_SHOWN]
+            shown.append((f"Found worst under a large foreign title, {view}", worst, 0))
+        for title, rows, count in shown:
+            found = [
+                {"query": game(row), "matches": [game(other) for other in one.neighbours[row, :count].tolist()]}
+                for row in rows.tolist()
+            ]
+            sections.append({"title": title, "cases": found})
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("report.html")
     (folder / "index.html").write_text(page.render(figures=figures, sections=sections), encoding="utf-8")
 

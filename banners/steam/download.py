@@ -94,15 +94,12 @@ class Outcome:
 
 
 class Journal:
-    """The settled games of a banners folder. Safe to append to from any number of threads. Raises `BadInput` where
-    there is something else of its name."""
+    """The settled games of a banners folder. Safe to append to from any number of threads. Raises `OSError`."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
         self._lock = Lock()
         self.settled: dict[int, Settled] = {}
-        if self._path.exists() and not self._path.is_file():
-            raise BadInput(f"{self._path} is not a regular file")
         with suppress(FileNotFoundError):
             for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):

@@ -14,27 +14,22 @@ from banners.steam.http import Client, Unanswered
 UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and after a run that was killed
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The options of a run: which image of each game, whether demos are included, and after how many days to ask
-    again."""
+@dataclass
+class Run:
+    """What is fetched into `folder`, who is told how it goes on, and the result, which is known after an interrupt too.
 
+    Of each game an image of `kind` and `size` is wanted, and with `has_demos` of its demos; after `recheck_days` it is
+    asked for again. `settled` is the number of games that did not have to be asked about.
+    """
+
+    client: Client
+    where: api.Addresses
+    folder: Path
     kind: api.Kind
     size: api.Size
     has_demos: bool
     recheck_days: float
     connections: int
-
-    @property
-    def image(self) -> str:
-        return f"{self.kind} {self.size}"
-
-
-@dataclass
-class Result:
-    """The result of a run, and who is told how it goes on. `settled` is the number of games that did not have to be
-    asked about."""
-
     on_total: Callable[[int], object]
     on_outcome: Callable[[], object]
     on_warning: Callable[[str], None]
@@ -46,79 +41,66 @@ class Result:
     def failed(self) -> list[download.Outcome]:
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
+    def fetch(self, apps: Mapping[int, api.App]) -> None:
+        """Ask the store about those `apps` that are not settled, fetch their banners, and write `games.csv`.
 
-def fetch(
-    client: Client,
-    where: api.Addresses,
-    folder: Path,
-    apps: Mapping[int, api.App],
-    wanted: Wanted,
-    result: Result,
-) -> None:
-    """Ask the store about those `apps` that are not settled, fetch their banners, and write `games.csv`. `result` is
-    filled in as the run goes on, so that it is known after an interrupt too.
-
-    Raises `BadInput`, `Refused`, `OSError`.
-    """
-    journal = download.Journal(folder)
-    files = download.files_in(folder)
-    others = {entry.image for entry in journal.settled.values()} - {wanted.image}
-    if others:
-        raise BadInput(f"{folder} holds {', '.join(sorted(others))} banners; name another folder with --out")
-    foreign = download.foreign(files, journal.settled, games_at(folder))
-    kept = len(foreign & apps.keys())
-    if kept:
-        result.on_warning(f"{kept} banners were not fetched by this program and stay as they are")
-    # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
-    listed = {appid: app for appid, app in apps.items() if appid not in foreign}
-    (folder / UNFINISHED).touch()
-    # Written before too, so that a run after a killed one knows what is this program's.
-    _write_games(folder, listed, journal)
-    result.games = kept
-
-    def fetch_missing(apps: Mapping[int, api.App]) -> None:
-        asked = download.to_ask(apps, journal.settled, files, wanted.image, time(), wanted.recheck_days)
-        result.games += len(apps)
-        result.settled += len(apps) - len(asked)
-        result.on_total(len(asked))
-        items = _items(client, where, asked, wanted, result)
-        for outcome in download.download(
-            client, where, folder, files, items, journal, wanted.image, wanted.connections
-        ):
-            result.outcomes.append(outcome)
-            result.on_outcome()
-
-    try:
-        fetch_missing(listed)
-        if wanted.has_demos:
-            settled = [journal.settled[appid].item for appid in listed if appid in journal.settled]
-            demos = {demo for item in settled for demo in item.demos} - listed.keys() - foreign
-            listed |= {demo: api.App(demo) for demo in sorted(demos)}
-            fetch_missing({demo: listed[demo] for demo in sorted(demos)})
-    finally:  # an interrupt too: what is known by now is kept
+        Raises `BadInput`, `Refused`, `OSError`.
+        """
+        folder, image = self.folder, f"{self.kind} {self.size}"
+        journal = download.Journal(folder)
+        files = download.files_in(folder)
+        others = {entry.image for entry in journal.settled.values()} - {image}
+        if others:
+            raise BadInput(f"{folder} holds {', '.join(sorted(others))} banners; name another folder with --out")
+        foreign = download.foreign(files, journal.settled, games_at(folder))
+        self.games = len(foreign & apps.keys())
+        if self.games:
+            self.on_warning(f"{self.games} banners were not fetched by this program and stay as they are")
+        # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
+        listed = {appid: app for appid, app in apps.items() if appid not in foreign}
+        (folder / UNFINISHED).touch()
+        # Written before too, so that a run after a killed one knows what is this program's.
         _write_games(folder, listed, journal)
-    (folder / UNFINISHED).unlink(missing_ok=True)
+
+        def fetch_missing(apps: Mapping[int, api.App]) -> None:
+            asked = download.to_ask(apps, journal.settled, files, image, time(), self.recheck_days)
+            self.games += len(apps)
+            self.settled += len(apps) - len(asked)
+            self.on_total(len(asked))
+            for outcome in download.download(
+                self.client, self.where, folder, files, self._items(asked), journal, image, self.connections
+            ):
+                self.outcomes.append(outcome)
+                self.on_outcome()
+
+        try:
+            fetch_missing(listed)
+            if self.has_demos:
+                settled = [journal.settled[appid].item for appid in listed if appid in journal.settled]
+                demos = {demo for item in settled for demo in item.demos} - listed.keys() - foreign
+                listed |= {demo: api.App(demo) for demo in sorted(demos)}
+                fetch_missing({demo: listed[demo] for demo in sorted(demos)})
+        finally:  # an interrupt too: what is known by now is kept
+            _write_games(folder, listed, journal)
+        (folder / UNFINISHED).unlink(missing_ok=True)
+
+    def _items(self, appids: Sequence[int]) -> Iterator[Sequence[api.Item]]:
+        tags: dict[int, str] = {}
+        if appids:
+            try:
+                tags = api.tag_names(self.client, self.where)
+            except Unanswered as error:
+                self.on_warning(f"{error}; a later run asks for tags again")
+        for start in range(0, len(appids), api.ITEMS_A_REQUEST):
+            batch = appids[start : start + api.ITEMS_A_REQUEST]
+            try:
+                yield api.items(self.client, self.where, batch, self.kind, self.size, tags)
+            except Unanswered as error:
+                self.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
+                paths = api.plain_paths(self.kind, self.size)
+                yield [api.Item(appid, paths=paths, is_known=False) for appid in batch]
 
 
 def _write_games(folder: Path, listed: Mapping[int, api.App], journal: download.Journal) -> None:
     """Merge what is known into `games.csv` as it is now: somebody may have edited it meanwhile."""
     write_whole(folder / "games.csv", games_table(download.games(games_at(folder), listed, journal.settled)))
-
-
-def _items(
-    client: Client, where: api.Addresses, appids: Sequence[int], wanted: Wanted, result: Result
-) -> Iterator[Sequence[api.Item]]:
-    tags: dict[int, str] = {}
-    if appids:
-        try:
-            tags = api.tag_names(client, where)
-        except Unanswered as error:
-            result.on_warning(f"{error}; a later run asks for tags again")
-    for start in range(0, len(appids), api.ITEMS_A_REQUEST):
-        batch = appids[start : start + api.ITEMS_A_REQUEST]
-        try:
-            yield api.items(client, where, batch, wanted.kind, wanted.size, tags)
-        except Unanswered as error:
-            result.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
-            paths = api.plain_paths(wanted.kind, wanted.size)
-            yield [api.Item(appid, paths=paths, is_known=False) for appid in batch]

@@ -84,7 +84,6 @@ class Client:
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=Timeout(connect=read, read=read))
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._responses: set[urllib3.BaseHTTPResponse] = set()
         self._refusals = 0
         self._not_before = 0.0  # monotonic; a server that asked one thread to wait has asked all
         self._remember = remember
@@ -117,11 +116,8 @@ class Client:
             self._sleep(retry.get_backoff_time())
 
     def stop(self) -> None:
-        """End what is under way in all threads: it is unanswered."""
+        """End what is under way in all threads: it is unanswered. A silent server is waited for as long as ever."""
         self._stopped.set()
-        with self._lock:
-            for response in self._responses:
-                _hang_up(response)
 
     def _get_once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         deadline = time.monotonic() + self._timeout
@@ -162,13 +158,13 @@ class Client:
         """The body, if it ends within `MAX_BYTES` and before `deadline`."""
         watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), _hang_up, (response,))
         watchdog.daemon = True
-        with self._lock:
-            self._responses.add(response)
         watchdog.start()  # a body may drip, or never get anywhere, inside one read
         body = bytearray()
         try:
             while chunk := response.read1(65_536):
                 body += chunk
+                if self._stopped.is_set():
+                    raise Unanswered("interrupted")
                 if len(body) > MAX_BYTES:
                     raise _Temporary(f"the answer is longer than {MAX_BYTES // 1_000_000} MB")
         except HTTPError:
@@ -176,12 +172,8 @@ class Client:
                 raise
         finally:
             watchdog.cancel()
-            with self._lock:
-                self._responses.discard(response)
             response.close()  # the connection too, unless the body was read to its end
             response.release_conn()
-        if self._stopped.is_set():
-            raise Unanswered("interrupted")
         if time.monotonic() >= deadline:  # what was cut short may read like a whole body
             raise _Temporary("the answer takes too long")
         return bytes(body)

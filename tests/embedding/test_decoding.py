@@ -15,9 +15,9 @@ def test_batches_come_in_order_with_their_pixels_and_all_of_one_shape(tmp_path):
     (tmp_path / "7.png").write_bytes(b"nothing")
     banners = list_banners(tmp_path)[0]
     seen = []
-    for batch in decode_batches(banners, PREPROCESSING, batch_size=8, workers=3):
-        assert batch.pixels.shape == (8, 16, 12, 3)
-        for banner, result, pixels in zip(batch.banners, batch.results, batch.pixels, strict=False):
+    for results, batch in decode_batches(banners, PREPROCESSING, batch_size=8, workers=3):
+        assert batch.shape == (8, 16, 12, 3)
+        for (banner, result), pixels in zip(results, batch, strict=False):
             seen.append(banner.appid)
             if banner.appid == 7:
                 assert result == "not a JPEG, PNG or WebP image"
@@ -33,8 +33,8 @@ def test_equal_pixels_have_equal_digests_whatever_their_files(tmp_path):
     picture(1).save(tmp_path / "1.png")
     picture(1).save(tmp_path / "2.webp", lossless=True)
     picture(2).save(tmp_path / "3.png")
-    (batch,) = decode_batches(list_banners(tmp_path)[0], PREPROCESSING, 4, 1)
-    one, two, three = batch.results
+    ((results, _),) = decode_batches(list_banners(tmp_path)[0], PREPROCESSING, 4, 1)
+    one, two, three = (result for _, result in results)
     assert one.digest == two.digest != three.digest
     assert one.content != two.content
 

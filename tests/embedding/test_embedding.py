@@ -6,7 +6,8 @@ import pytest
 from banners import embedding
 from banners.embedding import missing_views
 from banners.embedding.store import Rows
-from banners.encoders import Encoder, open_encoder
+from banners.encoders import Choice
+from banners.encoders.encoder import Encoder
 from banners.games_csv import list_banners
 from banners.images import Preprocessing
 from tests.conftest import picture
@@ -18,7 +19,7 @@ def embed(banners, encoder, rows, views=("plain",), batch_size=32, on_progress=l
 
 @pytest.fixture
 def encoder(tiny_clip) -> Encoder:
-    return open_encoder(str(tiny_clip()))
+    return Choice(str(tiny_clip())).open()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from banners.catalogue.reader import open_catalogue
-from banners.embedding.store import alone_at
+from banners.files import alone_in
 from embed_banners import main
 from tests.conftest import ROOT, picture, skip_or_fail
 
@@ -134,7 +134,7 @@ def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip
 
 def test_a_second_run_on_the_same_output_is_refused(tmp_path, tiny_clip, capsys):
     draw(tmp_path / "banners", range(1, 4))
-    with alone_at(tmp_path / "c"):
+    with alone_in(tmp_path / "c.rows"):
         assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip())) == 2
     assert "error: another run is writing" in capsys.readouterr().err
 

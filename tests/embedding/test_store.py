@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from banners.embedding.decoding import Decoded
-from banners.embedding.store import Rows, alone_at
+from banners.embedding.store import Rows
 from banners.errors import BadInput
 
 
@@ -64,16 +64,3 @@ def test_tidying_removes_the_rows_of_other_encoders(tmp_path):
     rows.tidy([10])
     assert opened(tmp_path).contents("plain") == {}
     assert opened(tmp_path, fit="crop").contents("plain").keys() == {10}
-
-
-def test_one_run_at_a_time_holds_the_rows_of_a_catalogue(tmp_path):
-    with alone_at(tmp_path / "c") as folder:
-        assert folder == tmp_path / "c.rows"
-        with pytest.raises(BadInput, match=r"another run is writing into .*c.rows$"), alone_at(tmp_path / "c"):
-            pass
-        with alone_at(tmp_path / "d"):
-            pass
-    assert not (tmp_path / "c.rows").exists()
-    with alone_at(tmp_path / "c") as folder:
-        (folder / "kept").touch()
-    assert (tmp_path / "c.rows" / "kept").exists()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.encoders import DEFAULT_ENCODER, NAMED, open_encoder
+from banners.encoders import NAMED, Choice
+from banners.encoders.encoder import DEFAULT_ENCODER
 from banners.errors import BadInput, Unavailable
 from banners.images import decode
 from tests.conftest import picture
@@ -25,7 +26,7 @@ def reference_embeddings(folder, images):
 
 def test_clip_embeddings_are_those_of_hugging_face(tiny_clip):
     images = [picture(seed, size) for seed, size in enumerate([(60, 90), (92, 43), (32, 32), (301, 450)])]
-    encoder = open_encoder(str(tiny_clip()), "crop")
+    encoder = Choice(str(tiny_clip()), "crop").open()
     ours = encoder.embed(np.stack([encoder.preprocessing.pixels(image) for image in images]))
     theirs = reference_embeddings(tiny_clip(), images)
     assert ours.dtype == np.float32
@@ -36,13 +37,13 @@ def test_clip_embeddings_are_those_of_hugging_face(tiny_clip):
 
 def test_real_covers_are_embedded_as_by_hugging_face(tiny_clip, covers):
     images = [Image.open(path).convert("RGB") for path in sorted(covers.glob("*.jpg"))[:20]]
-    encoder = open_encoder(str(tiny_clip()), "crop")
+    encoder = Choice(str(tiny_clip()), "crop").open()
     ours = encoder.embed(np.stack([encoder.preprocessing.pixels(image) for image in images]))
     assert (ours * reference_embeddings(tiny_clip(), images)).sum(axis=1).min() > 0.9999
 
 
 def test_batch_size_and_order_change_nothing_beyond_float_noise(tiny_clip):
-    encoder = open_encoder(str(tiny_clip()))
+    encoder = Choice(str(tiny_clip())).open()
     pixels = np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(7)])
     together = encoder.embed(pixels)
     alone = np.concatenate([encoder.embed(one[None]) for one in pixels])
@@ -51,7 +52,7 @@ def test_batch_size_and_order_change_nothing_beyond_float_noise(tiny_clip):
 
 
 def test_a_bare_vision_model_gives_its_pooled_output(tiny_clip):
-    encoder = open_encoder(str(tiny_clip("CLIPVisionModel")))
+    encoder = Choice(str(tiny_clip("CLIPVisionModel"))).open()
     assert (encoder.output, encoder.dim) == ("pooler_output", 32)
     embedding = encoder.embed(encoder.preprocessing.pixels(picture(1))[None])
     assert embedding.shape == (1, 32)
@@ -60,12 +61,12 @@ def test_a_bare_vision_model_gives_its_pooled_output(tiny_clip):
 
 def test_the_revision_of_a_folder_changes_with_its_weights(tiny_clip, tmp_path):
     copy = shutil.copytree(tiny_clip(), tmp_path / "copy")
-    assert open_encoder(str(copy)).revision == open_encoder(str(tiny_clip())).revision
+    assert Choice(str(copy)).open().revision == Choice(str(tiny_clip())).open().revision
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
-    assert open_encoder(str(copy)).revision != open_encoder(str(tiny_clip())).revision
-    assert open_encoder(str(copy)).id == "copy"
+    assert Choice(str(copy)).open().revision != Choice(str(tiny_clip())).open().revision
+    assert Choice(str(copy)).open().id == "copy"
 
 
 def test_missing_weights_are_refused_instead_of_filled_with_random_numbers(tiny_clip, tmp_path):
@@ -76,7 +77,7 @@ def test_missing_weights_are_refused_instead_of_filled_with_random_numbers(tiny_
     del weights["visual_projection.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadInput, match="lacks weights: visual_projection"):
-        open_encoder(str(copy))
+        Choice(str(copy)).open()
 
 
 def test_pickled_weights_are_not_loaded(tiny_clip, tmp_path):
@@ -86,7 +87,7 @@ def test_pickled_weights_are_not_loaded(tiny_clip, tmp_path):
     (copy / "model.safetensors").unlink()
     torch.save({}, copy / "pytorch_model.bin")
     with pytest.raises(BadInput, match="cannot load copy"):
-        open_encoder(str(copy))
+        Choice(str(copy)).open()
 
 
 def respell(folder, key, value):
@@ -114,7 +115,7 @@ def test_an_unusable_folder_is_refused(tiny_clip, tmp_path, spoil, complaint):
     copy = shutil.copytree(tiny_clip(), tmp_path / "copy")
     spoil(copy)
     with pytest.raises(BadInput, match=complaint):
-        open_encoder(str(copy))
+        Choice(str(copy)).open()
 
 
 def test_a_preprocessor_of_another_size_than_the_model_is_refused(tiny_clip, tmp_path):
@@ -122,12 +123,12 @@ def test_a_preprocessor_of_another_size_than_the_model_is_refused(tiny_clip, tmp
     path = copy / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crop_size": {"height": 16, "width": 16}}))
     with pytest.raises(BadInput, match="cannot embed images of 16x16 pixels"):
-        open_encoder(str(copy))
+        Choice(str(copy)).open()
 
 
 def test_an_unreachable_model_names_the_ways_out():
     with pytest.raises(Unavailable, match="local folder that holds it, or use --encoder packaged") as caught:
-        open_encoder(DEFAULT_ENCODER)
+        Choice(DEFAULT_ENCODER).open()
     assert "\n" not in str(caught.value)
 
 
@@ -135,10 +136,10 @@ def test_an_unreachable_model_names_the_ways_out():
 def test_a_name_that_is_nothing_is_refused(name):
     if name == "":  # the empty path is the current folder, which is no model
         with pytest.raises(BadInput):
-            open_encoder(name)
+            Choice(name).open()
     else:
         with pytest.raises(BadInput, match="no encoder"):
-            open_encoder(name)
+            Choice(name).open()
 
 
 def test_cuda_is_an_error_where_there_is_none(tiny_clip):
@@ -147,9 +148,9 @@ def test_cuda_is_an_error_where_there_is_none(tiny_clip):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(BadInput, match="no CUDA device"):
-        open_encoder(str(tiny_clip()), device="cuda")
+        Choice(str(tiny_clip()), device="cuda").open()
     with pytest.raises(BadInput, match="half precision is for CUDA"):
-        open_encoder(str(tiny_clip()), precision="float16")
+        Choice(str(tiny_clip()), precision="float16").open()
 
 
 def test_half_precision_on_cuda_is_close_to_single(tiny_clip):
@@ -157,14 +158,14 @@ def test_half_precision_on_cuda_is_close_to_single(tiny_clip):
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    pixels = np.stack([open_encoder(str(tiny_clip())).preprocessing.pixels(picture(seed)) for seed in range(5)])
-    single = open_encoder(str(tiny_clip()), device="cuda", precision="float32").embed(pixels)
-    half = open_encoder(str(tiny_clip()), device="cuda").embed(pixels)
+    pixels = np.stack([Choice(str(tiny_clip())).open().preprocessing.pixels(picture(seed)) for seed in range(5)])
+    single = Choice(str(tiny_clip()), device="cuda", precision="float32").open().embed(pixels)
+    half = Choice(str(tiny_clip()), device="cuda").open().embed(pixels)
     assert (single * half).sum(axis=1).min() > 0.999
 
 
 def test_the_packaged_encoder_tells_banners_apart_and_not_editions(covers):
-    encoder = open_encoder("packaged")
+    encoder = Choice("packaged").open()
     paths = [covers / "100010.jpg", covers / "100020.jpg"]
     pixels = np.stack([encoder.preprocessing.pixels(decode(path)) for path in paths])
     darker = (pixels[:1] * 0.9).astype(np.uint8)
@@ -232,7 +233,7 @@ def test_each_named_encoder_embeds_as_hugging_face_does(name, tmp_path):
     import torch
 
     folder, take, processor = tiny(name, tmp_path / "model")
-    encoder = open_encoder(str(folder), "crop")
+    encoder = Choice(str(folder), "crop").open()
     # Squares: the crop of SigLIP's, which are not cropped, is then the same as the squash that they are made with.
     images = [picture(seed, (size, size)) for seed, size in enumerate([90, 57, 32])]
     ours = encoder.embed(np.stack([encoder.preprocessing.pixels(image) for image in images]))
@@ -266,7 +267,7 @@ def other_models():
 @pytest.mark.parametrize(("kind", "dim"), [("vit", 32), ("resnet", 32), ("swin", 24)])
 def test_any_image_model_can_be_an_encoder(kind, dim, tmp_path):
     model, processor = other_models()[kind]()
-    encoder = open_encoder(str(save_model(tmp_path / "model", model, processor)))
+    encoder = Choice(str(save_model(tmp_path / "model", model, processor))).open()
     embeddings = encoder.embed(np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(2)]))
     assert embeddings.shape == (2, dim)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
@@ -276,13 +277,13 @@ def test_a_preprocessor_that_leaves_things_out_has_the_defaults_of_its_class(tmp
     folder, _, _ = tiny("mobilenet-v2", tmp_path / "model")
     path = folder / "preprocessor_config.json"
     path.write_text(json.dumps({"feature_extractor_type": "MobileNetV2FeatureExtractor", "crop_size": 32}))
-    preprocessing = open_encoder(str(folder)).preprocessing
+    preprocessing = Choice(str(folder)).open().preprocessing
     assert (preprocessing.mean, preprocessing.resample) == ((0.5,) * 3, Image.Resampling.BILINEAR)
     assert (preprocessing.height, preprocessing.shortest_edge) == (32, 256)
 
 
 def test_a_row_has_the_same_bits_wherever_it_stands_in_a_batch(tiny_clip):
-    encoder = open_encoder(str(tiny_clip()))
+    encoder = Choice(str(tiny_clip())).open()
     pixels = np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(32)])
     together = encoder.embed(pixels)
     assert encoder.embed(np.roll(pixels, 5, axis=0)).tobytes() == np.roll(together, 5, axis=0).tobytes()
@@ -293,7 +294,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands_in_a_batch(tiny_clip):
 
 def test_an_identity_names_all_that_the_numbers_depend_on(tiny_clip):
     def identity(size=32, **options):
-        return json.dumps(open_encoder(str(tiny_clip()), **options).identity(size), sort_keys=True)
+        return json.dumps(Choice(str(tiny_clip()), **options).open().identity(size), sort_keys=True)
 
     assert identity() == identity()
     assert len({identity(), identity(16), identity(fit="crop"), identity(fit="pad")}) == 4
@@ -309,7 +310,7 @@ def test_compiling_is_left_to_torch_for_one_shape_and_is_part_of_the_identity(ti
         return forward
 
     monkeypatch.setattr(torch, "compile", compile)  # the real one needs a C++ compiler
-    encoder = open_encoder(str(tiny_clip()), is_compiled=True)
+    encoder = Choice(str(tiny_clip()), is_compiled=True).open()
     assert compiled == [False]
     assert encoder.identity(32)["is_compiled"] is True
 
@@ -319,5 +320,5 @@ def test_the_code_of_a_model_is_never_run(tiny_clip, tmp_path):
     (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     (copy / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}))
     with pytest.raises(BadInput):
-        open_encoder(str(copy))
+        Choice(str(copy)).open()
     assert not (tmp_path / "ran").exists()

@@ -9,8 +9,8 @@ import pytest
 from banners.catalogue.manifest import MANIFEST
 from banners.catalogue.query_encoder import IMAGE_MODEL, QueryEncoder
 from banners.catalogue.reader import open_catalogue
+from banners.encoders import Choice
 from banners.encoders import onnx as export
-from banners.encoders import open_encoder
 from banners.encoders.onnx import recall_at
 from banners.images import decode
 from embed_banners import main
@@ -91,7 +91,7 @@ def test_an_export_that_gives_other_embeddings_is_refused(banners_folder, tmp_pa
 
 
 def test_the_smallest_precision_that_finds_the_neighbours_is_taken(tmp_path, tiny_clip, monkeypatch):
-    encoder = open_encoder(str(tiny_clip()), device="cpu")
+    encoder = Choice(str(tiny_clip()), device="cpu").open()
     pixels = np.stack([encoder.preprocessing.pixels(picture(seed)) for seed in range(40)])
     embeddings = encoder.embed(pixels)
     monkeypatch.setattr(export, "_WORTH_QUANTISING", 2.0)  # of so small a model nothing is saved

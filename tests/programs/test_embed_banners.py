@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from banners.catalogue.reader import open_catalogue
-from banners.encoders import library_versions
+from banners.encoders.encoder import library_versions
 from embed_banners import main
 from tests.conftest import ROOT
 
@@ -180,16 +180,6 @@ def test_work_that_is_done_stays_done_where_nobody_can_read_of_it(banners_folder
 def test_all_programs_write_to_their_streams_as_carefully(tmp_path, closed):
     run_unread(["fetch_banners.py", "--demo", "2", "--out", tmp_path / "b"], closed)
     assert len(list((tmp_path / "b").glob("*.jpg"))) == 2
-
-
-@pytest.mark.parametrize("name", ["games.csv", "rows"])
-def test_a_pipe_in_the_place_of_a_file_is_refused_not_waited_for(banners_folder, tmp_path, tiny_clip, capsys, name):
-    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
-    path = banners_folder / "games.csv" if name == "games.csv" else tmp_path / "c.rows" / "rows.db"
-    path.unlink()
-    os.mkfifo(path)
-    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 2
-    assert f"{path} is not a regular file" in capsys.readouterr().err
 
 
 def test_the_folder_one_stands_in_is_not_replaced(banners_folder, tmp_path, tiny_clip, monkeypatch, capsys):

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from banners import titles
 from banners.catalogue.query_encoder import QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
-from banners.embedding import titled
-from banners.encoders import open_encoder
+from banners.encoders import Choice
 from banners.encoders.views import View
 from banners.games_csv import list_banners
 from banners.images import decode
@@ -46,10 +46,10 @@ def test_editions_of_a_game_are_found_among_real_covers(real_catalogue):
 def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue, covers):
     """Of covers that were not used to find the view, with a foreign title on each: how many do not find themselves. The
     series are found as well as in the plain view."""
-    used = {banner.appid for banner in titled.sample(list_banners(covers)[0])}
+    used = {banner.appid for banner in titles.sample(list_banners(covers)[0])}
     rows = [row for row, appid in enumerate(real_catalogue.appids.tolist()) if appid not in used][::4]
     random = np.random.default_rng(7)
-    encoder = open_encoder("packaged")
+    encoder = Choice("packaged").open()
     pixels = []
     for row in rows:
         title = real_catalogue.games[int(random.integers(len(real_catalogue)))].name
