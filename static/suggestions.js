@@ -7,35 +7,22 @@ for (const field of document.querySelectorAll("[data-suggest]")) attach(field);
 
 function attach(field) {
   const input = field.querySelector("input");
-  const chosen = document.createElement("input"); // what is added to a query: an appid, or the words that were typed
-  const adds = input.name === "add"; // instead of leading to a game's page
+  const chosen = make("input", { type: "hidden", name: "chosen" }); // what is added: an appid, or the words that were typed
+  const adds = input.name === "add"; // to a query, instead of leading to a game's page
   const takesWords = "words" in field.dataset;
-  const list = document.createElement("div");
-  const status = document.createElement("p");
-  const note = document.createElement("p"); // a list without an option is none
+  const id = `${input.id}-list`;
+  const list = make("div", { id, class: "suggestions", role: "listbox", "aria-label": "Suggested games", hidden: "" });
+  const status = make("p", { class: "hidden", role: "status" });
+  // A list without an option is none. The status says it.
+  const hints = { class: "suggestions suggestions-note", "aria-hidden": "true", hidden: "" };
+  const note = make("p", hints, "No game has a name like this");
   let suggestions = [];
   let active = -1;
   let timer = 0;
   let request = null;
 
-  list.id = `${input.id}-list`;
-  list.className = "suggestions";
-  list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Suggested games");
-  list.hidden = true;
-  status.className = "hidden";
-  status.setAttribute("role", "status");
-  note.className = "suggestions suggestions-note";
-  note.setAttribute("aria-hidden", "true"); // the status says it
-  note.textContent = "No game has a name like this";
-  note.hidden = true;
-  chosen.type = "hidden";
-  chosen.name = "chosen";
   field.append(list, note, status, ...(adds ? [chosen] : []));
-  input.setAttribute("role", "combobox");
-  input.setAttribute("aria-autocomplete", "list");
-  input.setAttribute("aria-expanded", "false");
-  input.setAttribute("aria-controls", list.id);
+  change(input, { role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id });
 
   input.addEventListener("input", () => {
     activate(-1); // what was suggested for less is not meant any more
@@ -133,12 +120,8 @@ function attach(field) {
 
   // An option is a link: it can be opened in a new tab as any other.
   function item(suggestion, index) {
-    const entry = document.createElement("a");
-    entry.href = suggestion.url;
-    entry.tabIndex = -1;
-    entry.id = `${list.id}-${index}`;
-    entry.setAttribute("role", "option");
-    entry.setAttribute("aria-selected", "false");
+    const attributes = { href: suggestion.url, tabindex: "-1", role: "option", "aria-selected": "false" };
+    const entry = make("a", { id: `${id}-${index}`, ...attributes });
     entry.addEventListener("pointermove", () => activate(index, false));
     if (adds) {
       entry.addEventListener("click", (event) => {
@@ -152,23 +135,10 @@ function attach(field) {
   function option(suggestion, index, query, isAmbiguous) {
     const { appid, name, thumbnail, is_adult: isAdult } = suggestion;
     const entry = item(suggestion, index);
-    const picture = document.createElement("span");
-    picture.className = isAdult ? "art art-adult" : "art";
-    if (thumbnail) {
-      const img = document.createElement("img");
-      img.src = thumbnail;
-      img.alt = "";
-      picture.append(img);
-    }
-    const label = document.createElement("bdi");
-    label.append(...marked(name, query));
-    entry.append(picture, label);
-    if (isAmbiguous) {
-      const number = document.createElement("span");
-      number.className = "suggestions-appid";
-      number.textContent = String(appid);
-      entry.append(number);
-    }
+    const picture = make("span", { class: isAdult ? "art art-adult" : "art" });
+    if (thumbnail) picture.append(make("img", { src: thumbnail, alt: "" }));
+    entry.append(picture, make("bdi", {}, ...marked(name, query)));
+    if (isAmbiguous) entry.append(make("span", { class: "suggestions-appid" }, String(appid)));
     return entry;
   }
 
@@ -180,7 +150,7 @@ function attach(field) {
       entry.setAttribute("aria-selected", String(position === active));
       if (position === active && isToBeSeen) entry.scrollIntoView({ block: "nearest" });
     }
-    if (active >= 0) input.setAttribute("aria-activedescendant", `${list.id}-${active}`);
+    if (active >= 0) input.setAttribute("aria-activedescendant", `${id}-${active}`);
     else input.removeAttribute("aria-activedescendant");
   }
 
@@ -207,10 +177,17 @@ function attach(field) {
 function marked(name, query) {
   const words = query.split(/\s+/).filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   if (!words.length) return [name];
-  return name.split(new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu")).map((part, index) => {
-    if (index % 2 === 0) return part;
-    const bold = document.createElement("b");
-    bold.textContent = part;
-    return bold;
-  });
+  const parts = name.split(new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu"));
+  return parts.map((part, index) => (index % 2 ? make("b", {}, part) : part));
+}
+
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  change(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+function change(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from flask import Flask, Response, current_app, jsonify, render_template, request
+import msgspec
+from flask import Flask, Response, current_app, render_template, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -17,8 +18,10 @@ from banners.errors import (
     UnusableImage,
 )
 from webapp.api import legacy
+from webapp.api.openapi import Problem
 from webapp.current import catalogue
-from webapp.pages.variants import is_variant
+from webapp.pages.variants import VARIANTS
+from webapp.params import words
 from webapp.queries.uploads import reason
 from webapp.records import Game
 from webapp.served import ServedCatalogue
@@ -31,6 +34,7 @@ _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; t
     CannotAnswer: (501, "Not available here"),
     BadInput: (400, "That cannot be answered"),
     UnusableImage: (415, "That picture cannot be used"),
+    BadCatalogue: (503, "Not at the moment"),
 }
 
 _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", *(path.rstrip("/") for path in legacy.paths())})
@@ -45,7 +49,6 @@ def register(app: Flask) -> None:
     for kind in _ANSWERS:
         app.register_error_handler(kind, _refused)
     app.register_error_handler(UnknownGame, _unknown_game)
-    app.register_error_handler(BadCatalogue, _bad_catalogue)
     app.register_error_handler(ParseException, _malformed)
     app.register_error_handler(HTTPException, _http_error)
 
@@ -55,14 +58,10 @@ def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), 
     # The detail may repeat what was asked for.
     detail = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in detail)
     if is_json(request.path):
-        response = jsonify(type="about:blank", title=title, status=status, detail=detail)
-        response.mimetype = "application/problem+json"
-    else:
-        response = Response(
-            render_template("error.html", status=status, title=title, detail=detail, games=games, query=query)
-        )
-    response.status_code = status
-    return response
+        problem = Problem("about:blank", title, status, detail)
+        return Response(msgspec.json.encode(problem), status, mimetype="application/problem+json")
+    page = render_template("error.html", status=status, title=title, detail=detail, games=games, query=query)
+    return Response(page, status)
 
 
 def bad_host() -> Response:
@@ -86,14 +85,12 @@ def _offered(served: ServedCatalogue, rows: Sequence[int]) -> tuple[Game, ...]:
 
 
 def _refused(error: SteamClipError) -> Response:
-    status, title = next(answer for kind, answer in _ANSWERS.items() if isinstance(error, kind))
-    return _answer(status, title, reason(error) if isinstance(error, UnusableImage) else str(error))
-
-
-def _bad_catalogue(error: BadCatalogue) -> Response:
-    """A part that is read when it is first asked for; the rest is served all the same."""
-    current_app.logger.error("%s", error)
-    return _answer(503, "Not at the moment", "A part of this catalogue cannot be read.")
+    status, title = _ANSWERS[type(error)]
+    detail = reason(error) if isinstance(error, UnusableImage) else str(error)
+    if isinstance(error, BadCatalogue):  # in a part that is read when it is first asked for; the rest is served
+        current_app.logger.error("%s", error)
+        detail = "A part of this catalogue cannot be read."
+    return _answer(status, title, detail)
 
 
 def _malformed(_: ParseException) -> Response:
@@ -107,12 +104,10 @@ def _http_error(error: HTTPException) -> Response | BaseResponse:
     if error.code is None or error.code < 400:  # a redirect
         return error.get_response()
     parts = [part for part in request.path.split("/") if part]
-    is_game = bool(parts) and is_variant(parts[0])
+    is_game = bool(parts) and parts[0] in VARIANTS
     if error.code == 404 and (is_game or "." not in request.path):  # a missing file is nobody's search
-        typed = " ".join(parts[1:3] if is_game else parts[-2:])
-        typed = "".join(character for character in typed if character.isprintable())[:60]
-        rows = catalogue().catalogue.games.search(typed, OFFERED).rows
-        offered = _offered(catalogue(), rows)
+        typed = words(" ".join(parts[1:3] if is_game else parts[-2:]))[:60]
+        offered = _offered(catalogue(), catalogue().catalogue.games.search(typed, OFFERED).rows)
         return _answer(404, "There is no such page", "The address may be mistyped.", offered, typed)
     response = _answer(error.code, error.name, error.description or "")
     for name, value in error.get_headers():

@@ -43,7 +43,7 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
     given: dict[str, Any] = {}
     for field in _fields(kind):
         values = request.args.getlist(field.encode_name)
-        if field.default_factory is list:
+        if isinstance(field.default, tuple):
             given[field.encode_name] = values
         elif values and not (from_form and not values[0]):
             value = values[0]
@@ -64,10 +64,7 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
 
 def words(given: str) -> str:
     """A text with single spaces between its words and without control characters."""
-    text = " ".join(given.split())
-    if text.isprintable():
-        return text
-    return "".join(character for character in text if character.isprintable()).strip()
+    return "".join(character for character in " ".join(given.split()) if character.isprintable()).strip()
 
 
 def uploaded(name: str, most: int) -> bytes:

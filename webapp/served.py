@@ -114,16 +114,14 @@ class ServedCatalogue:
 
     def game(self, row: int) -> Game:
         """The game of a row; its banner links to its own page."""
-        kept = self._games.get(row)
-        if kept is not None:
-            return kept
+        if row in self._games:
+            return self._games[row]
         known = self.catalogue.games[row]
-        year = int(self.years[row])
         image, thumbnail = self._images(known)
         made = Game(
             appid=known.appid,
             name=_shown_name(known),
-            year=year if year else None,
+            year=int(self.years[row]) or None,
             image=image,
             thumbnail=thumbnail,
             url=f"/render/{known.appid}",
@@ -140,45 +138,29 @@ class ServedCatalogue:
         """The first `count` neighbours of a row, best first. Raises `NotInCatalogue` without that view."""
         found = self.catalogue.view(view)
         known = None if found.similarities is None else found.similarities[row, :count].tolist()
-        return self.matches(row, found.rows[row, :count].tolist(), known, view)
+        return self.results(found.rows[row, :count].tolist(), known, view, query=row)
 
-    def matches(
-        self, row: int, rows: Sequence[int], similarities: Sequence[float] | None, view: View
+    def results(
+        self, rows: Sequence[int], similarities: Sequence[float] | None, view: View, query: int | None = None
     ) -> tuple[Result, ...]:
-        """`rows` as results for the game of `row` in `view`, best first."""
-        known = [None] * len(rows) if similarities is None else similarities
-        weak_below = self.weak_below.get(view, -1.0)
-        group = self.groups[row] if view in ("plain", "artwork") else -1
-        return tuple(
-            self.result(rank, other, similarity, view, weak_below, is_identical=self.groups[other] == group)
-            for rank, (other, similarity) in enumerate(zip(rows, known, strict=True), 1)
-        )
-
-    def result(
-        self,
-        rank: int,
-        row: int,
-        similarity: float | None,
-        view: View = "plain",
-        weak_below: float = -1.0,
-        is_identical: bool = False,
-    ) -> Result:
-        """A result in `view` that is weak if its similarity is less than `weak_below`."""
-        game = self.game(row)
-        if similarity is None:
-            return Result(rank, game, None, is_identical=bool(is_identical))
+        """`rows` as results in `view`, best first. If they belong to the game of row `query`, it is known which of them
+        are weak, and which have its banner."""
         manifest, is_artwork = self.catalogue.manifest, view == "artwork"
         floor = min((manifest.artwork_random if is_artwork else manifest.random_similarity) or 0.0, 0.99)
-        rare = bisect_right(manifest.artwork_rare if is_artwork else manifest.rare, similarity)
-        return Result(
-            rank,
-            game,
-            round(similarity, 6),
-            round(min(1.0, max(0.0, (similarity - floor) / (1 - floor))), 4),
-            measures.RARITIES[rare - 1] if rare else None,
-            similarity < weak_below,
-            bool(is_identical),
-        )
+        rare = manifest.artwork_rare if is_artwork else manifest.rare
+        weak_below = -1.0 if query is None else self.weak_below.get(view, -1.0)
+        group = -1 if query is None or view not in ("plain", "artwork") else self.groups[query]
+
+        def result(rank: int, row: int, similarity: float | None) -> Result:
+            game, is_identical = self.game(row), bool(self.groups[row] == group)
+            if similarity is None:
+                return Result(rank, game, None, is_identical=is_identical)
+            strength = round(min(1.0, max(0.0, (similarity - floor) / (1 - floor))), 4)
+            rarity = (None, *measures.RARITIES)[bisect_right(rare, similarity)]
+            return Result(rank, game, round(similarity, 6), strength, rarity, similarity < weak_below, is_identical)
+
+        known = [None] * len(rows) if similarities is None else similarities
+        return tuple(map(result, range(1, len(rows) + 1), rows, known))
 
     def labels(self, row: int) -> tuple[Label, ...]:
         """The labels of a game's banner, the likeliest first; empty if the catalogue has no labels."""
@@ -189,9 +171,8 @@ class ServedCatalogue:
         """The addresses of a banner and of its thumbnail."""
         local = self.local_images.get(game.appid)
         if local is not None:
-            version = LocalImage.of(local).version
-            image = f"/banners/{game.appid}{local.suffix.lower()}?v={version}"
-            return image, f"/thumbnails/{WIDTHS[0]}/{game.appid}.webp?v={version}"
+            name, version = f"{game.appid}{local.suffix.lower()}", LocalImage.of(local).version
+            return f"/banners/{name}?v={version}", f"/thumbnails/{WIDTHS[0]}/{game.appid}.webp?v={version}"
         if self.cdn_name is None:
             return None, None
         image = _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
@@ -306,8 +287,7 @@ class ServedCatalogue:
 
 
 def _shown_name(game: KnownGame) -> str:
-    name = game.name if game.name.isprintable() else _UNSHOWABLE.sub(" ", game.name)
-    return name.strip() or f"App {game.appid}"
+    return _UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}"
 
 
 def _cdn_url(appid: int, path: object, plain: str) -> str:

@@ -110,14 +110,6 @@ def route(blueprint: Blueprint, rule: str, tag: str, **declared: Any) -> Callabl
     return register
 
 
-def by_tag() -> dict[str, list[Endpoint]]:
-    """The endpoints of each tag, those of the current API first."""
-    groups: dict[str, list[Endpoint]] = {}
-    for endpoint in sorted(endpoints, key=lambda one: not one.rule.startswith("/api/")):
-        groups.setdefault(endpoint.tag, []).append(endpoint)
-    return groups
-
-
 def document(title: str, about: str) -> dict[str, Any]:
     """The OpenAPI document of all endpoints."""
     returned = [endpoint.returns for endpoint in endpoints]

@@ -9,10 +9,10 @@ from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import View
 from banners.errors import BadInput
 from webapp import queries
-from webapp.api.openapi import by_tag, document, route
+from webapp.api.openapi import document, endpoints, route
 from webapp.current import catalogue
-from webapp.pages import about, game, labels, search
-from webapp.pages.walls import WALLS, WallPage, wall_page
+from webapp.pages import about, game, search
+from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, uploaded, words
 from webapp.queries import ResultCount, SimilarGames, SimilarQuery
 from webapp.queries.filters import FilterQuery, SeriesFilterQuery
@@ -104,9 +104,9 @@ def find_by_picture(given: PicturesQuery) -> SimilarGames:
 
 
 @route(blueprint, "/labels", tag="queries", statuses=(501,))
-def list_labels() -> labels.LabelsPage:
+def list_labels() -> LabelsPage:
     """All terms that banners are labelled with."""
-    return labels.labels_page(catalogue())
+    return labels_page(catalogue())
 
 
 for _wall in WALLS:
@@ -131,4 +131,5 @@ def openapi() -> Response:
 @blueprint.get("/")
 def guide() -> str:
     """The same for reading."""
-    return render_template("api.html", groups=by_tag(), about=ABOUT)
+    current_first = sorted(endpoints, key=lambda one: one.tag.startswith("earlier"))
+    return render_template("api.html", endpoints=current_first, about=ABOUT)

@@ -4,13 +4,12 @@ import random
 from dataclasses import dataclass, replace
 
 import numpy as np
-from flask import Blueprint, Response, redirect, render_template
+from flask import Blueprint, redirect, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.encoders.views import View
 from banners.errors import BadInput, NotInCatalogue
 from webapp.current import catalogue
-from webapp.pages.share import share_card
 from webapp.pages.variants import Variant
 from webapp.params import read, shows_adult
 from webapp.queries import MatchView, Part, parameters_of
@@ -63,10 +62,6 @@ class GamePage:
     view: View
     available: int
     results: tuple[Result, ...]
-
-    @property
-    def has_similarities(self) -> bool:
-        return bool(self.results) and self.results[0].similarity is not None  # a view has those of all or of none
 
 
 def game_details(served: ServedCatalogue, row: int) -> GameDetails:
@@ -128,11 +123,13 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
     n = available if n == -1 else n
     asked = min(DEFAULT_NEIGHBOURS, available) if n is None else n
     page = game_page(served, appid, variant.view, asked, given)
+    if variant != Variant() or n is not None:
+        page = replace(page, results=tuple(replace(one, game=variant.link(one.game, n)) for one in page.results))
     more = min(available, max(20, 2 * len(page.results)))
     kept = (("view", "artwork"),) if variant.view == "artwork" else ()
     return render_template(
         "game.html",
-        page=page if variant == Variant() and n is None else _linked(page, variant, n),
+        page=page,
         views=[
             (label, replace(variant, view=view).url(appid, n), view == page.view) for view, label in match_views(served)
         ],
@@ -163,22 +160,3 @@ def match_views(served: ServedCatalogue) -> list[tuple[View, str]]:
     """The views that a reader can choose between, with their names; none if there is no choice."""
     views: tuple[View, ...] = ("plain", "artwork")
     return [(view, VIEW_NAMES[view]) for view in views] if "artwork" in served.catalogue.views else []
-
-
-def _linked(page: GamePage, variant: Variant, n: int | None) -> GamePage:
-    """The page with the links that the pages of `variant` have."""
-    details = replace(page.query, game=replace(page.query.game, url=Variant(page.view).url(page.query.game.appid)))
-    return replace(
-        page,
-        query=details,
-        results=tuple(replace(result, game=variant.link(result.game, n)) for result in page.results),
-    )
-
-
-@blueprint.get("/share/<appid:appid>.jpg")
-def share(appid: int) -> Response:
-    """The image that other sites show beside a link to a game."""
-    response = Response(share_card(catalogue(), appid), mimetype="image/jpeg")
-    response.cache_control.public = True
-    response.cache_control.max_age = 86_400
-    return response

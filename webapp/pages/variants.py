@@ -1,6 +1,5 @@
 """The variants of a game's address: which view of the query, and where its banners link to."""
 
-import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -11,7 +10,6 @@ from banners.steam import STORE
 from webapp.records import Game
 
 _SUFFIXES: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
-_VIEWS = {suffix: view for view, suffix in _SUFFIXES.items()}
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,16 @@ class Variant:
         return replace(self, view=view_of(mirror, flip))
 
 
-_PATHS = "(?:render|store)(?:_xy|_x|_y)?"
-
-
-def is_variant(path: str) -> bool:
-    """Whether this begins the addresses of a variant."""
-    return re.fullmatch(_PATHS, path) is not None
+VARIANTS = {one.path: one for one in (Variant(view, to_store) for view in _SUFFIXES for to_store in (False, True))}
 
 
 class VariantConverter(BaseConverter):
     """`render`, `render_x`, ... `store_xy` in a rule."""
 
-    regex = _PATHS
+    regex = "|".join(VARIANTS)
 
     def to_python(self, value: str) -> Variant:
-        name, _, letters = value.partition("_")
-        return Variant(_VIEWS[f"_{letters}" if letters else ""], name == "store")
-
-    def to_url(self, value: Variant) -> str:
-        return value.path
+        return VARIANTS[value]
 
 
 class CountConverter(IntegerConverter):

@@ -1,4 +1,4 @@
-"""The walls: pages that list many games in some order.
+"""The walls: pages that list many games in some order, and the terms of which each has a wall.
 
 A wall is declared once, in `WALLS`. Its page with tab, filters and paging, its JSON and its part of the OpenAPI
 document follow from that. Its template, of the same name, has the title, the lead and how an entry looks.
@@ -18,7 +18,7 @@ from banners.errors import CannotAnswer, NotInCatalogue
 from webapp.current import catalogue
 from webapp.params import AdultFlag, PageNumber, read, shows_adult
 from webapp.queries.filters import FilterQuery, active, mask
-from webapp.records import Game, Paging, Result, json_url, paging
+from webapp.records import Game, Label, Paging, Result, json_url, paging
 from webapp.served import Rows, ServedCatalogue
 
 blueprint = Blueprint("walls", __name__)
@@ -94,14 +94,26 @@ def _duplicates(served: ServedCatalogue, given: WallQuery) -> Rows:
     return np.array([group[0] for group in served.identical if shown[list(group)].all()], np.intp)
 
 
-def _label(served: ServedCatalogue, given: LabelQuery) -> Rows:
-    games = served.catalogue.games
-    if not games.terms:
+@dataclass(frozen=True)
+class LabelsPage:
+    """The vocabulary."""
+
+    labels: tuple[Label, ...]
+
+
+def labels_page(served: ServedCatalogue) -> LabelsPage:
+    """Raises `CannotAnswer`."""
+    terms = served.catalogue.games.terms
+    if not terms:
         raise CannotAnswer("Tags are not available for this catalogue.")
+    return LabelsPage(tuple(Label(term.name, term.kind) for term in terms))
+
+
+def _label(served: ServedCatalogue, given: LabelQuery) -> Rows:
     wanted = given.name.casefold()
-    for number, term in enumerate(games.terms):
-        if term.name.casefold() == wanted:
-            return np.array(games.rows_of_term(number), np.intp)
+    for number, label in enumerate(labels_page(served).labels):
+        if label.name.casefold() == wanted:
+            return np.array(served.catalogue.games.rows_of_term(number), np.intp)
     raise NotInCatalogue(f"No banner here was compared with {given.name[:60]!r}.")
 
 
@@ -212,3 +224,13 @@ def show(wall: Wall) -> tuple[str, int]:
 
 for _wall in WALLS:
     blueprint.add_url_rule(f"/{_wall.name}", _wall.name, lambda wall=_wall: show(wall))
+
+
+@blueprint.get("/labels")
+def labels() -> str:
+    """All terms by their kind."""
+    kinds: dict[str, list[Label]] = {}
+    for label in labels_page(catalogue()).labels:
+        kinds.setdefault(label.kind, []).append(label)
+    tab = next(wall for wall in WALLS if wall.tab_path == "labels")
+    return render_template("labels.html", kinds=kinds, tab=tab, json_url=json_url("labels"))

@@ -6,13 +6,13 @@ A picture is not kept: its embedding is part of the address, in 8 bits a number.
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta, field
+from msgspec import Meta
 
 from banners.catalogue import labels
 from banners.catalogue.search import MAX_QUERY
@@ -37,8 +37,8 @@ MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than abo
 _COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
 
-_Appids = Annotated[list[Appid], Meta(max_length=MAX_PARTS)]
-_Texts = Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]], Meta(max_length=MAX_PARTS)]
+_Appids = Annotated[tuple[Appid, ...], Meta(max_length=MAX_PARTS)]
+_Texts = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)], ...], Meta(max_length=MAX_PARTS)]
 ResultCount = Annotated[int, Meta(ge=1, le=MAX_RESULTS, description="How many.")]
 
 
@@ -53,16 +53,10 @@ class SimilarQuery(SeriesFilterQuery):
     picture: Annotated[str, Meta(max_length=8000, description="A picture's embedding, as POST /pictures gives it.")] = (
         ""
     )
-    game: Annotated[_Appids, Meta(description="Appids of games that results should look like.")] = field(
-        default_factory=list
-    )
-    text: Annotated[_Texts, Meta(description="Words for what results should look like.")] = field(default_factory=list)
-    not_game: Annotated[_Appids, Meta(description="Appids of games that results should not look like.")] = field(
-        default_factory=list
-    )
-    not_text: Annotated[_Texts, Meta(description="Words for what results should not look like.")] = field(
-        default_factory=list
-    )
+    game: Annotated[_Appids, Meta(description="Appids of games that results should look like.")] = ()
+    text: Annotated[_Texts, Meta(description="Words for what results should look like.")] = ()
+    not_game: Annotated[_Appids, Meta(description="Appids of games that results should not look like.")] = ()
+    not_text: Annotated[_Texts, Meta(description="Words for what results should not look like.")] = ()
     n: ResultCount = 24
     view: MatchView = "plain"
 
@@ -94,6 +88,10 @@ class Part:
     @property
     def parameter(self) -> str:
         return f"not_{self.kind}" if self.is_minus else self.kind
+
+    @property
+    def turned(self) -> "Part":
+        return replace(self, is_minus=not self.is_minus)
 
 
 @dataclass(frozen=True)
@@ -152,13 +150,14 @@ def similar(
     """
     hides_series = isinstance(given, SeriesFilterQuery) and given.hide_series
     wanted = 3 * count + 50 if hides_series else count  # few series have more games
-    found, vector = nearest(served, parts, wanted, view, mask(served, given))
+    rows, cosines, vector = nearest(served, parts, wanted, view, mask(served, given))
     if hides_series:
         row_of = served.catalogue.row_of
         games = [row_of(int(part.value)) for part in parts if part.kind == "game" and not part.is_minus]
-        others = set(without_series(served, [row for row, _ in found], games))
-        found = [one for one in found if one[0] in others][:count]
-    results = tuple(served.result(rank, row, cosine, view) for rank, (row, cosine) in enumerate(found, 1))
+        others = list(without_series(served, rows, games))[:count]
+        cosines = None if cosines is None else [cosines[rows.index(row)] for row in others]
+        rows = others
+    results = served.results(rows, cosines, view)
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
     stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
@@ -166,16 +165,13 @@ def similar(
     return SimilarGames(picture, stands_out, is_clear, shown, results)
 
 
-def _is_clear(served: ServedCatalogue, parts: Sequence[Part], results: Sequence[Result], vector: Vector | None) -> bool:
+def _is_clear(served: ServedCatalogue, parts: Sequence[Part], results: Sequence[Result], vector: Vector) -> bool:
     """Whether the best banner for some words stands out more than for random ones."""
     margin = served.catalogue.manifest.noise_margin
     best = results[0].similarity if results else None
-    if margin is None or best is None or vector is None or parts[0].kind != "text":
+    if margin is None or best is None or parts[0].kind != "text":
         return True
     return best - float(served.catalogue.mean @ vector) > margin
-
-
-Found = tuple[list[tuple[int, float | None]], Vector | None]
 
 
 def is_comparable(parts: Sequence[Part]) -> bool:
@@ -203,35 +199,30 @@ def _labels_of(served: ServedCatalogue, vector: Vector) -> tuple[Label, ...]:
 
 def nearest(
     served: ServedCatalogue, parts: Sequence[Part], count: int, view: View = "plain", passes: Mask | None = None
-) -> Found:
-    """The rows nearest to all of `parts` together, best first, with their cosine if only one thing is asked for; and
-    the vector that they are nearest to.
+) -> tuple[list[int], list[float] | None, Vector]:
+    """The rows nearest to all of `parts` together, best first; their cosines, None if more than one thing is asked for;
+    and the vector that they are nearest to.
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
     in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
     """
     check(parts)
-    if not parts:
-        return [], None
     encoder, opened = served.query_encoder, served.catalogue
     matrix, artwork = opened.quantised, opened.artwork if view == "artwork" else None
     if matrix is None:
         raise CannotAnswer("Image search is not available for this catalogue.")
-    _ = opened.view(view)
+    opened.view(view)
     if not encoder.has_text and any(part.kind == "text" for part in parts):
         raise CannotAnswer("Search by words is not available for this catalogue.")
     charge(sum(_COST[part.kind] for part in parts))
     vectors = [_vector(served, part) for part in parts]
-    row_of = served.catalogue.row_of
-    asked = np.array([row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
+    asked = np.array([opened.row_of(int(part.value)) for part in parts if part.kind == "game"], np.intp)
     if passes is not None:
         asked = np.concatenate([asked, np.flatnonzero(~passes)])
     lengths = None if artwork is None else opened.artwork_lengths
     if artwork is not None:
-        vectors = [
-            artwork.query(vector, opened.text_mean if part.kind == "text" else artwork.mean)
-            for part, vector in zip(parts, vectors, strict=True)
-        ]
+        means = [opened.text_mean if part.kind == "text" else artwork.mean for part in parts]
+        vectors = [artwork.query(vector, mean) for vector, mean in zip(vectors, means, strict=True)]
     rough = [matrix @ vector for vector in vectors]
     if artwork is not None and lengths is not None:
         for scores, vector in zip(rough, vectors, strict=True):
@@ -249,7 +240,7 @@ def nearest(
         vector, scores = weights @ np.stack(vectors), weights @ np.stack(rough)
     offset = 0.0 if artwork is None else float(artwork.mean @ vector)
     rows, cosines = nearest_to(vector, opened.embeddings, scores, count, asked, offset, lengths)
-    return list(zip(rows.tolist(), cosines.tolist() if is_single else [None] * len(rows), strict=True)), vector
+    return rows.tolist(), cosines.tolist() if is_single else None, vector
 
 
 def _vector(served: ServedCatalogue, part: Part) -> Vector:

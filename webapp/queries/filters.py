@@ -113,7 +113,7 @@ def filtered_neighbours(
     elif found.similarities is not None:
         known = dict(zip(stored.tolist(), found.similarities[row].tolist(), strict=True))
         similarities = [known[other] for other in kept]
-    return served.matches(row, kept, similarities, view)
+    return served.results(kept, similarities, view, query=row)
 
 
 def _scores(served: ServedCatalogue, row: int, view: View) -> npt.NDArray[np.float32]:
