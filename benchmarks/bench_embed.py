@@ -1,6 +1,6 @@
 """From banners to a finished catalogue, against its own ceilings and the one-at-a-time loop, in one run.
 
-`model`: the encoder alone, on pixels that lie ready. `decode`: the worker processes alone. `loop`: one image at a time
+`model`: the encoder alone, on pixels that lie ready. `decode`: the decoding threads alone. `loop`: one image at a time
 through Hugging Face's processor and model, as the first system did it. `end_to_end`: all of it, neighbours and files
 included, after the encoder is loaded. Prints one JSON line, the ratios last. It needs torch, transformers, numpy,
 Pillow and tqdm only. Examples:
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from banners.catalogue import measures, writer
 from banners.catalogue.neighbours import nearest
-from banners.embedding import embed
+from banners.embedding import embed, encode_with
 from banners.embedding.decoding import decode_batches
 from banners.embedding.store import Rows
 from banners.encoders import Choice
@@ -96,7 +96,7 @@ def end_to_end(banners: list[Banner], encoder: Encoder, options: argparse.Namesp
     """Seconds of each part, and of all."""
     started = time.perf_counter()
     rows = Rows(out.with_suffix(".rows"), encoder.identity(options.batch_size), encoder.dim)
-    embedded = embed(banners, encoder, rows, ("plain",), options.batch_size, options.workers)
+    embedded = embed(encode_with(encoder, options.batch_size, options.workers), banners, rows)
     after_embedding = time.perf_counter()
     found = nearest(embedded.embeddings["plain"], 100, device=encoder.device)
     after_neighbours = time.perf_counter()

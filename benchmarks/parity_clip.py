@@ -18,7 +18,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners.embedding import embed
+from banners.embedding import embed, encode_with
 from banners.embedding.store import Rows
 from banners.encoders import Choice
 from banners.games_csv import list_banners
@@ -38,7 +38,7 @@ def main() -> None:
         encoder = Choice(folder, fit="crop", device="cpu").open()
         started = time.perf_counter()
         rows = Rows(Path(folder) / "rows", encoder.identity(options.batch_size), encoder.dim)
-        ours = embed(banners, encoder, rows, batch_size=options.batch_size).embeddings["plain"]
+        ours = embed(encode_with(encoder, options.batch_size), banners, rows).embeddings["plain"]
         ours_s = time.perf_counter() - started
         processor = transformers.CLIPImageProcessorPil.from_pretrained(folder)
         model = transformers.CLIPVisionModelWithProjection.from_pretrained(folder).eval()

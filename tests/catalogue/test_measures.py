@@ -18,8 +18,7 @@ def test_the_most_unique_is_the_least_similar_to_its_first_neighbour_and_ties_ke
 
 def test_random_pairs_never_pair_a_row_with_itself():
     opposites = np.array([[1, 0], [-1, 0]], np.float32)
-    assert random_similarity(opposites, pairs=1) == -1  # one pair, so the median hides nothing
-    assert {random_similarity(opposites, pairs=1, seed=seed) for seed in range(50)} == {-1}
+    assert random_similarity(opposites) == -1
 
 
 def test_random_pairs_measure_the_level_of_unrelated_banners():
