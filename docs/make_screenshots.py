@@ -18,7 +18,7 @@ PAGES = (
     ("home", "/", "Home: search, popular games, unusual banners"),
     ("suggestions", "/", "Suggestions while typing"),
     ("search", "/search?q=the", "Results"),
-    ("game", "/render/9000280", "A game beside its nearest neighbours"),
+    ("game", "/render/9000100", "A game beside its nearest neighbours"),
     ("popular", "/popular", "The benchmark list"),
     ("unique", "/unique", "The most unusual banners, each with its nearest neighbour"),
     ("duplicates", "/duplicates", "Identical banners"),

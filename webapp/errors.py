@@ -30,6 +30,7 @@ BAD_HOST = "The Host header is not a name of this server."
 OFFERED = 6  # games instead of one that does not exist
 
 _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; the message is the detail
+    UnknownGame: (404, "No such game here"),
     NotInCatalogue: (404, "Not in this catalogue"),
     CannotAnswer: (501, "Not available here"),
     BadInput: (400, "That cannot be answered"),
@@ -76,7 +77,7 @@ def _unknown_game(error: UnknownGame) -> Response:
     rows = served.catalogue.games.search(str(error.appid), OFFERED).rows
     place = int(served.catalogue.appids.searchsorted(min(error.appid, 2**32 - 1)))
     rows += range(max(0, place - OFFERED // 2), min(len(served), place + OFFERED // 2))
-    return _answer(404, "No such game here", str(error), _offered(served, rows))
+    return _answer(*_ANSWERS[UnknownGame], str(error), _offered(served, rows))
 
 
 def _offered(served: ServedCatalogue, rows: Sequence[int]) -> tuple[Game, ...]:
