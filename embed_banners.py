@@ -206,7 +206,7 @@ def _open(options: argparse.Namespace, choice: Choice) -> Encoder:
 
 
 def _progress(what: str, total: int, unit: str) -> Any:
-    return tqdm(total=total, unit=unit, desc=what, mininterval=1, smoothing=0.05)
+    return tqdm(total=total, disable=not total, unit=unit, desc=what, mininterval=1, smoothing=0.05)
 
 
 def _batch_size(options: argparse.Namespace, encoder: Encoder) -> int:
@@ -229,7 +229,7 @@ def _neighbours(
     artwork = None
     usable = set(embedded.appids.tolist())
     sample = [] if options.no_artwork else titles.sample([one for one in folder.banners if one.appid in usable])
-    encode = embedding.encode_with(encoder, _batch_size(options, encoder), draw=titles.with_title)
+    encode = embedding.encode_with(encoder, _batch_size(options, encoder), options.workers, titles.with_title)
     try:
         with _progress("titles", len(sample), "img") as bar:
             drawn = embedding.embed(encode, sample, rows, ("titled",), bar.update)

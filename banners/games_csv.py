@@ -155,8 +155,8 @@ def valid_unicode(text: str) -> str:
 def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
     """The banners of `folder` by appid, and the names of files that are none, each with the reason.
 
-    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are hidden files, and what
-    neither ends like an image nor is named after an appid.
+    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are hidden files, folders
+    that do not end like a banner, and what neither ends like an image nor is named after an appid.
     """
     by_appid: dict[int, Banner] = {}
     misnamed: list[tuple[str, str]] = []
@@ -166,6 +166,8 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
             is_banner = suffix in SUFFIXES
             if path.name.startswith(".") or not (is_banner or suffix in _OTHER_IMAGES or path.stem.isdigit()):
                 continue
+            if not is_banner and path.is_dir():
+                continue
             try:
                 appid = parse_appid(path.stem)
                 if is_banner and not path.is_file():
@@ -174,7 +176,7 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
                     misnamed.append((path.name, f"appid {appid} is already given by {by_appid[appid].path.name}"))
                 elif is_banner:
                     by_appid[appid] = Banner(appid, path)
-                elif not path.is_dir():
+                else:
                     misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
             except BadInput as error:
                 misnamed.append((path.name, str(error)))
@@ -230,7 +232,7 @@ def _game_of(row: Mapping[str | None, str | None], where: str) -> Game:
     name = cells.pop("name").strip()
     known: dict[str, str | int] = {column: text for column, text in cells.items() if text}
     for column in _NUMBERS & known.keys():
-        known[column] = settings.whole(cells[column], 0, 10**12, f"{where}: {column}")
+        known[column] = settings.whole(cells[column], 0, 10**18 - 1, f"{where}: {column}")
     return Game(appid, name, known)
 
 

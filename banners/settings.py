@@ -7,7 +7,7 @@ from banners.errors import BadInput
 
 def whole(text: str, least: int, most: int, name: str = "") -> int:
     """A whole number. Raises `BadInput`, which says what `name` is."""
-    if re.fullmatch(r"-?[0-9]{1,12}", text, re.ASCII) and least <= int(text) <= most:
+    if re.fullmatch(r"-?[0-9]{1,18}", text, re.ASCII) and least <= int(text) <= most:
         return int(text)
     raise BadInput(f"{name}{' is ' if name else ''}{text[:40]!r}, not a whole number from {least} to {most}")
 

@@ -48,39 +48,41 @@ class Manifest:
         path = folder / MANIFEST
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+            if data["format"] != FORMAT:
+                raise BadCatalogue(f"{path} is not a catalogue's manifest")
+            if data["version"] != FORMAT_VERSION:
+                raise BadCatalogue(
+                    f"{folder} has format version {data['version']}, this program reads {FORMAT_VERSION};"
+                    " make it again with embed_banners.py"
+                )
+            encoder, images = data.get("encoder", {}), data.get("images", {})
+            text = data.get("queries", {}).get("text") or {}
+            return cls(
+                n=data["n"],
+                d=data["d"],
+                k=data["k"],
+                created=data["created"],
+                encoder=encoder.get("id", "unknown"),
+                revision=encoder.get("revision", "unknown"),
+                fit=data.get("fit", "unknown"),
+                source=images.get("source", ""),
+                image_size=(images["width"], images["height"])
+                if images.get("width") and images.get("height")
+                else None,
+                random_similarity=data.get("random_similarity"),
+                artwork_random=data.get("artwork", {}).get("random_similarity"),
+                rare=tuple(data.get("rare_similarities", ())),
+                artwork_rare=tuple(data.get("artwork", {}).get("rare_similarities", ())),
+                text_scale=text.get("scale", 100.0),
+                noise_margin=text.get("noise_margin"),
+                files={name: (entry["size"], entry["sha256"]) for name, entry in data["files"].items()},
+                raw=data,
+            )
         except FileNotFoundError:
             what = f"has no {MANIFEST}" if folder.is_dir() else "does not exist"
             raise BadCatalogue(f"no catalogue at {folder}: the folder {what}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadCatalogue(f"cannot read {path}: {one_line(error)}") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise BadCatalogue(f"{path} is not a catalogue's manifest")
-        if data["version"] != FORMAT_VERSION:
-            raise BadCatalogue(
-                f"{folder} has format version {data['version']}, this program reads {FORMAT_VERSION};"
-                " make it again with embed_banners.py"
-            )
-        encoder, images = data.get("encoder", {}), data.get("images", {})
-        text = data.get("queries", {}).get("text") or {}
-        return cls(
-            n=data["n"],
-            d=data["d"],
-            k=data["k"],
-            created=data["created"],
-            encoder=encoder.get("id", "unknown"),
-            revision=encoder.get("revision", "unknown"),
-            fit=data.get("fit", "unknown"),
-            source=images.get("source", ""),
-            image_size=(images["width"], images["height"]) if images.get("width") and images.get("height") else None,
-            random_similarity=data.get("random_similarity"),
-            artwork_random=data.get("artwork", {}).get("random_similarity"),
-            rare=tuple(data.get("rare_similarities", ())),
-            artwork_rare=tuple(data.get("artwork", {}).get("rare_similarities", ())),
-            text_scale=text.get("scale", 100.0),
-            noise_margin=text.get("noise_margin"),
-            files={name: (entry["size"], entry["sha256"]) for name, entry in data["files"].items()},
-            raw=data,
-        )
 
 
 def measure(path: Path) -> tuple[int, str]:

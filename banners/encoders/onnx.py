@@ -137,6 +137,8 @@ def export_images(
     (n, d). Returns what the manifest says of it. Raises `Unavailable` without a library, `ExportFailed`.
     """
 
+    reference = np.concatenate([encoder.embed(pixels[start : start + 16]) for start in range(0, len(pixels), 16)])
+
     def forward(tensor: "Tensor") -> "Tensor":
         return _unit(encoder.forward(encoder.normalise(tensor)))
 
@@ -145,7 +147,7 @@ def export_images(
 
     path = folder / IMAGE_MODEL
     _export(forward, encoder.module, pixels[:1], path, "pixels")
-    return _smallest(path, embed, embeddings[rows], embeddings, np.asarray(rows, np.intp))
+    return _smallest(path, embed, reference, embeddings, np.asarray(rows, np.intp))
 
 
 def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, folder: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Run:
     games: int = 0
     settled: int = 0
     outcomes: list[download.Outcome] = field(default_factory=list)
+    demos: set[int] = field(default_factory=set)  # of the games that were asked about
 
     @property
     def failed(self) -> list[download.Outcome]:
@@ -77,7 +78,7 @@ class Run:
             fetch_missing(listed)
             if self.has_demos:
                 settled = [journal.settled[appid].item for appid in listed if appid in journal.settled]
-                demos = {demo for item in settled for demo in item.demos} - listed.keys() - foreign
+                demos = self.demos.union(*(item.demos for item in settled)) - listed.keys() - foreign
                 listed |= {demo: api.App(demo) for demo in sorted(demos)}
                 fetch_missing({demo: listed[demo] for demo in sorted(demos)})
         finally:  # an interrupt too: what is known by now is kept
@@ -94,7 +95,9 @@ class Run:
         for start in range(0, len(appids), api.ITEMS_A_REQUEST):
             batch = appids[start : start + api.ITEMS_A_REQUEST]
             try:
-                yield api.items(self.client, self.where, batch, self.kind, self.size, tags)
+                items = api.items(self.client, self.where, batch, self.kind, self.size, tags)
+                self.demos.update(demo for item in items for demo in item.demos)
+                yield items
             except Unanswered as error:
                 self.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
                 paths = api.plain_paths(self.kind, self.size)

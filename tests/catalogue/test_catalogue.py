@@ -194,6 +194,10 @@ def flip_last_byte(path: Path) -> None:
 DAMAGES = {
     "no manifest": (lambda c: (c / "manifest.json").unlink(), r"has no manifest\.json"),
     "half a manifest": (lambda c: (c / "manifest.json").write_text('{"format": "st'), r"cannot read .*manifest\.json"),
+    "a manifest that lacks things": (
+        lambda c: (c / "manifest.json").write_text('{"format": "steam-clip-catalogue"}'),
+        r"cannot read .*manifest\.json",
+    ),
     "a manifest of something else": (lambda c: rewrite_manifest(c, format="x"), "not a catalogue's"),
     "an earlier version": (lambda c: rewrite_manifest(c, version=2), "make it again with embed_banners.py"),
     "no neighbours": (lambda c: (c / "neighbours.npy").unlink(), r"cannot read .*neighbours\.npy: No such file"),

@@ -32,9 +32,9 @@ def test_the_largest_appid_is_accepted():
 
 
 def test_games_keep_their_further_columns(tmp_path):
-    path = write(tmp_path / "games.csv", "appid,name,popularity,series\n10,Half-Life,7,hl\n20,Portal,,\n")
+    path = write(tmp_path / "games.csv", "appid,name,popularity,series\n10,Half-Life,7000000000000,hl\n20,Portal,,\n")
     assert read_games(path) == {
-        10: Game(10, "Half-Life", {"popularity": 7, "series": "hl"}),
+        10: Game(10, "Half-Life", {"popularity": 7_000_000_000_000, "series": "hl"}),
         20: Game(20, "Portal", {}),
     }
 
@@ -93,6 +93,7 @@ def test_a_folder_is_listed_by_appid_with_what_does_not_fit(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "4.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "9.jpg").mkdir()
+    (tmp_path / "007").mkdir()
     write(tmp_path / "games.csv", "appid,name\n20,Twenty\n50,Fifty\n")
     folder = read_banners_folder(tmp_path)
     assert [banner.appid for banner in folder.banners] == [3, 20, 100]

@@ -73,6 +73,12 @@ def test_plus_and_minus_can_be_combined_and_shared(client):
     assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
 
 
+def test_an_empty_mix_offers_games_to_count_for_whatever_sign_was_chosen(client):
+    page = text(client, "/mix?as=minus&add=")
+    assert "/mix?game=" in page
+    assert "not_game" not in page
+
+
 def vector_of_colour(client, colour):
     with client.application.app_context():
         opened = client.application.extensions["catalogue"].served

@@ -48,9 +48,10 @@ def _starts(served: ServedCatalogue) -> list[int]:
 def _mix_page(
     given: MixQuery, parts: Sequence[Part], complaint: str = "", typed: str = "", starts: Sequence[int] = ()
 ) -> str:
-    """`typed` stays in the box; `starts` are rows of games to add."""
+    """`typed` stays in the box; `starts` are rows of games to add, with the sign that was chosen for it."""
     served, view, kept, count = catalogue(), given.view, given.kept(), given.n
-    starting = [(game, Part("game", str(game.appid), given.as_ == "minus")) for game in served.games(starts)]
+    is_minus = bool(typed) and given.as_ == "minus"
+    starting = [(game, Part("game", str(game.appid), is_minus)) for game in served.games(starts)]
     found = queries.similar(served, parts, count, view, given) if parts else SimilarGames("", None, True, (), ())
     more = min(queries.MAX_RESULTS, len(served), 2 * count)
     has_more = parts and more > len(found.results) == count
