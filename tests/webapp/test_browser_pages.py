@@ -192,6 +192,16 @@ def test_the_open_list_of_suggestions_is_accessible_too(browser, server):
     assert [violation["id"] for violation in violations] == []
 
 
+@pytest.mark.parametrize("width", [1000, 1440, 1700])
+def test_the_text_of_the_first_page_stays_where_it_is_when_the_example_comes_late(browser, server, width):
+    with browser.new_page(base_url=server.url, viewport={"width": width, "height": 800}) as page:
+        page.goto("/")
+        text = page.locator(".hero-text")
+        with_example = text.bounding_box()
+        page.locator(".example").evaluate("example => example.remove()")
+        assert text.bounding_box() == with_example
+
+
 def test_nothing_moves_while_a_page_loads_also_when_every_image_fails(browser, server):
     context = browser.new_context(base_url=server.url)
     opened = context.new_page()
