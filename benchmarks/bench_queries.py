@@ -32,11 +32,10 @@ from banners.catalogue import writer
 from banners.catalogue.labels import VOCABULARY, read_vocabulary
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import nearest_to, quantise
-from banners.embedding.decoding import decode_bytes
+from banners.embedding import encode_with
 from banners.encoders import Choice
 from banners.encoders.onnx import export_queries
 from banners.games_csv import Banner, Game, list_banners
-from banners.images import read
 from benchmarks.random_clip import save_random_clip
 
 PORT = 8766
@@ -58,10 +57,9 @@ WORDS = (
 
 def embed(model: Path, banners: list[Banner]) -> np.ndarray:
     """float32 (m, d)."""
-    encoder = Choice(str(model), device="cpu").open()
-    pixels = [decode_bytes(read(banner.path), encoder.preprocessing)[1] for banner in tqdm(banners, desc="decoding")]
-    batches = range(0, len(pixels), 32)
-    return np.concatenate([encoder.embed(np.stack(pixels[at : at + 32])) for at in tqdm(batches, desc="embedding")])
+    encode = encode_with(Choice(str(model), device="cpu").open())
+    batches = tqdm(encode(banners, ("plain",)), "embedding", -(-len(banners) // 32))
+    return np.concatenate([vectors["plain"][: len(results)] for results, vectors in batches])
 
 
 def grow(embeddings: np.ndarray, count: int) -> np.ndarray:
