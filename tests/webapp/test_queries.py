@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from banners.catalogue.neighbours import Neighbours
 from banners.errors import BadCatalogue, BadInput
 from embed_banners import main
 from tests.colour_clip import COLOURS, coloured
@@ -349,3 +350,14 @@ def test_words_that_mean_nothing_get_no_confident_banners(client):
 
 def is_clear(client, words):
     return client.get("/api/v1/similar", query_string={"text": words}).get_json()["is_clear"]
+
+
+def test_a_picture_is_answered_by_a_catalogue_of_games_without_neighbours(query_app, monkeypatch):
+    served = query_app.extensions["catalogue"].served
+    found = served.catalogue.view("plain")
+    monkeypatch.setitem(served.catalogue.views, "plain", Neighbours(found.rows[:, :0], found.similarities[:, :0]))
+    with query_app.app_context():
+        picture = picture_of(served.encoder.picture(coloured("green", 5)))
+    answer = query_app.test_client().get("/api/v1/similar", query_string={"picture": picture})
+    assert answer.status_code == 200
+    assert answer.get_json()["stands_out_percent"] is None

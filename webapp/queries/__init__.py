@@ -181,7 +181,7 @@ def is_comparable(parts: Sequence[Part]) -> bool:
 
 def _stands_out(served: ServedCatalogue, results: Sequence[Result], view: View) -> int | None:
     known = served.catalogue.view(view).similarities
-    if known is None or not results or results[0].similarity is None:
+    if known is None or not known.size or not results or results[0].similarity is None:
         return None
     return int(100 * np.count_nonzero(known[:, 0] > results[0].similarity) / len(known))
 
