@@ -52,7 +52,7 @@ def sample(banners: Sequence[Banner]) -> list[Banner]:
 
 
 def with_title(banner: Banner, image: Image.Image) -> Image.Image:
-    """`image`, which is that of `banner`, with a random title drawn on it."""
+    """Draw a random title on a copy of `image`. The title depends on the banner's appid alone."""
     random = np.random.default_rng(banner.appid)
     return draw_title(image, random_title(random), random, is_large=True)
 

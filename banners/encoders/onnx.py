@@ -102,8 +102,8 @@ def export_queries(
 
 
 def _noise_margin(tower: TextTower, embeddings: Matrix) -> float:
-    """For each random word, subtract the mean similarity of all banners from that of the best one. Returns the 0.9
-    quantile of these differences: nine in ten random words stay below it."""
+    """The margin of a text is its best similarity to a banner minus its mean similarity to all banners. Returns the
+    0.9 quantile of the margins of random words."""
     random = np.random.default_rng(0)
     scores = embeddings @ _embed_texts(tower, [random_title(random) for _ in range(_NOISE)]).T  # (n, 64)
     return round(float(np.quantile(scores.max(axis=0) - scores.mean(axis=0), 0.9)), 4)

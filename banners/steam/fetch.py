@@ -16,10 +16,10 @@ UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and
 
 @dataclass
 class Run:
-    """What is fetched into `folder`, who is told how it goes on, and the result, which is known after an interrupt too.
+    """A run into `folder`: its options, its callbacks, and its result, which is kept up to date for an interrupt.
 
-    Of each game an image of `kind` and `size` is wanted, and with `has_demos` of its demos; after `recheck_days` it is
-    asked for again. `settled` is the number of games that did not have to be asked about.
+    The run fetches an image of `kind` and `size` for each game, and with `has_demos` also for its demos. Images older
+    than `recheck_days` are checked again. `settled` counts the games that needed no request.
     """
 
     client: Client
@@ -96,12 +96,12 @@ class Run:
             batch = appids[start : start + api.ITEMS_A_REQUEST]
             try:
                 items = api.items(self.client, self.where, batch, self.kind, self.size, tags)
-                self.demos.update(demo for item in items for demo in item.demos)
-                yield items
             except Unanswered as error:
                 self.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
                 paths = api.plain_paths(self.kind, self.size)
-                yield [api.Item(appid, paths=paths, is_known=False) for appid in batch]
+                items = [api.Item(appid, paths=paths, is_known=False) for appid in batch]
+            self.demos.update(demo for item in items for demo in item.demos)
+            yield items
 
 
 def _write_games(folder: Path, listed: Mapping[int, api.App], journal: download.Journal) -> None:

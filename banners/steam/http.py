@@ -116,7 +116,7 @@ class Client:
             self._sleep(retry.get_backoff_time())
 
     def stop(self) -> None:
-        """End what is under way in all threads: it is unanswered. A silent server is waited for as long as ever."""
+        """Make the requests of all threads raise `Unanswered`. A request to a silent server ends at its timeout."""
         self._stopped.set()
 
     def _get_once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
