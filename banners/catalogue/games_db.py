@@ -5,7 +5,9 @@ Anybody may open it with their own tools: `sqlite3 games.db "SELECT appid, name 
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +116,14 @@ def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
     )
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself when its thread or its catalogue is gone; since 3.13 Python warns of connections left open."""
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # it was never opened
+            self.close()
+
+
 @dataclass
 class Games(Sequence[Game]):
     """The games of a catalogue by row number, read from `games.db` when they are asked for, by any number of threads.
@@ -128,12 +138,42 @@ class Games(Sequence[Game]):
 
     def connect(self) -> None:
         """Open the file. A forked process calls it again: SQLite's connections must not cross a fork."""
-        uri = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
+        self._local = threading.local()
         try:
-            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-            self._count: int = self._db.execute("SELECT count(*) FROM games").fetchone()[0]
-        except sqlite3.Error as error:
+            self._first = self._open()
+            self._identity = self._identity_of_file()
+            self._count: int = self._first.execute("SELECT count(*) FROM games").fetchone()[0]
+        except (OSError, sqlite3.Error) as error:
             raise BadCatalogue(f"cannot read {self.path}: {error}") from None
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """This thread's connection. Python's connections must not be used by two threads at once: they share prepared
+        statements."""
+        try:
+            db: sqlite3.Connection = self._local.db
+        except AttributeError:
+            db = self._local.db = self._connection_to_the_same_file()
+        return db
+
+    def _open(self) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
+        # Each thread uses its own connection, but any thread may collect it as garbage.
+        return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Connection)
+
+    def _identity_of_file(self) -> tuple[int, int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino, status.st_mtime_ns
+
+    def _connection_to_the_same_file(self) -> sqlite3.Connection:
+        """Another connection to the file that `connect` opened; a copy in memory if a new catalogue has replaced it."""
+        with suppress(OSError, sqlite3.Error):
+            db = self._open()
+            if self._identity_of_file() == self._identity:
+                return db
+        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, factory=_Connection)
+        self._first.backup(copy)
+        return copy
 
     def __len__(self) -> int:
         return self._count

@@ -9,7 +9,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +44,28 @@ class Rows:
         self._identity = hashlib.sha256(text.encode()).hexdigest()
         self._path = folder / "rows.db"
         folder.mkdir(parents=True, exist_ok=True)
-        with self._told():
-            self._db = sqlite3.connect(self._path)
-            self._db.execute(_SCHEMA)
+        with self._connection() as db:
+            db.execute(_SCHEMA)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield
+            with closing(sqlite3.connect(self._path)) as db:
+                yield db
         except sqlite3.Error as error:
             raise BadInput(f"cannot write {self._path}: {error}") from None
 
     def contents(self, view: Kind) -> dict[int, bytes]:
         """The hash of the file that each appid was embedded from."""
-        with self._told():
+        with self._connection() as db:
             return dict(
-                self._db.execute(
-                    "SELECT appid, content FROM rows WHERE identity = ? AND view = ?", (self._identity, view)
-                )
+                db.execute("SELECT appid, content FROM rows WHERE identity = ? AND view = ?", (self._identity, view))
             )
 
     def sources(self, appids: Sequence[int]) -> list[Decoded]:
         """What the plain rows of `appids` were made of."""
-        with self._told():
-            found = self._db.execute(
+        with self._connection() as db:
+            found = db.execute(
                 "SELECT appid, content, digest, width, height FROM rows WHERE identity = ? AND view = 'plain'",
                 (self._identity,),
             )
@@ -80,8 +78,8 @@ class Rows:
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
             for appid, source, embedding in zip(appids, sources, embeddings, strict=True)
         )
-        with self._told(), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        with self._connection() as db, db:
+            db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:
         """The embeddings of `appids`, which are sorted, in their order: float32 (n, dim)."""
@@ -90,19 +88,19 @@ class Rows:
             "SELECT embedding FROM rows WHERE identity = ? AND view = ?"
             " AND appid IN (SELECT value FROM json_each(?)) ORDER BY appid"
         )
-        with self._told():
-            found = self._db.execute(query, (self._identity, view, json.dumps(list(appids))))
+        with self._connection() as db:
+            found = db.execute(query, (self._identity, view, json.dumps(list(appids))))
             for place, (embedding,) in enumerate(found):
                 matrix[place] = np.frombuffer(embedding, np.float32)
         return matrix
 
     def tidy(self, appids: Sequence[int]) -> None:
         """Keep the rows of `appids` of this encoder and nothing else."""
-        with self._told():
-            with self._db:
-                removed = self._db.execute(
+        with self._connection() as db:
+            with db:
+                removed = db.execute(
                     "DELETE FROM rows WHERE identity <> ? OR appid NOT IN (SELECT value FROM json_each(?))",
                     (self._identity, json.dumps(list(appids))),
                 ).rowcount
             if removed:
-                self._db.execute("VACUUM")
+                db.execute("VACUUM")

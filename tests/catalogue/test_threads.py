@@ -1,0 +1,124 @@
+"""A catalogue that many threads read at once, as gunicorn's do."""
+
+import gc
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banners.catalogue import writer
+from banners.catalogue.neighbours import nearest
+from banners.catalogue.reader import open_catalogue
+from banners.games_csv import Game
+from tests.servers import serving
+
+THREADS = 8
+GAMES = [Game(appid, f"Game number {appid}", {"tags": f"Tag {appid % 7}"}) for appid in range(1, 301)]
+
+
+def save(folder: Path) -> Path:
+    embeddings = np.random.default_rng(0).normal(size=(len(GAMES), 8)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    about = {"encoder": {"id": "test"}, "images": {"source": "", "width": 300, "height": 450}}
+    writer.save(folder, games=GAMES, neighbours={"plain": nearest(embeddings, k=10)}, about=about)
+    return folder
+
+
+def open_files(path: Path) -> int:
+    """How often this process has the file open."""
+    links = Path("/proc/self/fd").iterdir()
+    return sum(link.is_symlink() and str(link.readlink()).removesuffix(" (deleted)") == str(path) for link in links)
+
+
+def at_once(threads: int, work: Callable[[int], object]) -> None:
+    """Run `work` in so many threads, each with its number; an error in any of them is raised here."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+def test_each_thread_has_its_own_connection_which_ends_with_it_and_with_the_catalogue(tmp_path):
+    path = save(tmp_path / "c") / "games.db"
+    games = open_catalogue(tmp_path / "c").games
+    before = open_files(path)
+    everybody = threading.Barrier(THREADS)
+    seen: list[int] = []
+
+    def read(number: int) -> None:
+        assert games[number].name == f"Game number {number + 1}"
+        everybody.wait()
+        seen.append(open_files(path))
+        everybody.wait()
+
+    at_once(THREADS, read)
+    assert set(seen) == {before + THREADS}
+    gc.collect()
+    assert open_files(path) == before
+    del games, read
+    gc.collect()
+    assert open_files(path) == 0
+
+
+def test_many_threads_get_each_their_own_answers(tmp_path):
+    games = open_catalogue(save(tmp_path / "c")).games
+
+    def read(number: int) -> None:
+        for row in range(number, 3 * len(GAMES), 5):
+            game = GAMES[row % len(GAMES)]
+            assert games[row % len(GAMES)] == game
+            assert [games[row].appid for row in games.search(game.name).rows][0] == game.appid
+            assert games.titled(game.name) == [row % len(GAMES)]
+            assert len(games.rows_with("tag", "tag 3")) == 43
+
+    at_once(THREADS, read)
+
+
+def test_a_thread_that_begins_after_a_replacement_reads_the_catalogue_that_was_opened(tmp_path):
+    games = open_catalogue(save(tmp_path / "c")).games
+    shutil.rmtree(tmp_path / "c")
+    writer.save(
+        tmp_path / "c",
+        games=[Game(1, "Another")],
+        neighbours={"plain": nearest(np.ones((1, 2), np.float32), k=0)},
+        about={"encoder": {"id": "test"}},
+    )
+    at_once(2, lambda number: [games[number].name, games.search("number 7")][0] == GAMES[number].name or pytest.fail())
+
+
+def ask_for(seconds: float, folder: Path) -> None:
+    """Eight clients ask two workers with four threads each; every answer must be 200 and that of its own request."""
+    import time
+
+    with serving(folder) as server:
+        end = time.monotonic() + seconds
+        asked = []
+
+        def ask(number: int) -> None:
+            appid = number
+            while time.monotonic() < end:
+                appid = appid % len(GAMES) + 1
+                name = f"Game number {appid}"
+                for path, expected in (
+                    (f"/render/{appid}", f"<title>{name}"),
+                    (f"/suggest?q=game+number+{appid}", f'"name":"{name}"'),
+                    (f"/api/v1/games/{appid}/neighbours", f'"name":"{name}"'),
+                ):
+                    status, body = server.get(path)
+                    assert status == 200, (path, status, body[:300])
+                    assert expected in body, (path, body[:300])
+                    asked.append(path)
+
+        at_once(THREADS, ask)
+        assert len(asked) > 100
+
+
+def test_eight_clients_get_no_error_and_each_their_own_answers(tmp_path):
+    ask_for(3.0, save(tmp_path / "c"))
+
+
+@pytest.mark.soak
+def test_eight_clients_for_half_a_minute(tmp_path):
+    ask_for(30.0, save(tmp_path / "c"))
