@@ -3,6 +3,7 @@
 import gc
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,13 +43,13 @@ def at_once(threads: int, work: Callable[[int], object]) -> None:
 
 def test_each_thread_has_its_own_connection_which_ends_with_it_and_with_the_catalogue(tmp_path):
     path = save(tmp_path / "c") / "games.db"
-    games = open_catalogue(tmp_path / "c").games
+    opened = [open_catalogue(tmp_path / "c").games]
     before = open_files(path)
     everybody = threading.Barrier(THREADS)
     seen: list[int] = []
 
     def read(number: int) -> None:
-        assert games[number].name == f"Game number {number + 1}"
+        assert opened[0][number].name == f"Game number {number + 1}"
         everybody.wait()
         seen.append(open_files(path))
         everybody.wait()
@@ -57,7 +58,7 @@ def test_each_thread_has_its_own_connection_which_ends_with_it_and_with_the_cata
     assert set(seen) == {before + THREADS}
     gc.collect()
     assert open_files(path) == before
-    del games, read
+    opened.clear()
     gc.collect()
     assert open_files(path) == 0
 
@@ -69,7 +70,7 @@ def test_many_threads_get_each_their_own_answers(tmp_path):
         for row in range(number, 3 * len(GAMES), 5):
             game = GAMES[row % len(GAMES)]
             assert games[row % len(GAMES)] == game
-            assert [games[row].appid for row in games.search(game.name).rows][0] == game.appid
+            assert next(games[row].appid for row in games.search(game.name).rows) == game.appid
             assert games.titled(game.name) == [row % len(GAMES)]
             assert len(games.rows_with("tag", "tag 3")) == 43
 
@@ -85,13 +86,16 @@ def test_a_thread_that_begins_after_a_replacement_reads_the_catalogue_that_was_o
         neighbours={"plain": nearest(np.ones((1, 2), np.float32), k=0)},
         about={"encoder": {"id": "test"}},
     )
-    at_once(2, lambda number: [games[number].name, games.search("number 7")][0] == GAMES[number].name or pytest.fail())
+
+    def read(number: int) -> None:
+        assert games[number] == GAMES[number]
+        assert games.search("number 7").rows[0] == 6
+
+    at_once(2, read)
 
 
 def ask_for(seconds: float, folder: Path) -> None:
     """Eight clients ask two workers with four threads each; every answer must be 200 and that of its own request."""
-    import time
-
     with serving(folder) as server:
         end = time.monotonic() + seconds
         asked = []
