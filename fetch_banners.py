@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,17 +13,20 @@ from tqdm import tqdm
 
 from banners import demo, settings
 from banners.demo.folder import draw_folder
-from banners.errors import BadInput, Unavailable
+from banners.errors import BadInput, SteamClipError, Unavailable
 from banners.files import alone_in, csv_text, write_whole
 from banners.games_csv import games_at, read_appids
-from banners.steam import api, fetch
+from banners.steam import api, fetch, lists
 from banners.steam.download import Outcome
-from banners.steam.http import Client, Unanswered
+from banners.steam.http import Client, Unanswered, Unreachable
 from console import Parser, run, say, several, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
 FAILED = "fetch_failed.csv"
-INCLUDABLE = ("demos", "dlc", "software", "videos", "hardware")
+
+
+class _NoSteam(Unavailable):
+    """None of Steam's servers can be reached."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +37,7 @@ def _get_banners(options: argparse.Namespace) -> int:
     if options.demo is None:
         try:
             return _fetch(options)
-        except Unavailable as error:
+        except _NoSteam as error:
             if not options.or_demo or (options.out / "games.csv").exists():
                 raise
             say(PROGRAM, f"{error}; drawing the demo set instead")
@@ -49,10 +53,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--popular", type=whole_number(500_000), metavar="N", help="the N most popular games, by SteamSpy"
-    )
-    what.add_argument("--all", action="store_true", help="every game of the store; needs a key in STEAM_API_KEY")
+    what.add_argument("--popular", type=whole_number(500_000), metavar="N", help="the N most popular games")
+    what.add_argument("--all", action="store_true", help="every game of the store")
     what.add_argument("--appids", type=Path, metavar="FILE", help="the games of a file with one appid a line")
     what.add_argument(
         "--demo", type=whole_number(demo.MOST), metavar="N", help=f"draw N made-up banners (1 to {demo.MOST})"
@@ -60,17 +62,31 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--or-demo",
         action="store_true",
-        help="with --popular: draw as many where Steam cannot be reached and DIR has no games yet",
+        help="with --popular: draw as many where no server of Steam's can be reached and DIR has no games yet",
     )
     add("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
     add("--kind", choices=api.KINDS, default="vertical", help="default: %(default)s")
     add("--size", choices=api.SIZES, default="1x", help="default: %(default)s")
     add(
         "--include",
-        type=several(INCLUDABLE),
+        type=several(tuple(api.FILTERS)),
         default=(),
         metavar="KIND,...",
-        help=f"take more than games: {', '.join(INCLUDABLE)}; all but demos need --all",
+        help=f"take more than games from the list: {', '.join(api.FILTERS)}",
+    )
+    add(
+        "--country",
+        type=_country,
+        default="US",
+        metavar="CODE",
+        help="whose store is asked, two letters (default: %(default)s)",
+    )
+    add(
+        "--language",
+        type=_language,
+        default="english",
+        metavar="NAME",
+        help="of names, tags and art, as Steam calls it: german, schinese (default: %(default)s)",
     )
     add("--connections", type=whole_number(32), default=8, metavar="C", help="at a time (default: %(default)s)")
     add(
@@ -81,8 +97,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="ask again about banners, and about missing ones, after so long (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    if set(options.include) - {"demos"} and not options.all:
-        parser.error("--include takes all but demos from the list of --all")
+    if options.include and not (options.popular or options.all):
+        parser.error("--include belongs to --popular and --all")
     if options.or_demo and not options.popular:
         parser.error("--or-demo belongs to --popular")
     return options
@@ -92,6 +108,18 @@ def _folder(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the folder has no name")
     return Path(text)
+
+
+def _country(text: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a country's code of two letters, such as US or DE")
+    return text.upper()
+
+
+def _language(text: str) -> str:
+    if not re.fullmatch("[a-z]{2,20}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a language's name, such as english or schinese")
+    return text
 
 
 def _days(text: str) -> float:
@@ -106,17 +134,26 @@ def _fetch(options: argparse.Namespace) -> int:
     with alone_in(out):
         if any(game.known.get("source") == demo.SOURCE for game in games_at(out).values()):
             raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
-        apps = _list(options, where)
-        if not apps:
+        # Few attempts: if Steam cannot be reached at all, that should be known soon.
+        store = api.Store(
+            _client(options, 1, attempts=4),
+            where.api,
+            options.kind,
+            options.size,
+            options.language,
+            options.country,
+            on_warning=_warn,
+        )
+        client = _client(options, options.connections)
+        listed = _list(options, where, store, client)
+        if not listed.games:
             raise BadInput("the list has no games")
         with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
             fetched = fetch.Run(
-                _client(options, options.connections),
-                where,
+                store,
+                client,
+                where.cdn,
                 out,
-                kind=options.kind,
-                size=options.size,
-                has_demos="demos" in options.include,
                 recheck_days=options.recheck,
                 connections=options.connections,
                 on_total=lambda count: _lengthen(bar, count),
@@ -124,7 +161,7 @@ def _fetch(options: argparse.Namespace) -> int:
                 on_warning=_warn,
             )
             try:
-                fetched.fetch(apps)
+                fetched.fetch(listed)
             finally:
                 _write_failed(out / FAILED, fetched.failed)
     for outcome in fetched.failed:
@@ -133,9 +170,10 @@ def _fetch(options: argparse.Namespace) -> int:
     tell(
         PROGRAM,
         f"{out}: {fetched.games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
-        f" {counts['missing']} missing, {counts['failed']} failed, {fetched.settled} settled before",
+        f" {counts['missing']} missing, {counts['failed']} failed, {fetched.settled} settled before"
+        + (f"; {listed.gap}; run again for the rest" if listed.gap else ""),
     )
-    return 1 if fetched.failed else 0
+    return 1 if fetched.failed or listed.gap else 0
 
 
 def _lengthen(bar: Any, count: int) -> None:
@@ -147,20 +185,29 @@ def _warn(text: str) -> None:
     say(PROGRAM, f"warning: {text}")
 
 
-def _list(options: argparse.Namespace, where: api.Addresses) -> dict[int, api.App]:
-    # Few attempts: if Steam cannot be reached at all, that should be known soon.
-    client = _client(options, 1, attempts=3)
-    try:
-        if options.popular:
-            apps = api.popular(client, where, options.popular, _seconds("STEAMSPY_PAUSE", 60), on_gap=_warn)
-        elif options.all:
-            key = api.read_key()
-            apps = list(api.all_apps(client, where, key, [kind for kind in options.include if kind != "demos"]))
-        else:
-            apps = [api.App(appid) for appid in sorted(read_appids(options.appids))]
-    except Unanswered as error:
-        raise Unavailable(f"cannot get the list of games: {error}") from None
-    return {app.appid: app for app in apps}
+def _list(options: argparse.Namespace, where: api.Addresses, store: api.Store, client: Client) -> lists.Listed:
+    if options.appids:
+        return lists.Listed({appid: api.Item(appid, is_known=False) for appid in sorted(read_appids(options.appids))})
+    spy = lists.SteamSpy(Client(1, attempts=1), where.spy, _seconds("STEAMSPY_PAUSE", 60), _warn)
+    with tqdm(total=0, unit="game", desc="listing", mininterval=0.5, delay=1) as bar:
+
+        def on_page(count: int, total: int) -> None:
+            bar.total = total
+            bar.update(count - bar.n)
+
+        try:
+            return lists.list_games(store, spy, options.popular, options.include, on_page)
+        except Unanswered as error:
+            text = f"cannot get the list of games: {error}"
+            if not isinstance(error, Unreachable):
+                raise Unavailable(text) from None
+            try:
+                client.get(where.cdn)
+            except Unreachable:
+                raise _NoSteam(text) from None
+            except SteamClipError:
+                pass
+            raise Unavailable(f"{text}; but {where.cdn} answers") from None
 
 
 def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
@@ -170,7 +217,6 @@ def _client(options: argparse.Namespace, connections: int, attempts: int = 6) ->
         pause=_seconds("FETCH_PAUSE", 1),  # shorter in tests
         remember=options.out / ".fetch_wait",
         on_wait=lambda seconds: say(PROGRAM, f"the server asks to wait for {seconds:.0f} s"),
-        secret=os.environ.get("STEAM_API_KEY", ""),
     )
 
 

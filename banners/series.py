@@ -3,7 +3,8 @@
 The rule: two games are of one series if they have the same franchise, one is the other's demo or DLC, or both belong
 to the same game; or if their names begin alike. Names begin alike if they are the same but for editions, numbers and
 what follows a colon or a dash; or if they share their first two words. Articles do not count. Names that begin with
-common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers.
+common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers. A franchise that
+is called like a game's own developer or publisher says nothing: all their games have it.
 """
 
 import re
@@ -28,6 +29,9 @@ _FUNCTION = frozenset(
     a about an and are as at be by do for from how i in is it lets me my no not of on or our out that the this to up
     was we what when where who why with you your
     """.split()
+)
+_COMPANY_FORMS = frozenset(
+    "ab ag as bv co company corp corporation gmbh inc incorporated kg kk limited llc ltd oy plc pty sa sarl sas sl spa srl".split()
 )
 # First words that many unrelated names have in common.
 _COMMON = frozenset(
@@ -65,7 +69,16 @@ def same_series(one: Game, other: Game) -> bool:
 
 
 def _franchises(game: Game) -> set[str]:
-    return {part.casefold() for part in game.listed("franchise") or game.listed("series")}
+    named = {_company(part) for part in game.listed("franchise") or game.listed("series")}
+    return named - {_company(part) for column in ("developer", "publisher") for part in game.listed(column)} - {""}
+
+
+def _company(name: str) -> str:
+    """A name as it is compared: without case, punctuation and the form of a company."""
+    words = fold(name)
+    while len(words) > 1 and words[-1] in _COMPANY_FORMS:
+        words.pop()
+    return " ".join(words)
 
 
 def _family(game: Game) -> int:

@@ -1,16 +1,18 @@
-// A banner that cannot be loaded is looked for in its plain size, then under the name that Steam gave banners before. In
-// the end its title takes its place.
+// A banner that cannot be loaded is looked for in its plain size, then under the names that Steam gave banners before: the
+// upright one, the header. In the end its title takes its place.
 "use strict";
 
 function tryNext(image) {
   const isLarger = image.srcset && image.currentSrc !== image.src;
   image.removeAttribute("srcset");
   if (isLarger) return; // not every banner exists in twice its size
-  const [, folder, name] = /^(https:\/\/.+\/apps\/\d+\/)(.+)$/.exec(image.src) ?? [];
+  const [, folder, name] = /^(https?:\/\/.+\/\d+\/)([^?]+)/.exec(image.src) ?? [];
   const isUpright = Number(image.getAttribute("width")) < Number(image.getAttribute("height"));
-  if (folder && isUpright && name === "library_600x900.jpg") {
-    image.classList.add("is-header");
-    image.src = `${folder}header.jpg`;
+  const names = isUpright ? ["library_600x900.jpg", "header.jpg"] : ["header.jpg"];
+  const next = names[names.indexOf(name) + 1];
+  if (folder && next && !image.src.startsWith(location.origin)) {
+    image.classList.toggle("is-header", isUpright && next === "header.jpg");
+    image.src = `${folder}${next}`;
     return;
   }
   const title = document.createElement("span");

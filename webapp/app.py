@@ -8,15 +8,16 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, request
+from flask import Flask, Request, Response, abort, current_app, request
 from flask_compress import Compress
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from banners import settings
-from banners.steam import CDN_HOST
+from banners.steam import CDN, base_url
 from webapp import context, current, errors, limits, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
@@ -28,6 +29,7 @@ ONE_YEAR = 365 * 24 * 3600
 DEFAULTS = {
     "CATALOGUE": "data/catalogue",  # the folder that embed_banners.py made
     "BANNERS": "",  # a folder of local images; "" for none
+    "STEAM_CDN_URL": CDN,  # where browsers get the banners that are not local
     "QUERIES_PER_MINUTE": "60",  # in words, of one client; a picture counts as three; 0 for no limit
     "RATELIMIT_STORAGE_URI": "memory://",  # where these are counted; each worker for itself unless it is a server's
     "QUERY_THREADS": "2",  # that embed a query
@@ -35,7 +37,7 @@ DEFAULTS = {
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " manifest-src 'self'; img-src 'self' " + CDN_HOST + "; form-action 'self'; base-uri 'none';"
+    " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -67,9 +69,11 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(overrides or {})
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     banners = app.config["BANNERS"]
-    current.register(
-        app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, _whole(app, "QUERY_THREADS", 1, 64)
-    )
+    cdn = base_url(app.config["STEAM_CDN_URL"], "STEAM_CDN_URL")
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(cdn))
+    app.config["HEADERS"] = {name: value.format(cdn=origin) for name, value in HEADERS.items()}
+    threads = _whole(app, "QUERY_THREADS", 1, 64)
+    current.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, threads, cdn)
     limits.register(app, _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), app.config["RATELIMIT_STORAGE_URI"])
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
@@ -106,11 +110,12 @@ def _check_host() -> Response | None:
 
 def _add_headers(response: Response) -> Response:
     """Security headers, CORS for JSON, and an entity tag for what is made anew for every request."""
-    response.headers.update(HEADERS)
+    response.headers.update(current_app.config["HEADERS"])
     if errors.is_json(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"  # nothing there depends on who asks
         if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Headers"] = "Content-Type, X-Requested-With, Cache-Control"
+            allowed = ["Content-Type, X-Requested-With", request.headers.get("Access-Control-Request-Headers")]
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(filter(None, allowed))
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET")
             response.headers["Access-Control-Max-Age"] = "86400"
     if request.is_secure:

@@ -22,12 +22,15 @@ _ABSENT = (0, 0, 0)
 class CurrentCatalogue:
     """Keeps `served` up to date. Raises `BadCatalogue` and `BadInput` if there is nothing to begin with."""
 
-    def __init__(self, catalogue: Path, banners: Path | None, threads: int) -> None:
-        self._catalogue, self._banners, self._threads = catalogue, banners, threads
+    def __init__(self, catalogue: Path, banners: Path | None, threads: int, cdn: str) -> None:
+        self._catalogue, self._banners, self._threads, self._cdn = catalogue, banners, threads, cdn
         self._stamp = self._read_stamp()
-        self.served = ServedCatalogue(catalogue, banners, threads)
+        self.served = self._open()
         self._next_check = time.monotonic() + CHECK_EVERY
         self._lock = threading.Lock()
+
+    def _open(self) -> ServedCatalogue:
+        return ServedCatalogue(self._catalogue, self._banners, self._threads, self._cdn)
 
     def _read_stamp(self) -> tuple[int, int, int]:
         """The manifest's inode, time and size, which change when a catalogue is replaced; zeros if there is none."""
@@ -64,7 +67,7 @@ class CurrentCatalogue:
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:
-            served = ServedCatalogue(self._catalogue, self._banners, self._threads)
+            served = self._open()
             served.warm()
             self.served, self._stamp = served, stamp
             app.logger.warning("the catalogue was replaced: %d games", len(served))
@@ -84,9 +87,10 @@ def catalogue() -> ServedCatalogue:
     return pinned
 
 
-def register(app: Flask, catalogue: Path, banners: Path | None, threads: int) -> None:
-    """Queries are embedded by `threads` threads. Raises `BadCatalogue` and `BadInput`."""
-    current = app.extensions["catalogue"] = CurrentCatalogue(catalogue, banners, threads)
+def register(app: Flask, catalogue: Path, banners: Path | None, threads: int, cdn: str) -> None:
+    """Queries are embedded by `threads` threads; `cdn` is the base URL of Steam's banners. Raises `BadCatalogue` and
+    `BadInput`."""
+    current = app.extensions["catalogue"] = CurrentCatalogue(catalogue, banners, threads, cdn)
     app.before_request(lambda: current.refresh(app))
     # A request context may live until the next garbage collection; the catalogue that it used must not.
     app.teardown_request(lambda _: g.pop("served", None))

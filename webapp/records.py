@@ -5,20 +5,21 @@ from urllib.parse import urlencode
 
 from flask import request
 
-from banners.steam import UPRIGHT_IMAGE
 from webapp.local_images import WIDTHS
 
 
 @dataclass(frozen=True, slots=True)
 class Game:
     """A game. `url` is where its banner links to; `image` is null if there is none, `year` if it is not known.
-    `thumbnail` is the image in the size of a card, or the image itself if there is none so small."""
+    `thumbnail` is the image in the size of a card, or the image itself if there is none so small. `image_2x` is the
+    image in twice its size, null if there is none."""
 
     appid: int
     name: str
     year: int | None
     image: str | None
     thumbnail: str | None
+    image_2x: str | None
     url: str
     is_adult: bool
 
@@ -29,9 +30,7 @@ class Game:
             return ""
         if self.thumbnail != self.image:
             return ", ".join(f"{self.thumbnail.replace(f'/{WIDTHS[0]}/', f'/{width}/')} {width}w" for width in WIDTHS)
-        if self.image.endswith(f"/{UPRIGHT_IMAGE}"):  # Steam has it in twice its size too
-            return f"{self.image} 300w, {self.image.removesuffix('.jpg')}_2x.jpg 600w"
-        return ""
+        return f"{self.image} 300w, {self.image_2x} 600w" if self.image_2x else ""
 
 
 @dataclass(frozen=True, slots=True)

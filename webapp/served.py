@@ -17,7 +17,7 @@ from banners.encoders.views import View
 from banners.errors import CannotAnswer
 from banners.games_csv import CURATED, list_banners
 from banners.games_csv import Game as KnownGame
-from banners.steam import CDN, IMAGE_PATH, UPRIGHT_IMAGE
+from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, UPRIGHT_IMAGE
 from webapp.local_images import WIDTHS, LocalImage
 from webapp.records import Game, Label, Result
 
@@ -55,14 +55,15 @@ class Site:
 
 
 class ServedCatalogue:
-    """`local_images` are files by appid. `cdn_name` is the file's name on Steam's CDN if a game's own path is not
-    known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the catalogue has none.
+    """`local_images` are files by appid. `cdn` is the base URL of Steam's banners, `cdn_name` the file's name there if
+    a game's own path is not known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the
+    catalogue has none.
 
     For each game (n,): `is_adult`, whether its banner may be explicit; `has_name`, true for all if none has one;
     `years` of release: int32, and `popularity`, the number of reviews: int64, 0 where they are not known.
     """
 
-    def __init__(self, folder: Path, banners: Path | None, threads: int = 1) -> None:
+    def __init__(self, folder: Path, banners: Path | None, threads: int = 1, cdn: str = CDN) -> None:
         """Open the catalogue at `folder`, check every byte that pages read of it, and list the local images. Queries
         are embedded by `threads` threads.
 
@@ -72,8 +73,8 @@ class ServedCatalogue:
         self.local_images = {one.appid: one.path.absolute() for one in list_banners(banners)[0]} if banners else {}
         manifest = self.catalogue.manifest
         self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room
-        plain = UPRIGHT_IMAGE if height > width else "header.jpg"
-        self.cdn_name = plain if manifest.source == "steam" else None
+        plain = UPRIGHT_IMAGE if height > width else HEADER_IMAGE
+        self.cdn, self.cdn_name = cdn, plain if manifest.source == "steam" else None
         self.encoder = QueryEncoder.of(self.catalogue.folder, manifest, threads)
         self._columns = self.catalogue.games.columns()
         self.is_adult: npt.NDArray[np.bool_] = np.ascontiguousarray(self._columns["is_adult"])
@@ -117,13 +118,14 @@ class ServedCatalogue:
         if row in self._games:
             return self._games[row]
         known = self.catalogue.games[row]
-        image, thumbnail = self._images(known)
+        image, thumbnail, image_2x = self._images(known)
         made = Game(
             appid=known.appid,
             name=_shown_name(known),
             year=int(self.years[row]) or None,
             image=image,
             thumbnail=thumbnail,
+            image_2x=image_2x,
             url=f"/render/{known.appid}",
             is_adult=bool(self.is_adult[row]),
         )
@@ -167,21 +169,25 @@ class ServedCatalogue:
         found = self.catalogue.games.labels_of(row)
         return tuple(Label(term.name, term.kind, probability) for term, probability in found)
 
-    def _images(self, game: KnownGame) -> tuple[str | None, str | None]:
-        """The addresses of a banner and of its thumbnail."""
+    def _images(self, game: KnownGame) -> tuple[str | None, str | None, str | None]:
+        """The addresses of a banner, of its thumbnail, and of the banner in twice its size."""
         local = self.local_images.get(game.appid)
         if local is not None:
             name, version = f"{game.appid}{local.suffix.lower()}", LocalImage.of(local).version
-            return f"/banners/{name}?v={version}", f"/thumbnails/{WIDTHS[0]}/{game.appid}.webp?v={version}"
+            return f"/banners/{name}?v={version}", f"/thumbnails/{WIDTHS[0]}/{game.appid}.webp?v={version}", None
         if self.cdn_name is None:
-            return None, None
-        image = _cdn_url(game.appid, game.known.get("image_path"), self.cdn_name)
-        return image, image
+            return None, None, None
+        path = _path(game.known.get("image_path")) or self.cdn_name
+        larger = _path(game.known.get("image_path_2x"))
+        if not larger and path.partition("?")[0] == UPRIGHT_IMAGE:  # a plain name has a plain one in twice its size
+            larger = path.replace(".jpg", "_2x.jpg")
+        image = f"{self.cdn}/{game.appid}/{path}"
+        return image, image, f"{self.cdn}/{game.appid}/{larger}" if larger else None
 
     def illustration(self, row: int) -> str:
         """The address of a banner for other programs: where the pages show it, else where Steam has it."""
         game = self.game(row)
-        return game.image or _cdn_url(game.appid, None, UPRIGHT_IMAGE)
+        return game.image or f"{self.cdn}/{game.appid}/{UPRIGHT_IMAGE}"
 
     # -- the catalogue as a whole --
 
@@ -290,7 +296,6 @@ def _shown_name(game: KnownGame) -> str:
     return _UNSHOWABLE.sub(" ", game.name).strip() or f"App {game.appid}"
 
 
-def _cdn_url(appid: int, path: object, plain: str) -> str:
-    """The address of a banner on Steam's CDN; a stored path comes from a file that anybody may have written."""
-    is_path = isinstance(path, str) and IMAGE_PATH.fullmatch(path)
-    return f"{CDN}/{appid}/{path if is_path else plain}"
+def _path(text: object) -> str:
+    """A banner's path on Steam's CDN; "" for anything else that a table may hold."""
+    return text if isinstance(text, str) and IMAGE_PATH.fullmatch(text) else ""

@@ -2,10 +2,19 @@
 
 import re
 
+from banners.errors import BadInput
+
 STORE = "https://store.steampowered.com/app/"
 STEAMDB = "https://steamdb.info/app/"
-CDN_HOST = "https://shared.akamai.steamstatic.com"
-CDN = f"{CDN_HOST}/store_item_assets/steam/apps"
-# Of a banner on the CDN, below its appid: nothing that leads elsewhere.
-IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp)", re.ASCII)
+CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
+# Of a banner on the CDN, below its appid: nothing that leads elsewhere. The number changes with the art.
+IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp)(?:\?t=[0-9]{1,12})?", re.ASCII)
 UPRIGHT_IMAGE = "library_600x900.jpg"  # its name for most games; it has 300x450 pixels
+HEADER_IMAGE = "header.jpg"
+
+
+def base_url(text: str, name: str) -> str:
+    """An address that stands in for one of Steam's, without a slash at its end. Raises `BadInput`."""
+    if not re.fullmatch(r"https?://[!-~]+", text, re.ASCII):
+        raise BadInput(f"{name} is {text[:60]!r}, which is not an http or https URL")
+    return text.rstrip("/")

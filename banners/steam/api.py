@@ -1,42 +1,45 @@
-"""Lists and details of games from Steam and SteamSpy, and the addresses of their banners.
+"""The store's lists and details of games, and the paths of their banners. None of it needs a key.
 
-Endpoints and their limits, as documented or observed: SteamSpy's api.php (`top100in2weeks`; `all` by pages of 1,000,
-one a minute); IStoreService/GetAppList (needs a key; at most 50,000 a page); IStoreBrowseService/GetItems (no key;
-about 250 appids a request, 300 are refused); banners on the store's CDN.
+Endpoints, none of them documented by Steam:
+IStoreQueryService/Query lists the store by pages, with the details of each game; without a `sort` pages repeat games.
+IStoreBrowseService/GetItems gives the same details of about 250 appids a request; 300 are refused.
+IStoreService/GetTagList names the tags. ISteamChartsService/GetMostPlayedGames is a list of a hundred appids.
 """
 
 import json
 import os
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import MappingProxyType
+from functools import cached_property
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
-from banners.errors import BadInput
-from banners.games_csv import MAX_APPID, valid_unicode
-from banners.steam import CDN, IMAGE_PATH
+from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, base_url
+from banners.steam.answers import appid_in, appid_of, at, count, get_json, listed, records, text, year
 from banners.steam.http import Client, Unanswered
 
 Kind = Literal["vertical", "horizontal", "hero", "screenshot"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Size = Literal["1x", "2x"]
 SIZES: tuple[Size, ...] = get_args(Size)
+# What a list may hold beside games, and the name of its filter.
+FILTERS = {kind: f"include_{kind}" for kind in ("demos", "dlc", "software", "hardware", "mods", "series", "music")}
+FILTERS["videos"] = "include_video"
+BY_APPID, BY_SALES = 2, 10  # orders of a list
 
-TAGS = 20  # of a game
+PAGE = 500
 ITEMS_A_REQUEST = 250
-APPS_A_PAGE = 50_000
-MAX_NAME = 500
+_TAGS = 20  # of a game
+_NOT_SOLD_HERE = 15
 
-# The asset's name in GetItems for each kind, and its guessable name on the CDN; "_2x" is added for the larger size.
+# The asset's name for each kind, and its guessable name on the CDN; "_2x" is added for the larger size.
 _ASSETS = {
     "vertical": ("library_capsule", "library_600x900"),
     "horizontal": ("header", "header"),
     "hero": ("library_hero", "library_hero"),
 }
+_PLATFORM = re.compile(r"\s*\((?:mac|macos|os x|linux|windows|pc|steamos|[/,&+ ])+\)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,32 +52,21 @@ class Addresses:
 
     @classmethod
     def from_environment(cls) -> "Addresses":
-        """Raises `BadInput` for what is no address."""
+        """Raises `BadInput`."""
         names = {"spy": "STEAMSPY_URL", "api": "STEAM_API_URL", "cdn": "STEAM_CDN_URL"}
-        given = {field: os.environ[name].rstrip("/") for field, name in names.items() if os.environ.get(name)}
-        for name, url in given.items():
-            if not re.fullmatch(r"https?://[!-~]+", url, re.ASCII):
-                raise BadInput(f"{names[name]} is {url[:60]!r}, which is not an http or https URL")
-        return cls(**given)
-
-
-@dataclass(frozen=True)
-class App:
-    """One game of a list. `popularity` grows with the number of owners, 0 where unknown."""
-
-    appid: int
-    name: str = ""
-    popularity: int = 0
-    in_benchmark: bool = False
+        return cls(**{field: base_url(os.environ[name], name) for field, name in names.items() if os.environ.get(name)})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One game as GetItems describes it. `paths` are those of its image below its folder on the CDN, best first.
+    """One game as the store describes it.
 
-    `demos` are the appids of its demos, which no list names; `parent_appid` is the game that it belongs to, 0 for none.
-    `tags` are names, the one given most often first. `is_known` is False where GetItems could not be asked and the
-    paths are guessed, `has_details` where developers and the like were not asked for, as earlier versions did not.
+    `paths` are those of its image below its folder on the CDN, best first; `path_2x` is that of the first one in twice
+    its size, "" if there is none. `popularity` is the number of reviews. `tags` are names, the one given most often
+    first. `parent_appid` is the game that it belongs to, 0 for none. `trouble` is why the store does not show it.
+
+    `is_known` is False where the store was not asked: then the paths are guessed, and popularity is SteamSpy's number
+    of owners. `has_details` is False where the names of tags were not at hand.
     """
 
     appid: int
@@ -82,246 +74,194 @@ class Item:
     year: int = 0
     descriptors: tuple[int, ...] = ()
     paths: tuple[str, ...] = ()
-    demos: tuple[int, ...] = ()
+    path_2x: str = ""
+    popularity: int = 0
     is_known: bool = True
     developers: tuple[str, ...] = ()
     publishers: tuple[str, ...] = ()
     franchises: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     parent_appid: int = 0
+    trouble: str = ""
     has_details: bool = True
 
 
-# -- lists ----------------------------------------------------------------------------------------------------------
+@dataclass
+class Store:
+    """The store as it is asked: for an image of `kind` and `size` of each game, in the country of this code, with names
+    and art in this language."""
 
+    client: Client
+    api: str
+    kind: Kind = "vertical"
+    size: Size = "1x"
+    language: str = "english"
+    country: str = "US"
+    on_warning: Callable[[str], object] = lambda _: None
 
-def popular(
-    client: Client,
-    where: Addresses,
-    count: int,
-    pause: float = 60.0,
-    sleep: Callable[[float], None] = time.sleep,
-    on_gap: Callable[[str], None] = lambda _: None,
-) -> list[App]:
-    """The `count` most popular games: SteamSpy's hundred of the last two weeks, then all others by owners.
-
-    `pause` is the time between two pages of `all`, in seconds, which SteamSpy asks for. `on_gap` is told where the list
-    ends before its end. Raises `Unanswered` if there is not even a first page.
-    """
-    found: dict[int, App] = {}
-    for rank, app in enumerate(_spy(client, where, {"request": "top100in2weeks"})):
-        # Above every number of owners, since most played is most popular; the list comes in its order.
-        found[app.appid] = App(app.appid, app.name, 10_000_000_000 - rank, in_benchmark=True)
-    page = 0
-    while len(found) < count:
-        if page:
-            sleep(pause)
+    @cached_property
+    def tags(self) -> dict[int, str]:
+        """The names of the store's tags by number; empty, with a warning, where they do not come."""
         try:
-            apps = _spy(client, where, {"request": "all", "page": str(page)})
+            answer = self._get("IStoreService/GetTagList", {"language": self.language})
         except Unanswered as error:
-            if page == 0:
-                raise
-            # Past the last page SteamSpy may answer with an error too; which of both it was cannot be known.
-            on_gap(f"the list ends after {len(found)} games: {error}")
-            break
-        if not apps or found.keys() >= {app.appid for app in apps}:
-            break
-        for app in sorted(apps, key=lambda app: -app.popularity):
-            found.setdefault(app.appid, app)
-        page += 1
-    return sorted(found.values(), key=lambda app: (-app.popularity, app.appid))[:count]
+            self.on_warning(f"{error}; tags come with a later run")
+            return {}
+        tags = [(count(one.get("tagid")), text(one.get("name"))) for one in records(answer, "response", "tags")]
+        if not tags:
+            self.on_warning("GetTagList answers without tags, which come with a later run")
+        return {number: name.replace(";", ",") for number, name in tags if number and name}
 
+    def most_played(self) -> list[int]:
+        """The appids of the hundred games that are played most. Raises `Unanswered`."""
+        ranks = records(self._get("ISteamChartsService/GetMostPlayedGames", {}), "response", "ranks")
+        appids = [appid for one in ranks if (appid := appid_in(one.get("appid")))]
+        if not appids:
+            raise Unanswered("GetMostPlayedGames answers without games")
+        return appids
 
-def _spy(client: Client, where: Addresses, query: Mapping[str, str]) -> list[App]:
-    data = _get_json(client, f"{where.spy}?{urlencode(query)}")
-    apps = []
-    for record in data.values():
-        appid = _appid(record.get("appid")) if isinstance(record, dict) else None
-        if appid:
-            apps.append(App(appid, _text(record.get("name")), middle_of(record.get("owners"))))
-    return apps
+    def query(
+        self,
+        sort: int,
+        most: int | None = None,
+        types: Sequence[str] = (),
+        on_page: Callable[[int, int], object] = lambda *_: None,
+    ) -> tuple[dict[int, Item], str]:
+        """The first `most` games of the store's list, None for all; `types` are of `FILTERS`. Also says which page is
+        missing, "" for none. `on_page` is told how many games have come, and of how many.
 
+        The list may change meanwhile. New games push others to a later page, where they are dropped as repeats; a total
+        that falls has pulled others to the page before, whose end is asked for again. Raises `Unanswered` where there
+        is no first page.
+        """
+        found: dict[int, Item] = {}
+        start, skipped, total, gap, is_after_gap = 0, 0, 1, "", False
+        while start < total and (most is None or len(found) < most):
+            try:
+                page, now = self._page(sort, types, start, found if start == len(found) + skipped else {})
+                is_after_gap = False
+            except Unanswered as error:
+                if not found:
+                    raise
+                if is_after_gap:
+                    break
+                gap, is_after_gap = f"the list has {total} games, those from {start + 1} on did not come: {error}", True
+                start, skipped = start + PAGE, skipped + PAGE
+                continue
+            found |= {appid: self.item(appid, record) for appid, record in page.items() if appid not in found}
+            has_fallen = start > 0 and now < total
+            start = start - (total - now) if has_fallen else min(start + len(page), len(found) + skipped)
+            total = now
+            on_page(len(found), total if most is None else min(total, most))
+        is_enough = most is not None and len(found) >= most
+        return dict(list(found.items())[:most]), "" if is_enough else gap
 
-def middle_of(owners: Any) -> int:
-    """The middle of a range of owners, "1,000,000 .. 2,000,000"; 0 of anything else."""
-    bounds = [int(part.replace(",", "")[:12]) for part in re.findall(r"[0-9][0-9,]*", str(owners)[:100])[:2]]
-    return sum(bounds) // len(bounds) if bounds else 0
+    def _page(
+        self, sort: int, types: Sequence[str], start: int, before: Mapping[int, Item]
+    ) -> tuple[dict[int, dict[str, Any]], int]:
+        """The records of a page by appid, and the length of the list. Some must not be among those `before`."""
+        filters = dict.fromkeys(("include_games", *(FILTERS[kind] for kind in types)), True)
+        query: dict[str, object] = {"start": start, "count": PAGE, "sort": sort}
+        query["filters"] = {"released_only": True, "type_filters": filters}
 
+        def read(answer: Any) -> tuple[dict[int, dict[str, Any]], Any]:
+            page = {appid: one for one in records(answer, "response", "store_items") if (appid := appid_of(one))}
+            return page, at(answer, "response", "metadata", "total_matching_records")
 
-def all_apps(client: Client, where: Addresses, key: str, include: Sequence[str] = ()) -> Iterator[App]:
-    """Every game of the store. `include` adds "dlc", "software", "videos" or "hardware". Raises `Unanswered`."""
-    query = {"key": key, "max_results": str(APPS_A_PAGE), "include_games": "true"}
-    query |= {f"include_{kind}": "true" for kind in include}
-    last = 0
-    while True:
-        url = f"{where.api}/IStoreService/GetAppList/v1/?{urlencode(query | {'last_appid': str(last)})}"
-        answer = _get_json(client, url)
-        if not isinstance(_at(answer, "response", "apps"), list):
-            raise Unanswered(f"GetAppList answers without a list after appid {last}")
-        highest = last
-        for record in _records(answer, "response", "apps"):
-            appid = _appid(record.get("appid"))
-            if appid and appid > last:
-                highest = max(highest, appid)
-                yield App(appid, _text(record.get("name")))
-        if not _at(answer, "response", "have_more_results"):
-            return
-        following = _appid(_at(answer, "response", "last_appid"))
-        if highest == last or following is None or following < highest:
-            raise Unanswered("GetAppList says that there is more, but not after which appid")
-        last = following
+        def check(answer: Any) -> str:
+            page, total = read(answer)
+            if type(total) is not int or (total > start and not page):
+                return "an empty page of the list"
+            return "a page of the list that was there before" if page and page.keys() <= before.keys() else ""
 
+        return read(self._ask("IStoreQueryService/Query", {"query": query}, check))
 
-# -- items ----------------------------------------------------------------------------------------------------------
+    def items(self, appids: Sequence[int]) -> dict[int, Item]:
+        """The details of at most `ITEMS_A_REQUEST` games; all of them, known or not. Raises `Unanswered`."""
+        answer = self._ask("IStoreBrowseService/GetItems", {"ids": [{"appid": appid} for appid in appids]})
+        known = {appid_of(one): one for one in records(answer, "response", "store_items")}
+        if not any(known):  # of so many games it knows some; guessed addresses may lead to older banners
+            raise Unanswered("GetItems answers without items")
+        return {appid: self.item(appid, known.get(appid, {})) for appid in appids}
 
+    def _ask(self, method: str, question: Mapping[str, Any], check: Callable[[Any], str] = lambda _: "") -> Any:
+        wanted = "assets assets_without_overrides release basic_info reviews".split()
+        requested: dict[str, object] = {f"include_{what}": True for what in wanted}
+        requested |= {"include_tag_count": _TAGS, "include_screenshots": self.kind == "screenshot"}
+        context = {"language": self.language, "country_code": self.country, "steam_realm": 1}
+        whole = {**question, "context": context, "data_request": requested}
+        return self._get(method, {"input_json": json.dumps(whole, separators=(",", ":"))}, check)
 
-def tag_names(client: Client, where: Addresses) -> dict[int, str]:
-    """The names of the store's tags by number. Raises `Unanswered`."""
-    answer = _get_json(client, f"{where.api}/IStoreService/GetTagList/v1/?language=english")
-    named = {}
-    for record in _records(answer, "response", "tags"):
-        number, name = _appid(record.get("tagid")), _text(record.get("name"))
-        if number and name:
-            named[number] = name.replace(";", ",")
-    if not named:
-        raise Unanswered("GetTagList answers without tags")
-    return named
+    def _get(self, method: str, query: Mapping[str, str], check: Callable[[Any], str] = lambda _: "") -> Any:
+        return get_json(self.client, f"{self.api}/{method}/v1/?{urlencode(query)}", check)
 
+    # -- records --
 
-def items(
-    client: Client,
-    where: Addresses,
-    appids: Sequence[int],
-    kind: Kind = "vertical",
-    size: Size = "1x",
-    tags: Mapping[int, str] = MappingProxyType({}),
-) -> list[Item]:
-    """The store's details of at most `ITEMS_A_REQUEST` games, in the order of `appids`; all of them, known or not.
-    `tags` are the names of tags; without them the details count as not complete.
+    def item(self, appid: int, record: Mapping[str, Any]) -> Item:
+        """Read a game's record. Any part of it may be missing or have another type."""
+        release, success = at(record, "release"), record.get("success", 1)
+        paths, path_2x = self._paths(appid, record)
+        trouble = ""
+        if success == _NOT_SOLD_HERE or record.get("unvailable_for_country_restriction") is True:
+            trouble = f"not sold in {self.country}"
+        elif success != 1:
+            trouble = f"hidden or gone (success {str(success)[:10]})"
+        return Item(
+            appid,
+            text(record.get("name")),
+            year(at(release, "original_steam_release_date")) or year(at(release, "steam_release_date")),
+            tuple(filter(None, map(count, listed(record, "content_descriptorids")[:50]))),
+            paths,
+            path_2x,
+            count(at(record, "reviews", "summary_unfiltered", "review_count"))
+            or count(at(record, "reviews", "summary_filtered", "review_count")),
+            developers=_names(record, "developers"),
+            publishers=_names(record, "publishers"),
+            franchises=_names(record, "franchises"),
+            tags=self._tags(record),
+            parent_appid=appid_in(at(record, "related_items", "parent_appid")) or 0,
+            trouble=trouble,
+            has_details=bool(self.tags),
+        )
 
-    Raises `Unanswered`.
-    """
-    wanted: dict[str, bool | int] = {"include_assets": True, "include_release": True, "include_basic_info": True}
-    wanted |= {"include_tag_count": TAGS, "include_screenshots": kind == "screenshot"}
-    question = {
-        "ids": [{"appid": appid} for appid in appids],
-        "context": {"language": "english", "country_code": "US"},
-        "data_request": wanted,
-    }
-    query = urlencode({"input_json": json.dumps(question, separators=(",", ":"))})
-    answer = _get_json(client, f"{where.api}/IStoreBrowseService/GetItems/v1/?{query}")
-    known = {}
-    for record in _records(answer, "response", "store_items"):
-        appid = _appid(record.get("appid") or record.get("id"))
-        if appid:
-            known[appid] = item_of(appid, record, kind, size, tags)
-    if not known:  # of so many games it knows some; guessed addresses may lead to older banners
-        raise Unanswered("GetItems answers without items")
-    guessed = plain_paths(kind, size)
-    return [known.get(appid) or Item(appid, paths=guessed, has_details=bool(tags)) for appid in appids]
+    def _tags(self, record: Mapping[str, Any]) -> tuple[str, ...]:
+        numbers = [count(one.get("tagid")) for one in records(record, "tags")[:_TAGS]]
+        return tuple(self.tags[number] for number in numbers if number in self.tags)
 
+    def _paths(self, appid: int, record: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+        """The paths of the image, best first, and that of twice its size. `assets_without_overrides` is the lasting
+        art, `assets` may be that of a sale."""
 
-def plain_paths(kind: Kind, size: Size) -> tuple[str, ...]:
-    """The names that banners had before their paths were hashed; older games still have them."""
-    return tuple(f"{name}.jpg" for name in _sized(_ASSETS[kind][1], size)) if kind in _ASSETS else ()
+        def named(asset: str) -> list[str]:
+            found = []
+            for assets in (record.get("assets_without_overrides"), record.get("assets")):
+                name = text(at(assets, asset))
+                found.append(text(at(assets, "asset_url_format")).replace("${FILENAME}", name) if name else "")
+            return found
 
+        def usable(paths: Sequence[str]) -> list[str]:
+            return [path for one in paths if IMAGE_PATH.fullmatch(path := one.removeprefix(f"steam/apps/{appid}/"))]
 
-def _sized(name: str, size: Size) -> tuple[str, ...]:
-    """The names of the image in this size, the better first."""
-    return (f"{name}_2x", name) if size == "2x" else (name,)
+        if self.kind == "screenshot":
+            shots = records(record, "screenshots", "all_ages_screenshots")[:1]
+            return tuple(usable([text(shot.get("filename")) for shot in shots])), ""
+        asset = _ASSETS[self.kind][0]
+        own = [path for name in self._sized(asset) for path in named(name)]
+        best = usable([*own, *self.plain_paths(), *named("header"), HEADER_IMAGE])
+        first = {path.partition("?")[0]: path for path in reversed(best)}  # the number says which art it is
+        larger = usable(named(f"{asset}_2x")) if self.size == "1x" else []
+        return tuple(dict.fromkeys(first[path.partition("?")[0]] for path in best)), (*larger, "")[0]
 
+    def plain_paths(self) -> tuple[str, ...]:
+        """The names that banners had before their paths were hashed; older games still have them."""
+        return tuple(f"{name}.jpg" for name in self._sized(_ASSETS[self.kind][1])) if self.kind in _ASSETS else ()
 
-def item_of(
-    appid: int, record: Mapping[str, Any], kind: Kind, size: Size, tags: Mapping[int, str] = MappingProxyType({})
-) -> Item:
-    """Read a game's record from GetItems. Any part of it may be missing or have another type."""
-    if kind == "screenshot":
-        shots = _records(record, "screenshots", "all_ages_screenshots")[:1]
-        names = [_text(shot.get("filename")).partition("?")[0] for shot in shots]
-    else:
-        form = _text(_at(record, "assets", "asset_url_format")).partition("?")[0]
-        assets = [_text(_at(record, "assets", asset)) for asset in _sized(_ASSETS[kind][0], size)]
-        names = [form.replace("${FILENAME}", asset) for asset in assets if asset]
-    paths = [name.removeprefix(f"steam/apps/{appid}/") for name in names]
-    moment = _at(record, "release", "steam_release_date")
-    return Item(
-        appid,
-        _text(record.get("name")),
-        datetime.fromtimestamp(moment, UTC).year if isinstance(moment, int) and 0 < moment < 2**33 else 0,
-        tuple(
-            value for value in _list(record, "content_descriptorids")[:50] if type(value) is int and 0 <= value < 1000
-        ),
-        tuple(dict.fromkeys((*filter(IMAGE_PATH.fullmatch, paths), *plain_paths(kind, size)))),
-        tuple(filter(None, map(_appid, _list(record, "related_items", "demo_appid")[:10]))),
-        developers=_names(record, "developers"),
-        publishers=_names(record, "publishers"),
-        franchises=_names(record, "franchises"),
-        tags=_tags(record, tags),
-        parent_appid=_appid(_at(record, "related_items", "parent_appid")) or 0,
-        has_details=bool(tags),
-    )
+    def _sized(self, name: str) -> tuple[str, ...]:
+        """The names of the image in this size, the better first."""
+        return (f"{name}_2x", name) if self.size == "2x" else (name,)
 
 
 def _names(record: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """The names of a kind of companies or franchises in the basic information."""
-    names = [_text(one.get("name")).replace(";", ",") for one in _records(record, "basic_info", kind)[:10]]
-    return tuple(dict.fromkeys(filter(None, names)))
-
-
-def _tags(record: Mapping[str, Any], names: Mapping[int, str]) -> tuple[str, ...]:
-    """The names of a game's tags, which come with the most frequent first."""
-    numbers = [one.get("tagid") for one in _records(record, "tags")[:TAGS]]
-    return tuple(names[number] for number in numbers if isinstance(number, int) and number in names)
-
-
-# -- answers of strangers -------------------------------------------------------------------------------------------
-
-
-def _get_json(client: Client, url: str) -> dict[str, Any]:
-    answer = client.get(url, check=_is_json_object)
-    if answer.status != 200:
-        raise Unanswered(f"{url.partition('?')[0]}: status {answer.status}")
-    data: dict[str, Any] = json.loads(answer.body)
-    return data
-
-
-def _is_json_object(body: bytes) -> str:
-    """APIs sometimes answer 200 with an HTML error page."""
-    try:
-        return "" if isinstance(json.loads(body), dict) else "the answer is no JSON object"
-    except (ValueError, RecursionError):
-        return "the answer is no JSON"
-
-
-def _at(data: Any, *keys: str) -> Any:
-    """The value under nested keys, None if it is not there."""
-    for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
-    return data
-
-
-def _list(data: Any, *keys: str) -> list[Any]:
-    """The list under nested keys, empty if it is not there."""
-    found = _at(data, *keys)
-    return found if isinstance(found, list) else []
-
-
-def _records(data: Any, *keys: str) -> list[dict[str, Any]]:
-    """The objects of the list under nested keys."""
-    return [one for one in _list(data, *keys) if isinstance(one, dict)]
-
-
-def _appid(value: Any) -> int | None:
-    return value if type(value) is int and 0 < value <= MAX_APPID else None
-
-
-def _text(value: Any) -> str:
-    return valid_unicode(" ".join(value[:1000].split()))[:MAX_NAME] if isinstance(value, str) else ""
-
-
-def read_key() -> str:
-    """The key of `--all` from `STEAM_API_KEY`. Raises `BadInput` if there is none."""
-    key = os.environ.get("STEAM_API_KEY", "")
-    if not re.fullmatch(r"[0-9A-Za-z]{1,64}", key):
-        raise BadInput("--all needs a Steam web API key in STEAM_API_KEY; --popular N needs none")
-    return key
+    """The names of a kind of companies or franchises; who ported a game to another system is the same company."""
+    names = [text(one.get("name")).replace(";", ",") for one in records(record, "basic_info", kind)[:10]]
+    return tuple(dict.fromkeys(filter(None, (_PLATFORM.sub("", name) for name in names))))

@@ -11,7 +11,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +26,7 @@ from banners.errors import BadInput, UnusableImage
 from banners.files import write_whole
 from banners.games_csv import CURATED, Game, list_banners
 from banners.images import FORMATS, decode
-from banners.steam.api import Addresses, App, Item
+from banners.steam.api import Item
 from banners.steam.http import Answer, Client, Unanswered
 
 JOURNAL = ".fetch.jsonl"
@@ -79,7 +79,9 @@ class Settled:
     def from_json(cls, data: Any) -> Self:
         """Parse a line of the journal. Raises `KeyError` or `TypeError` for what is no such line."""
         item: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data["item"].items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in data["item"].items()
+            if name in Item.__dataclass_fields__  # earlier versions wrote more
         }
         return cls(**{**data, "item": Item(**{"has_details": False, **item})})
 
@@ -142,19 +144,24 @@ def foreign(files: Mapping[int, File], settled: Mapping[int, Settled], games: Ma
     return {appid for appid, file in files.items() if is_foreign(appid, file)}
 
 
+def art_name(path: str) -> str:
+    """A banner's path without the number that says which art it is."""
+    return path.partition("?")[0]
+
+
 def to_ask(
-    appids: Iterable[int],
+    listed: Mapping[int, Item],
     settled: Mapping[int, Settled],
     files: Mapping[int, File],
     image: str,
     now: float,
     recheck_days: float,
 ) -> list[int]:
-    """Which of `appids` must be asked about: those not settled for this kind of image within `recheck_days`, and those
-    whose file is gone or damaged. `files` are those in the folder by appid."""
+    """Which of the games must be asked about: those not settled for this kind of image within `recheck_days`, and those
+    whose file is gone or damaged, or whose art is new. `files` are those in the folder by appid."""
 
     def is_settled(appid: int) -> bool:
-        entry = settled.get(appid)
+        entry, paths = settled.get(appid), listed[appid].paths
         return (
             entry is not None
             and entry.item.is_known
@@ -162,14 +169,15 @@ def to_ask(
             and entry.image == image
             and 0 <= now - entry.at < recheck_days * ONE_DAY
             and entry.is_of(files.get(appid))
+            and not (paths and "?" in entry.path and entry.path not in paths)
         )
 
-    return [appid for appid in appids if not is_settled(appid)]
+    return [appid for appid in listed if not is_settled(appid)]
 
 
 def download(
     client: Client,
-    where: Addresses,
+    cdn: str,
     folder: Path,
     files: Mapping[int, File],
     items: Iterator[Sequence[Item]],
@@ -185,7 +193,7 @@ def download(
                 # Not in their order: some that a server refuses for ever must not stand before all others each time.
                 mixed = random.sample(batch, len(batch))
                 waiting = [
-                    pool.submit(fetch_one, client, where, folder, files.get(item.appid), item, journal, image)
+                    pool.submit(fetch_one, client, cdn, folder, files.get(item.appid), item, journal, image)
                     for item in mixed
                 ]
                 for future in as_completed(waiting):
@@ -197,7 +205,7 @@ def download(
 
 
 def fetch_one(
-    client: Client, where: Addresses, folder: Path, present: File | None, item: Item, journal: Journal, image: str
+    client: Client, cdn: str, folder: Path, present: File | None, item: Item, journal: Journal, image: str
 ) -> Outcome:
     """Fetch one banner along its paths, write it beside, put it into the journal, and rename it. `present` is the
     game's file so far."""
@@ -206,16 +214,20 @@ def fetch_one(
     def failed(reason: str) -> Outcome:
         return Outcome(item.appid, "failed", reason)
 
-    if known is not None and not known.item.has_details and known.is_of(present) and known.path in item.paths[:1]:
+    if item.trouble:
+        return failed(item.trouble)
+    names = [art_name(path) for path in item.paths]
+    if known is not None and not known.item.has_details and known.is_of(present) and art_name(known.path) in names[:1]:
         # Fetched by a version that asked for less: the banner need not be asked for.
         journal.append(replace(known, item=item))
         return Outcome(item.appid, "unchanged")
     if present is not None and not item.is_known:  # a guessed address may have an older banner
         return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:
-        same = known if known and (known.image, known.path) == (image, path) and known.is_of(present) else None
+        is_same = known and (known.image, art_name(known.path)) == (image, art_name(path)) and known.is_of(present)
+        same = known if is_same else None
         try:
-            answer = client.get(f"{where.cdn}/{item.appid}/{path}", same.conditions() if same else {}, _check)
+            answer = client.get(f"{cdn}/{item.appid}/{path}", same.conditions() if same else {}, _check)
         except Unanswered as error:
             return failed(str(error))
         if answer.status == 404:
@@ -223,7 +235,9 @@ def fetch_one(
         if answer.status == 304:
             if same is None:
                 return failed("status 304, which was not asked for")
-            journal.append(replace(same, item=item, etag=answer.headers.get("ETag", same.etag), at=time.time()))
+            journal.append(
+                replace(same, item=item, path=path, etag=answer.headers.get("ETag", same.etag), at=time.time())
+            )
             return Outcome(item.appid, "unchanged")
         try:
             _write(folder, present, answer, item, image, path, journal)
@@ -265,17 +279,23 @@ def _write(
         present.path.unlink(missing_ok=True)
 
 
-def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping[int, Settled]) -> list[Game]:
+def games(
+    earlier: Mapping[int, Game],
+    listed: Mapping[int, Item],
+    benchmark: Collection[int],
+    settled: Mapping[int, Settled],
+) -> list[Game]:
     """The games of this run and of `earlier` ones; what this run does not know keeps its earlier value."""
     merged = dict(earlier)
-    for appid, app in apps.items():
+    for appid, item in listed.items():
         before = earlier.get(appid, Game(appid, ""))
         if before.known.get("source", SOURCE) != SOURCE:
             continue  # somebody else's
         entry = settled.get(appid)
-        item = entry.item if entry else Item(appid)
+        if entry and entry.item.is_known and not item.is_known:
+            item = replace(entry.item, popularity=entry.item.popularity or item.popularity)
         now: dict[str, str | int] = {
-            "popularity": app.popularity,
+            "popularity": item.popularity,
             "year": item.year,
             "developer": ";".join(item.developers),
             "publisher": ";".join(item.publishers),
@@ -283,10 +303,12 @@ def games(earlier: Mapping[int, Game], apps: Mapping[int, App], settled: Mapping
             "tags": ";".join(item.tags),
             "parent_appid": item.parent_appid,
             "descriptors": ";".join(map(str, item.descriptors)),
-            "benchmark": "1" if app.in_benchmark or appid in CURATED else "",
-            "image_path": entry.path if entry else "",
+            "benchmark": "1" if appid in benchmark or appid in CURATED else "",
             "source": SOURCE,
         }
-        known = {**before.known, **{column: value for column, value in now.items() if value}}
-        merged[appid] = Game(appid, item.name or app.name or before.name, known)
+        now = {column: value for column, value in now.items() if value}
+        if entry and entry.path:
+            is_first = art_name(entry.path) in map(art_name, item.paths[:1])
+            now |= {"image_path": entry.path, "image_path_2x": item.path_2x if is_first else ""}
+        merged[appid] = Game(appid, item.name or before.name, {**before.known, **now})
     return list(merged.values())

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from urllib3 import exceptions
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
-from urllib3.util import Retry, Timeout
+from urllib3.util import Retry, Timeout, make_headers, parse_url
 
 from banners.errors import BadInput, SteamClipError
 from banners.files import write_whole
@@ -29,6 +32,7 @@ _REFUSALS = 10  # answers of 403, one after the other, after which a server is l
 _ABANDONED = 0.1  # seconds for a server to notice that its answer is not read any more, before it is asked again
 _READ_TIMEOUT = 10.0  # seconds without a byte
 _REDIRECTS = 3
+_NO_WAY = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, exceptions.ProxyError)
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 
 
@@ -38,6 +42,10 @@ class Refused(SteamClipError):
 
 class Unanswered(SteamClipError):
     """A request that got no usable answer, for good."""
+
+
+class Unreachable(Unanswered):
+    """No server answered at all: there is no way to it."""
 
 
 class _Temporary(Exception):
@@ -58,7 +66,8 @@ class Client:
 
     `attempts` is how often a request is sent; the waits between grow from `pause`, in seconds. `timeout` is for one
     answer, in seconds. `remember` is a file that keeps how long a server asked to wait, for the next run. `on_wait` is
-    told of waits of more than some seconds. `secret` is a text that must not be shown, such as a key.
+    told of waits of more than some seconds. The proxies of the environment (HTTPS_PROXY, NO_PROXY and so on) are used,
+    and the certificates of SSL_CERT_FILE, which OpenSSL itself reads.
     """
 
     def __init__(
@@ -69,9 +78,8 @@ class Client:
         timeout: float = 30.0,
         remember: Path | None = None,
         on_wait: Callable[[float], None] = lambda _: None,
-        secret: str = "",
     ) -> None:
-        self._pause, self._timeout, self._on_wait, self._secret = pause, timeout, on_wait, secret
+        self._pause, self._timeout, self._on_wait = pause, timeout, on_wait
         self._retry = Retry(
             total=attempts - 1,
             backoff_factor=pause,
@@ -81,7 +89,8 @@ class Client:
         )
         read = min(_READ_TIMEOUT, timeout)
         self._slots = threading.BoundedSemaphore(connections)
-        self._pool = urllib3.PoolManager(maxsize=connections, timeout=Timeout(connect=read, read=read))
+        self._options = {"maxsize": connections, "timeout": Timeout(connect=read, read=read)}
+        self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._refusals = 0
@@ -95,24 +104,25 @@ class Client:
     def get(self, url: str, headers: Mapping[str, str] | None = None, check: Check | None = None) -> Answer:
         """GET `url`. `check` gives the reason why a body is unusable, "" if it is not; such a body is asked for again.
 
-        Raises `Unanswered` when no attempt gave an answer of status 200, 304 or 404, `Refused` when the server does
-        not want to be asked for long.
+        Raises `Unanswered` when no attempt gave an answer of status 200, 304 or 404, `Unreachable` when none reached a
+        server, `Refused` when the server does not want to be asked for long.
         """
         if not url.startswith(("http://", "https://")):
             raise BadInput(f"{shown(url)} is not an http or https URL")
-        retry = self._retry
+        retry, is_reached = self._retry, False
         while True:
             with self._slots:
                 self._wait_until_welcome()
                 try:
                     return self._get_once(url, headers or {}, check)
                 except (_Temporary, HTTPError, OSError, ValueError) as error:  # ValueError: a malformed address
-                    reason = self._reason(error)
+                    reason = _reason(error)
+                    is_reached = is_reached or not isinstance(error, _NO_WAY)
                     self._sleep(_ABANDONED)
             try:
                 retry = retry.increment("GET", url, error=_Temporary())
             except MaxRetryError:
-                raise Unanswered(f"{shown(url)}: {reason}") from None
+                raise (Unanswered if is_reached else Unreachable)(f"{shown(url)}: {reason}") from None
             self._sleep(retry.get_backoff_time())
 
     def stop(self) -> None:
@@ -122,7 +132,7 @@ class Client:
     def _get_once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         deadline = time.monotonic() + self._timeout
         for _ in range(_REDIRECTS + 1):
-            response = self._pool.request(
+            response = self._pool(url).request(
                 "GET", url, headers={**_HEADERS, **headers}, preload_content=False, redirect=False, retries=False
             )
             status = response.status
@@ -153,6 +163,16 @@ class Client:
         if reason:
             raise _Temporary(reason)
         return Answer(status, response.headers, body if status == 200 else b"")
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """The connections to `url`, through the proxy that the environment names for it."""
+        parts = urlsplit(url)
+        proxies = {} if proxy_bypass(parts.hostname or "") else getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all", "")
+        with self._lock:
+            if proxy not in self._pools:
+                self._pools[proxy] = _open_pool(proxy, self._options)
+            return self._pools[proxy]
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """The body, if it ends within `MAX_BYTES` and before `deadline`."""
@@ -206,12 +226,25 @@ class Client:
         if is_news:
             self._on_wait(seconds)
 
-    def _reason(self, error: Exception) -> str:
-        inner = getattr(error, "reason", None) or error
-        # After a question mark there may be a query, and a query may hold a key.
-        text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).partition("?")[0])  # the address is named anyway
-        text = re.sub(re.escape(self._secret), "...", text, flags=re.IGNORECASE) if self._secret else text
-        return " ".join(text.split())[:200] or type(inner).__name__
+
+def _open_pool(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:
+    """Connections through a proxy, "" for none. Raises `BadInput` for an address that is no proxy's."""
+    if not proxy:
+        return urllib3.PoolManager(**options)
+    try:
+        address = parse_url(proxy if "://" in proxy else f"http://{proxy}")
+        headers = make_headers(proxy_basic_auth=unquote(address.auth)) if address.auth else None
+        return urllib3.ProxyManager(address._replace(auth=None).url, proxy_headers=headers, **options)
+    except (HTTPError, ValueError):  # its text may hold a password
+        raise BadInput("the proxy that the environment names is no http:// or https:// address") from None
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", None) or error
+    text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).partition("?")[0])  # the address is named anyway
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        text = "its certificate is not trusted here; behind a proxy that reads along, name its own in SSL_CERT_FILE"
+    return " ".join(text.split())[:200] or type(inner).__name__
 
 
 def _hang_up(response: urllib3.BaseHTTPResponse) -> None:
@@ -220,5 +253,5 @@ def _hang_up(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def shown(url: str) -> str:
-    """`url` as it may be printed: without its query, which may hold a key, and short."""
+    """`url` as it may be printed: without its query, and short."""
     return url.partition("?")[0][:120]

@@ -42,6 +42,20 @@ def test_what_steam_says_of_a_family_counts():
     rise = Game(1, "Rise of the Tomb Raider", {"franchise": "Tomb Raider"})
     assert same_series(rise, Game(2, "Lara Croft GO", {"franchise": "Lara Croft; tomb raider"}))
     assert not same_series(rise, Game(2, "Another", {"franchise": ""}))
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"franchise": "Ubisoft", "publisher": "Ubisoft"},
+        {"franchise": "UBISOFT", "developer": "Ubisoft, Inc."},
+        {"franchise": "Ubisoft Co., Ltd.", "publisher": "Somebody;ubisoft"},
+    ],
+)
+def test_a_franchise_called_like_the_games_own_company_makes_no_series(known):
+    assert not same_series(Game(1, "Far Away", known), Game(2, "Watching", known))
+    both = known | {"franchise": f"{known['franchise']};Real Saga"}
+    assert same_series(Game(1, "Far Away", both), Game(2, "Watching", both))
     demo = Game(3, "Playable Teaser", {"parent_appid": 4})
     assert same_series(demo, Game(4, "Gothic"))
     assert same_series(Game(4, "Gothic"), demo)

@@ -28,13 +28,14 @@ def test_every_available_banner_arrives_whatever_the_server_does(tmp_path, steam
     games = read_games(tmp_path / "b" / "games.csv")
     assert len(games) == 120
     assert games[10].name == "Game 10"
-    assert games[10].known["image_path"] == "0000000a/library_capsule.jpg"
+    assert games[10].known["image_path"] == "0000000a/library_capsule.jpg?t=1"
+    assert games[10].known["image_path_2x"] == "0000000a/library_capsule_2x.jpg?t=1"
     assert games[20].known["image_path"] == "library_600x900.jpg"
     assert (games[10].known["year"], games[10].known["source"]) == (2020, "steam")
     assert games[110].is_adult
     assert not games[10].known.get("benchmark")
     assert games[1200].known["benchmark"] == "1"
-    assert games[1200].popularity > games[10].popularity > games[30].popularity
+    assert games[10].popularity > games[30].popularity > games[1200].popularity == 1
     assert not list((tmp_path / "b").glob(".*.part"))
 
 
@@ -64,25 +65,39 @@ def test_after_a_while_banners_are_asked_for_by_etag_and_replaced_where_changed(
     assert (tmp_path / "b" / "20.jpg").read_bytes() == jpeg(21)
 
 
-def test_demos_are_taken_on_request_with_the_games_they_belong_to(tmp_path, steam, capsys):
-    steam(4, troubles=False, demos=True)
-    arguments = ["--appids", listed(tmp_path, [10, 20, 30]), "--out", str(tmp_path / "b")]
-    assert main(arguments) == 0
-    assert banners_in(tmp_path / "b").keys() == {10, 20}
-    arguments += ["--include", "demos"]
-    assert main(arguments) == 0
-    assert banners_in(tmp_path / "b").keys() == {10, 11, 20, 21}
-    assert "6 games; 2 fetched, 0 unchanged, 1 missing, 0 failed, 3 settled before" in capsys.readouterr().out
-    assert read_games(tmp_path / "b" / "games.csv")[21].name == "Game 21"
-    assert main([*arguments[:3], str(tmp_path / "c"), *arguments[4:]]) == 0
-    assert banners_in(tmp_path / "c").keys() == {10, 11, 20, 21}
+@pytest.mark.parametrize("what", [["--popular", "3"], ["--all"]])
+def test_other_kinds_than_games_are_filters_of_the_list(tmp_path, steam, what):
+    server = steam(3, troubles=False)
+    assert main([*what, "--include", "videos,demos", "--out", str(tmp_path / "b")]) == 0
+    (question,) = server.questions
+    assert question["query"]["filters"]["type_filters"] == {
+        "include_games": True,
+        "include_demos": True,
+        "include_video": True,
+    }
 
 
-def test_dlc_and_the_like_are_taken_from_the_list_of_all_only(capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(["--popular", "3", "--include", "dlc,demos"])
-    assert exit.value.code == 2
-    assert "list of --all" in capsys.readouterr().err
+def test_country_and_language_are_those_that_are_asked_for(tmp_path, steam, capsys):
+    server = steam(3, troubles=False)
+    arguments = ["--country", "de", "--language", "german", "--out", str(tmp_path / "b")]
+    assert main(["--all", *arguments]) == 0
+    assert main(["--appids", listed(tmp_path, [10]), "--recheck", "0", *arguments]) == 0
+    assert {(one["context"]["country_code"], one["context"]["language"]) for one in server.questions} == {
+        ("DE", "german")
+    }
+    assert any("GetTagList/v1/?language=german" in path for path in server.requests)
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 2  # other names and art
+    assert "vertical 1x german" in capsys.readouterr().err
+
+
+def test_a_game_that_is_not_sold_here_is_named_and_asked_for_again(tmp_path, steam, capsys):
+    server = steam(5, troubles=False, unsold=frozenset({20, 40}))
+    arguments = ["--appids", listed(tmp_path, server.appids), "--out", str(tmp_path / "b")]
+    assert main(arguments) == 1
+    assert (tmp_path / "b" / "fetch_failed.csv").read_text() == "appid,reason\n20,not sold in US\n40,not sold in US\n"
+    server.unsold = frozenset()
+    assert main(arguments) == 0
+    assert "2 fetched, 0 unchanged, 0 missing, 0 failed, 3 settled before" in capsys.readouterr().out
 
 
 def test_an_animated_banner_arrives_and_is_not_asked_for_again_and_again(tmp_path, steam):
@@ -92,19 +107,76 @@ def test_an_animated_banner_arrives_and_is_not_asked_for_again_and_again(tmp_pat
     assert server.bodies[20] == 1
 
 
-def test_all_games_come_by_pages_and_need_a_key(tmp_path, steam, capsys, monkeypatch):
-    server = steam(200, troubles=False)
-    monkeypatch.delenv("STEAM_API_KEY", raising=False)
-    assert main(["--all", "--out", str(tmp_path / "b")]) == 2
-    assert "STEAM_API_KEY" in capsys.readouterr().err
-    monkeypatch.setenv("STEAM_API_KEY", "BADKEY")
-    assert main(["--all", "--out", str(tmp_path / "b")]) == 2
-    assert "status 403" in (err := capsys.readouterr().err)
-    assert "BADKEY" not in err
-    monkeypatch.setenv("STEAM_API_KEY", "GOODKEY")
+@pytest.mark.parametrize(("what", "count"), [(["--popular", "700"], 700), (["--all"], 1300)])
+def test_a_list_is_complete_named_and_tagged_by_few_requests_whatever_steamspy_does(tmp_path, steam, what, count):
+    server = steam(1300, troubles=False, spy_throttled=1e9)
+    assert main([*what, "--out", str(tmp_path / "b")]) == 0
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert list(games) == server.appids[:count]
+    assert all(game.name and game.listed("tags") for game in games.values())
+    assert banners_in(tmp_path / "b") == {
+        appid: server.available[appid] for appid in games if appid in server.available
+    }
+    assert sum(number for path, number in server.requests.items() if path.startswith("/api")) <= 6
+    assert sum(path.startswith("/spy") for path in server.requests) == 1
+
+
+@pytest.mark.parametrize(("what", "count"), [(["--popular", "700"], 700), (["--all"], 1300)])
+def test_where_the_list_does_not_answer_that_of_steamspy_is_waited_for(
+    tmp_path, steam, capsys, monkeypatch, what, count
+):
+    server = steam(1300, troubles=False, query_down=True, spy_throttled=1.0)
+    monkeypatch.setenv("STEAMSPY_PAUSE", "0.5")
+    assert main([*what, "--out", str(tmp_path / "b")]) == 0
+    games = read_games(tmp_path / "b" / "games.csv")
+    assert list(games) == server.appids[:count]
+    assert all(game.name and game.listed("tags") for game in games.values())
+    assert "asking again in 0 s (1 of 3)" in (err := capsys.readouterr().err)
+    assert "taking SteamSpy's list" in err
+
+
+def test_a_list_that_ends_early_is_said_kept_and_ended_by_the_next_run(tmp_path, steam, capsys):
+    server = steam(1300, troubles=False, page_troubles={500: ["empty"] * 4})
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 1
+    printed = capsys.readouterr()
+    assert "800 games; " in printed.out
+    assert "the list has 1300 games, those from 501 on did not come" in printed.out
+    assert printed.out.count("\n") == 1
     assert main(["--all", "--out", str(tmp_path / "b")]) == 0
-    assert banners_in(tmp_path / "b") == server.available
-    assert sum("GetAppList" in path for path in server.requests) == 3 + 1
+    assert "800 settled before" in capsys.readouterr().out
+    assert list(read_games(tmp_path / "b" / "games.csv")) == server.appids
+
+
+def test_new_art_comes_with_the_next_list(tmp_path, steam, capsys):
+    server = steam(6, troubles=False)
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 0
+    server.art, server.etag_of[10] = 2, '"new"'
+    assert main(["--all", "--out", str(tmp_path / "b")]) == 0
+    assert "1 fetched, 1 unchanged, 0 missing, 0 failed, 4 settled before" in capsys.readouterr().out
+    assert read_games(tmp_path / "b" / "games.csv")[10].known["image_path"] == "0000000a/library_capsule.jpg?t=2"
+    assert (tmp_path / "b" / "10.jpg").read_bytes() == jpeg(11)
+
+
+@pytest.mark.parametrize("odd", [{"query_down": True, "spy_throttled": 1e9}, {"query_down": True, "owners": "x"}])
+def test_a_demo_set_is_drawn_for_no_server_that_answers_oddly(tmp_path, steam, capsys, odd):
+    server = steam(0, troubles=False, **odd)
+    assert main(["--popular", "5", "--or-demo", "--out", str(tmp_path / "b")]) == 2
+    assert "demo" not in capsys.readouterr().err
+    assert not (tmp_path / "b" / "games.csv").exists()
+    assert server.requests
+
+
+def test_a_demo_set_is_drawn_only_where_no_server_can_be_reached_at_all(tmp_path, steam, capsys, monkeypatch):
+    steam(3, troubles=False)
+    monkeypatch.setenv("STEAM_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("STEAMSPY_URL", "http://127.0.0.1:9")
+    arguments = ["--popular", "2", "--or-demo", "--out", str(tmp_path / "b")]
+    assert main(arguments) == 2
+    assert "/cdn answers" in capsys.readouterr().err
+    monkeypatch.setenv("STEAM_CDN_URL", "http://127.0.0.1:9")
+    assert main(arguments) == 0
+    assert "drawing the demo set instead" in capsys.readouterr().err
+    assert len(banners_in(tmp_path / "b")) == 2
 
 
 def test_an_unreachable_steam_is_one_line(tmp_path, monkeypatch, capsys):
@@ -129,6 +201,9 @@ def test_an_unreachable_steam_is_one_line(tmp_path, monkeypatch, capsys):
         ["--all", "--include", "games"],
         ["--all", "--kind", "square"],
         ["--all", "--recheck", "-1"],
+        ["--all", "--country", "Germany"],
+        ["--all", "--language", "Deutsch!"],
+        ["--appids", "x", "--include", "demos"],
         ["--all", "--out", ""],
     ],
 )
@@ -137,17 +212,6 @@ def test_a_mistake_is_one_line_and_exit_status_2(capsys, options):
         main(options)
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_the_key_is_never_printed(tmp_path, steam, capsys, monkeypatch):
-    steam(3)
-    monkeypatch.setenv("STEAM_API_KEY", "SECRETKEY")
-    for url in ("127.0.0.1:1/a", "http://127.0.0.1:99999/a", "http://127.0.0.1:9/a", "http://[::1"):
-        monkeypatch.setenv("STEAM_API_URL", url)
-        assert main(["--all", "--out", str(tmp_path / "b")]) == 2
-        printed = capsys.readouterr()
-        assert "SECRETKEY" not in printed.out + printed.err
-        assert printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -192,13 +256,6 @@ def test_two_thousand_games_arrive_within_the_allowed_connections(tmp_path, stea
     assert max(server.bodies.values()) == 1
     assert server.most_at_once <= 6
     assert server.too_early == []
-
-
-def test_a_list_that_repeats_itself_ends(tmp_path, steam, capsys):
-    server = steam(150, troubles=False, repeats=True)
-    assert main(["--popular", "5000", "--out", str(tmp_path / "b")]) == 0
-    assert "150 games" in capsys.readouterr().out
-    assert sum(count for path, count in server.requests.items() if path.startswith("/spy")) < 5
 
 
 def test_an_address_that_is_none_is_a_mistake(tmp_path, monkeypatch, capsys):

@@ -62,12 +62,18 @@ class Steam:
     always: frozenset[int] = frozenset()
     retry_after: float = 1.0
     items_down: bool = False
+    query_down: bool = False
+    spy_throttled: float = 0.0  # seconds from its first request
+    page_troubles: dict[int, list[str]] = field(default_factory=dict)  # by start, each for one request
+    has_chart: bool = True
+    unsold: frozenset[int] = frozenset()  # in the US
+    hidden: set[int] = field(default_factory=set)  # no longer in the list
+    art: int = 1  # the number of its version
     has_tags: bool = True
     items_answer: str = ""  # instead of the right one
     repeats: bool = False  # the same page of the list for ever
     forbids: bool = False
     redirects_to: str = ""
-    demos: bool = False  # every game has one, of the appid after its own
     animated: frozenset[int] = frozenset()
     name: str = "Game {}"
     owners: str = ""
@@ -78,7 +84,9 @@ class Steam:
     most_at_once: int = 0
     too_early: list[str] = field(default_factory=list)
     etag_of: dict[int, str] = field(default_factory=dict)
+    questions: list[dict[str, object]] = field(default_factory=list)
     _now: int = 0
+    _spy_begun: float = 0.0
     _not_before: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -135,8 +143,10 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, path: str, query: dict[str, list[str]]) -> None:
         if path == "/spy":
             self.spy(query)
-        elif path.startswith("/api/IStoreService/GetAppList"):
-            self.app_list(query)
+        elif path.startswith("/api/IStoreQueryService/Query/v1"):
+            self.query(query)
+        elif path.startswith("/api/ISteamChartsService/GetMostPlayedGames/v1") and self.steam.has_chart:
+            self.send_json({"response": {"ranks": [{"rank": 1, "appid": self.steam.appids[-1]}, {"appid": "x"}]}})
         elif path.startswith("/api/IStoreBrowseService/GetItems"):
             self.items(query)
         elif path.startswith("/api/IStoreService/GetTagList"):
@@ -146,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
             appid, _, name = path.removeprefix("/cdn/").partition("/")
             self.banner(int(appid), name)
         else:
-            self.send(404, b"")
+            self.send(403 if path == "/forbidden" else 404, b"")
 
     def send(
         self, status: int, body: bytes, type: str = "text/html", length: int | None = None, **headers: str
@@ -166,6 +176,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, json.dumps(data).encode(), "application/json")
 
     def spy(self, query: dict[str, list[str]]) -> None:
+        self.steam._spy_begun = self.steam._spy_begun or time.monotonic()
+        if time.monotonic() - self.steam._spy_begun < self.steam.spy_throttled:
+            status = 500 if len(self.steam.requests) % 2 else 200
+            self.send(status, b"" if status == 500 else b"Too many connections, please try again in a minute.")
+            return
+
         def record(appid: int) -> dict[str, object]:
             low = 1000 * (self.steam.count - appid // 10)
             return {"appid": appid, "name": f"Game {appid}", "owners": self.steam.owners or f"{low:,} .. {low + 500:,}"}
@@ -178,54 +194,69 @@ class Handler(BaseHTTPRequestHandler):
             chosen = appids[page * 1000 : page * 1000 + 1000]
         self.send_json({str(appid): record(appid) for appid in chosen})
 
-    def app_list(self, query: dict[str, list[str]]) -> None:
-        if query.get("key") != ["GOODKEY"]:
-            self.send(403, b"<html>Forbidden</html>")
+    def query(self, query: dict[str, list[str]]) -> None:
+        steam, question = self.steam, json.loads(query["input_json"][0])
+        steam.questions.append(question)
+        start, count = question["query"]["start"], question["query"]["count"]
+        if steam.query_down:
+            self.send(500, b"")
             return
-        last = int(query["last_appid"][0])
-        page = [appid for appid in self.steam.appids if appid > last][:70]
-        more = bool(page) and page[-1] < self.steam.appids[-1]
-        response = {"apps": [{"appid": appid, "name": f"Game {appid}"} for appid in page]}
-        self.send_json({"response": response | ({"have_more_results": True, "last_appid": page[-1]} if more else {})})
+        for trouble in steam.page_troubles.get(start, [])[:1]:
+            steam.page_troubles[start].pop(0)
+            if trouble == "empty":
+                self.send_json({"response": {}})
+                return
+            if trouble == "repeat":
+                start = 0
+            if trouble == "shrink":  # three games of the first page are gone
+                steam.hidden |= {10, 20, 30}
+        listed = [appid for appid in steam.appids if appid not in steam.hidden]
+        assert question["query"]["sort"] in (2, 10)
+        assert question["query"]["filters"]["released_only"]
+        records = [self.record(appid) for appid in listed[start : start + count]]
+        self.send_json({"response": {"metadata": {"total_matching_records": len(listed)}, "store_items": records}})
 
     def items(self, query: dict[str, list[str]]) -> None:
-        steam = self.steam
+        steam, question = self.steam, json.loads(query["input_json"][0])
+        steam.questions.append(question)
         if steam.items_down:
             self.send(500, b"")
             return
         if steam.items_answer:
             self.send(200, steam.items_answer.encode(), "application/json")
             return
-        question = json.loads(query["input_json"][0])
         appids = [entry["appid"] for entry in question["ids"]]
         if len(appids) > 250:
             self.send(400, b"Bad Request")
             return
-        records = []
-        for appid in appids:
-            name = steam.path(appid)
-            assets = {
-                "asset_url_format": f"steam/apps/{appid}/${{FILENAME}}?t=1",
-                "library_capsule": name,
-                "header": "header.jpg",
-            }
-            records.append(
-                {
-                    "appid": appid,
-                    "name": steam.name.format(appid),
-                    "assets": assets if "/" in name else {},
-                    "content_descriptorids": [3] if appid % 100 == 10 else [],
-                    "release": {"steam_release_date": 1_600_000_000},
-                    "basic_info": {
-                        "developers": [{"name": f"Studio {appid % 7}"}, {"name": "A; B"}, {}],
-                        "publishers": [{"name": "House"}],
-                        "franchises": [{"name": "Saga"}] if appid % 4 == 0 else None,
-                    },
-                    "tags": [{"tagid": 19, "weight": 9}, {"tagid": 999}, {"tagid": 21}, "x"],
-                    "related_items": {"demo_appid": [appid + 1]} if steam.demos and appid % 10 == 0 else {},
-                }
-            )
-        self.send_json({"response": {"store_items": records}})
+        self.send_json({"response": {"store_items": list(map(self.record, appids))}})
+
+    def record(self, appid: int) -> dict[str, object]:
+        steam, name = self.steam, self.steam.path(appid)
+        if appid in steam.unsold:
+            return {"appid": appid, "id": appid, "success": 15, "unvailable_for_country_restriction": True}
+        assets = {
+            "asset_url_format": f"steam/apps/{appid}/${{FILENAME}}?t={steam.art}",
+            "library_capsule": name,
+            "library_capsule_2x": name.replace(".jpg", "_2x.jpg"),
+            "header": "header.jpg",
+        }
+        return {
+            "appid": appid,
+            "id": appid,
+            "success": 1,
+            "name": steam.name.format(appid),
+            "assets": assets if "/" in name else {},
+            "content_descriptorids": [3] if appid % 100 == 10 else [],
+            "release": {"steam_release_date": 1_600_000_000},
+            "reviews": {"summary_unfiltered": {"review_count": 1 + steam.count - appid // 10}},
+            "basic_info": {
+                "developers": [{"name": f"Studio {appid % 7}"}, {"name": "A; B"}, {}],
+                "publishers": [{"name": "House"}],
+                "franchises": [{"name": "Saga"}] if appid % 4 == 0 else None,
+            },
+            "tags": [{"tagid": 19, "weight": 9}, {"tagid": 999}, {"tagid": 21}, "x"],
+        }
 
     def banner(self, appid: int, name: str) -> None:
         steam = self.steam

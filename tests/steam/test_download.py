@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from banners.games_csv import Game
-from banners.steam.api import App, Item
+from banners.steam.api import Item
 from banners.steam.download import File, Journal, Settled, foreign, games, to_ask
 
 DAY = 24 * 3600.0
@@ -23,7 +23,8 @@ def test_what_is_settled_is_not_asked_for_again_until_it_is_old_or_gone_or_of_an
         60: settled(60, "", at=1 * DAY),  # not on the server, long ago
     }
     files = {appid: File(Path(f"folder/{appid}.jpg"), 7) for appid in (10, 20, 40)}
-    asked = to_ask([10, 20, 30, 40, 50, 60, 70], done, files, "vertical 1x", now=10 * DAY, recheck_days=7)
+    listed = {appid: Item(appid) for appid in (10, 20, 30, 40, 50, 60, 70)}
+    asked = to_ask(listed, done, files, "vertical 1x", now=10 * DAY, recheck_days=7)
     assert asked == [20, 30, 40, 60, 70]
 
 
@@ -50,19 +51,53 @@ def test_what_a_run_learns_replaces_what_was_known_and_what_it_does_not_learn_st
         10: Game(10, "Mine", {"popularity": 5, "series": "s", "descriptors": "3"}),
         20: Game(20, "Other", {"year": 1999}),
     }
-    apps = {10: App(10, "", 0), 30: App(30, "Thirty", 70, in_benchmark=True), 620: App(620)}
-    done = {10: Settled(Item(10, "Ten", 2001, (), ("p",)), "vertical 1x", "10.jpg", "p", "", 0.0)}
-    merged = {game.appid: game for game in games(earlier, apps, done)}
+    listed = {
+        10: Item(10, is_known=False),
+        30: Item(30, "Thirty", popularity=70, is_known=False),
+        40: Item(40, "Forty", popularity=4, paths=("h/c.jpg?t=2", "library_600x900.jpg"), path_2x="h/c_2x.jpg?t=2"),
+        620: Item(620),
+    }
+    done = {
+        10: Settled(Item(10, "Ten", 2001, (), ("p",)), "vertical 1x", "10.jpg", "p", "", 0.0),
+        40: Settled(Item(40, "Old name"), "vertical 1x", "40.jpg", "h/c.jpg?t=1", "", 0.0),
+    }
+    merged = {game.appid: game for game in games(earlier, listed, {30}, done)}
+    table = {"series": "s", "descriptors": "3", "year": 2001, "image_path": "p", "image_path_2x": ""}
     assert merged == {
-        10: Game(
-            10,
-            "Ten",
-            {"popularity": 5, "series": "s", "descriptors": "3", "year": 2001, "image_path": "p", "source": "steam"},
-        ),
+        10: Game(10, "Ten", {"popularity": 5, **table, "source": "steam"}),
         20: earlier[20],
         30: Game(30, "Thirty", {"popularity": 70, "benchmark": "1", "source": "steam"}),
+        40: Game(
+            *(40, "Forty"),
+            {"popularity": 4, "image_path": "h/c.jpg?t=1", "image_path_2x": "h/c_2x.jpg?t=2", "source": "steam"},
+        ),
         620: Game(620, "", {"benchmark": "1", "source": "steam"}),
     }
+
+
+def test_the_larger_image_of_another_path_is_not_that_of_the_one_that_was_fetched():
+    listed = {40: Item(40, "Forty", paths=("h/c.jpg", "library_600x900.jpg"), path_2x="h/c_2x.jpg")}
+    done = {40: Settled(listed[40], "vertical 1x", "40.jpg", "library_600x900.jpg", "", 0.0)}
+    earlier = {40: Game(40, "Forty", {"image_path": "h/c.jpg", "image_path_2x": "h/c_2x.jpg"})}
+    known = games(earlier, listed, set(), done)[0].known
+    assert (known["image_path"], known["image_path_2x"]) == ("library_600x900.jpg", "")
+
+
+def test_new_art_is_asked_for_before_its_time():
+    entry = replace(settled(10, "10.jpg"), path="h/c.jpg?t=1")
+    files = {10: File(Path("10.jpg"), 7)}
+    for path, is_asked in (("h/c.jpg?t=1", False), ("h/c.jpg?t=2", True), ("other/c.jpg?t=1", True)):
+        listed = {10: Item(10, paths=(path, "library_600x900.jpg"))}
+        assert to_ask(listed, {10: entry}, files, "vertical 1x", now=1, recheck_days=7) == [10] * is_asked
+    listed = {10: Item(10, is_known=False)}
+    assert to_ask(listed, {10: entry}, files, "vertical 1x", now=1, recheck_days=7) == []
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path):
+    old = {"appid": 10, "name": "Ten", "paths": ["p"], "demos": [11], "has_details": True}
+    line = {"item": old, "image": "vertical 1x", "file": "10.jpg", "path": "p", "etag": "", "at": 0.0}
+    (tmp_path / ".fetch.jsonl").write_text(json.dumps(line) + "\n")
+    assert Journal(tmp_path).settled[10].item == Item(10, "Ten", paths=("p",))
 
 
 def test_files_that_the_journal_does_not_name_are_somebody_elses():
@@ -87,4 +122,4 @@ def test_a_file_of_another_length_than_the_journal_says_is_asked_for_again():
     entry = replace(settled(10, "10.jpg"), length=8)
     for length, asked in ((8, []), (7, [10]), (0, [10])):
         files = {10: File(Path("10.jpg"), length)}
-        assert to_ask([10], {10: entry}, files, "vertical 1x", now=1, recheck_days=7) == asked
+        assert to_ask({10: Item(10)}, {10: entry}, files, "vertical 1x", now=1, recheck_days=7) == asked

@@ -1,13 +1,18 @@
+import base64
+import os
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 
 import pytest
 
 from banners.errors import BadInput
-from banners.steam.http import Client, Refused, Unanswered
+from banners.steam.http import Client, Refused, Unanswered, Unreachable
 from tests.steam.steam_server import Steam, serving
 
 
@@ -49,7 +54,7 @@ def test_a_missing_page_is_an_answer_and_a_refusal_is_none():
     with serving(Steam(3, troubles=False)) as steam:
         assert client().get(f"{steam.url}/nowhere").status == 404
         with pytest.raises(Unanswered, match="status 403"):
-            client().get(f"{steam.url}/api/IStoreService/GetAppList/v1/?last_appid=0")
+            client().get(f"{steam.url}/forbidden")
 
 
 def test_a_server_that_fails_for_ever_is_given_up_after_the_attempts():
@@ -100,10 +105,14 @@ def test_what_is_no_address_is_said_to_be_none(url):
 
 
 @contextmanager
-def raw_server(*answers: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that answers each connection with the next of `answers`, the last one for ever."""
+def raw_server(
+    *answers: Callable[[socket.socket], None], heard: list[bytes] | None = None, context: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """A server that answers each connection with the next of `answers`, the last one for ever. `heard` gets the
+    requests, `context` encrypts them."""
     listener = socket.create_server(("127.0.0.1", 0))
     remaining = list(answers)
+    wrap = nullcontext if context is None else partial(context.wrap_socket, server_side=True)
 
     def serve() -> None:
         while True:
@@ -111,8 +120,10 @@ def raw_server(*answers: Callable[[socket.socket], None]) -> Iterator[str]:
                 line, _ = listener.accept()
             except OSError:
                 return
-            with line, suppress(OSError):
-                line.recv(65536)
+            with line, suppress(OSError), wrap(line) as line:
+                asked = line.recv(65536)
+                if heard is not None:
+                    heard.append(asked)
                 (remaining.pop(0) if len(remaining) > 1 else remaining[0])(line)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -223,11 +234,78 @@ def test_stopping_hangs_up_what_is_under_way():
         assert time.monotonic() - started < 1
 
 
-def test_a_secret_that_a_server_repeats_is_not_shown():
-    with raw_server(lambda line: line.sendall(b"ERROR bad key=SECRET123\r\n")) as url:
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_the_proxy_of_the_environment_is_used_but_for_hosts_that_it_leaves_out(monkeypatch):
+    heard: list[bytes] = []
+
+    def proxy(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with raw_server(proxy, heard=heard) as url, serving(Steam(3, troubles=False)) as steam:
+        monkeypatch.setenv("HTTP_PROXY", url.replace("http://", "http://me:p%40ss@"))
+        assert client().get("http://steam.example/x").status == 404
+        assert heard[0].startswith(b"GET http://steam.example/x HTTP/1.1")
+        assert b"proxy-authorization: basic " + base64.b64encode(b"me:p@ss").lower() in heard[0].lower()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert client().get(f"{steam.url}/cdn/20/library_600x900.jpg").status == 200
+        assert len(heard) == 1
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_proxy_that_does_not_let_us_through_leaves_the_server_unreachable(monkeypatch):
+    def refuse(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 403 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with raw_server(refuse) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url.removeprefix("http://"))  # as many write it
+        with pytest.raises(Unreachable, match="403"):
+            client(attempts=1).get("https://steam.example/x")
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@h:1", "http://[::1:secret", "nonsense://secret"])
+def test_what_is_no_proxy_is_a_mistake_and_shows_no_password(monkeypatch, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(BadInput, match="proxy") as caught:
+        client(attempts=1).get("http://steam.example/x")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_a_certificate_is_trusted_if_the_environment_names_it(tmp_path, monkeypatch):
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def answer(line: socket.socket) -> None:
+        line.sendall(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with raw_server(answer, context=context) as url:
+        url = url.replace("http://127.0.0.1", "https://localhost")
+        with pytest.raises(Unanswered, match="SSL_CERT_FILE") as caught:
+            client(attempts=1).get(url)
+        assert not isinstance(caught.value, Unreachable)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert client(attempts=1).get(url).status == 404
+
+
+def test_a_server_that_answers_oddly_is_not_unreachable():
+    with pytest.raises(Unreachable):
+        client(attempts=1).get("http://127.0.0.1:9/x")
+    with raw_server(lambda line: line.sendall(b"nonsense\r\n\r\n")) as url:
         with pytest.raises(Unanswered) as caught:
-            client(attempts=1, secret="secret123").get(url)  # noqa: S106
-        assert "SECRET123" not in str(caught.value)
+            client(attempts=2).get(url)
+        assert not isinstance(caught.value, Unreachable)
 
 
 def test_only_refusals_one_after_the_other_end_a_run():

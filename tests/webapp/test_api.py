@@ -88,6 +88,7 @@ def test_a_game_and_its_neighbours(get):
         "year": 2000,
         "image": None,
         "thumbnail": None,
+        "image_2x": None,
         "url": "/render/10",
         "is_adult": False,
     }

@@ -4,10 +4,14 @@ import io
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Route, expect
 
+from banners.catalogue import writer
+from banners.catalogue.neighbours import nearest
+from banners.games_csv import Game
 from tests.conftest import picture
 from tests.servers import Server, serving
 from tests.webapp.small_site import make_catalogue
@@ -98,11 +102,45 @@ def test_a_missing_banner_is_looked_for_under_older_names_and_gives_way_to_its_t
     )
     page.goto("/render/20/1")
     page.wait_for_load_state("networkidle")
-    assert sorted(asked) == ["10/header.jpg", "10/library_600x900.jpg", "20/header.jpg", "20/library_600x900.jpg"]
+    tried = ["library_600x900.jpg", "header.jpg"]
+    assert sorted(asked) == sorted([*(f"10/{name}" for name in tried), *(f"20/{name}" for name in tried)])
     expect(page.locator(".query .art img")).to_have_class("is-header")
     expect(page.locator(".cards .art img")).to_have_count(0)
     expect(page.locator(".cards .art")).to_have_text("Portal")
     assert page.evaluate("shift") == 0
+    context.close()
+
+
+def test_a_hashed_banner_that_is_gone_gives_way_to_the_plain_one(browser, tmp_path):
+    writer.save(
+        tmp_path / "c",
+        games=[Game(10, "Ten", {"image_path": "ab12/library_capsule.jpg?t=7"}), Game(20, "Twenty")],
+        neighbours={"plain": nearest(np.eye(2, dtype=np.float32), k=1)},
+        about={"encoder": {"id": "test"}, "images": {"source": "steam", "width": 300, "height": 450}},
+    )
+    context = browser.new_context(device_scale_factor=2)
+    page = context.new_page()
+    upright = io.BytesIO()
+    picture(1, (300, 450)).save(upright, "JPEG")
+    asked: list[str] = []
+
+    def cdn(route: Route) -> None:
+        asked.append(route.request.url)
+        found = asked[-1].endswith("/10/library_600x900.jpg")
+        route.fulfill(status=200 if found else 404, content_type="image/jpeg", body=upright.getvalue() if found else "")
+
+    with serving(tmp_path / "c", STEAM_CDN_URL="https://covers.example/apps") as server:
+        page.route("https://covers.example/**", cdn)
+        page.goto(f"{server.url}/render/10")
+        page.wait_for_load_state("networkidle")
+        expect(page.locator(".query .art img")).to_have_attribute(
+            "src", "https://covers.example/apps/10/library_600x900.jpg"
+        )
+        ours = [url for url in asked if "/10/" in url]
+        assert ours == [
+            "https://covers.example/apps/10/ab12/library_capsule.jpg?t=7",
+            "https://covers.example/apps/10/library_600x900.jpg",
+        ]
     context.close()
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from banners.catalogue import writer
 from banners.catalogue.neighbours import Neighbours
+from banners.errors import BadInput
 from banners.games_csv import Game
 from tests.conftest import picture
 from tests.webapp.small_site import make_catalogue, text
@@ -34,6 +35,40 @@ def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp
     ]
     assert 'width="460" height="215"' in page
     assert client.get("/aspect.css?v=460x215").data == b":root { --aspect: 460 / 215; }\n"
+
+
+def test_the_picture_host_the_version_and_the_larger_size_are_those_that_are_known(tmp_path):
+    known = [
+        {"image_path": "ab/library_capsule.jpg?t=7", "image_path_2x": "cd/library_capsule_2x.jpg?t=7"},
+        {"image_path": "ab/library_capsule.jpg?t=7"},
+        {"image_path": "library_600x900.jpg?t=8"},
+        {"image_path": "ab/library_capsule.jpg?t=7", "image_path_2x": "https://evil.example/x.jpg"},
+    ]
+    writer.save(
+        tmp_path / "c",
+        games=[Game(row + 1, "x", one) for row, one in enumerate(known)],
+        neighbours={"plain": Neighbours(np.array([[(row + 1) % 4] for row in range(4)], np.int32), None)},
+        about={"images": {"source": "steam", "width": 300, "height": 450}},
+    )
+    client = create_app({"CATALOGUE": tmp_path / "c", "STEAM_CDN_URL": "https://covers.example/apps/"}).test_client()
+    found = re.findall('src="(http[^"]*)"(?: srcset="([^"]*)")?', text(client, "/search?q=x"))
+    base = "https://covers.example/apps"
+    assert found == [
+        (
+            f"{base}/1/ab/library_capsule.jpg?t=7",
+            f"{base}/1/ab/library_capsule.jpg?t=7 300w, {base}/1/cd/library_capsule_2x.jpg?t=7 600w",
+        ),
+        (f"{base}/2/ab/library_capsule.jpg?t=7", ""),
+        (
+            f"{base}/3/library_600x900.jpg?t=8",
+            f"{base}/3/library_600x900.jpg?t=8 300w, {base}/3/library_600x900_2x.jpg?t=8 600w",
+        ),
+        (f"{base}/4/ab/library_capsule.jpg?t=7", ""),
+    ]
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "img-src 'self' https://covers.example;" in policy
+    with pytest.raises(BadInput, match="STEAM_CDN_URL"):
+        create_app({"CATALOGUE": tmp_path / "c", "STEAM_CDN_URL": "covers.example"})
 
 
 def test_a_local_image_is_served_and_nothing_else_of_the_disk(client, tmp_path):
