@@ -12,9 +12,9 @@ from tqdm import tqdm
 from banners import audit
 from banners.errors import BadInput
 from banners.files import csv_text
-from banners.games_csv import read_banners_folder
+from banners.games_csv import read_banners_folder, why_no_banners
 from banners.processes import available_cores
-from console import Parser, run, several, tell, whole_number
+from console import Parser, run, say, several, tell, whole_number
 
 PROGRAM = "audit_banners.py"
 UNUSABLE = ("unreadable", "truncated", "animated", "blank")
@@ -33,7 +33,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         " could not start. Example: audit_banners.py data/banners --report findings.csv --exclude-to exclude.txt",
     )
     add = parser.add_argument
-    add("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|png|webp files and a games.csv")
+    add("banners", type=Path, metavar="BANNERS_DIR", help="<appid>.jpg|jpeg|png|webp files and a games.csv")
     add("--report", type=Path, metavar="FILE.csv", help="write one line per finding")
     add("--logs", type=Path, metavar="DIR", help=f"write {', '.join(LOGS)}: sorted appids, one a line")
     add("--exclude-to", type=Path, metavar="FILE", help="write the appids that should not be embedded")
@@ -85,9 +85,11 @@ def _distance(text: str) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    folder = read_banners_folder(options.banners)
+    folder = read_banners_folder(options.banners, takes_any_table=True)
     if not folder.banners:
-        raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
+        raise BadInput(f"{options.banners} has no banners{why_no_banners(folder)}")
+    if folder.subfolders:
+        say(PROGRAM, f"{folder.subfolders} subfolders of {options.banners} are not looked into")
     _check_outputs(options)
     examined = audit.examine_all(folder.banners, options.workers)
     images = list(tqdm(examined, "examining", len(folder.banners), unit="img", mininterval=0.5))

@@ -26,13 +26,21 @@ from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, library_versions
 from banners.encoders.views import REVERSED, View
 from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
 from banners.files import alone_in
-from banners.games_csv import Banner, BannersFolder, Game, folder_at, read_appids, read_banners_folder
+from banners.games_csv import (
+    Banner,
+    BannersFolder,
+    Game,
+    folder_at,
+    read_appids,
+    read_banners_folder,
+    why_no_banners,
+)
 from banners.images import FITS, decode, read
 from banners.processes import available_cores, keep_freed_memory
 from console import Parser, run, say, several, tell, whole_number
 
 PROGRAM = "embed_banners.py"
-NAMED_AT_MOST = 20  # appids in a warning that may concern thousands
+NAMED_AT_MOST = 20  # in a warning that may concern thousands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,7 +56,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         " plain,mirror",
     )
     add = parser.add_argument
-    add("banners", metavar="BANNERS_DIR", help="<appid>.jpg|png|webp and games.csv: a folder, or a URL (s3://bucket/x)")
+    add(
+        "banners",
+        metavar="BANNERS_DIR",
+        help="<appid>.jpg|jpeg|png|webp and games.csv: a folder, or a URL (s3://bucket/x)",
+    )
     add("--out", type=_local, required=True, metavar="CATALOGUE_DIR", help="where the catalogue goes")
     add(
         "--encoder",
@@ -109,13 +121,13 @@ def _embed(options: argparse.Namespace) -> int:
     writer.check_target(options.out)
     vocabulary = read_vocabulary(options.labels)
     folder = read_banners_folder(folder_at(options.banners))
-    _warn(folder)
     if options.exclude and folder.banners:
         folder = folder.without(read_appids(options.exclude))
         if not folder.banners:
             raise BadInput(f"{options.exclude} leaves out every banner of {options.banners}")
     if not folder.banners:
-        raise BadInput(f"{options.banners} has no banners (<appid>.jpg, .png or .webp)")
+        raise BadInput(f"{options.banners} has no banners{why_no_banners(folder)}")
+    _warn(folder)
     keep_freed_memory()
     choice = Choice(
         options.encoder,
@@ -147,7 +159,7 @@ def _embed(options: argparse.Namespace) -> int:
         until_embedded.close()
         for name, reason in [(one.banner.path.name, one.reason) for one in embedded.skipped] + [*folder.misnamed]:
             say(PROGRAM, f"skipped {name}: {reason}")
-        unusable = len(embedded.skipped) + len(folder.misnamed)
+        unusable = len(embedded.skipped) + len(folder.misnamed) + len(folder.left_out)
         if not len(embedded.appids):
             say(PROGRAM, "error: not one banner could be embedded; nothing was written")
             return 1
@@ -301,14 +313,26 @@ def _about(folder: BannersFolder, encoder: Encoder, embedded: embedding.Embedded
 
 
 def _warn(folder: BannersFolder) -> None:
+    if folder.subfolders:
+        say(PROGRAM, f"warning: {folder.subfolders} subfolders of the banners folder are not looked into")
+    if folder.no_table:
+        say(PROGRAM, f"warning: {folder.no_table}")
+    for trouble in _some(folder.left_out):
+        say(PROGRAM, f"games.csv: left out: {trouble}")
+    for trouble in _some(folder.unread):
+        say(PROGRAM, f"warning: games.csv: {trouble}")
     for appids, what in (
-        (folder.banners_without_row, "banners have no row in games.csv, so no name"),
+        ([] if folder.no_table else folder.banners_without_row, "banners have no row in games.csv, so no name"),
         (folder.rows_without_banner, "rows of games.csv have no banner"),
     ):
         if appids:
-            named = ", ".join(map(str, appids[:NAMED_AT_MOST]))
-            more = f" and {len(appids) - NAMED_AT_MOST} more" if len(appids) > NAMED_AT_MOST else ""
-            say(PROGRAM, f"warning: {len(appids)} {what}: {named}{more}")
+            say(PROGRAM, f"warning: {len(appids)} {what}: {', '.join(_some(appids))}")
+
+
+def _some(values: Sequence[object]) -> list[str]:
+    """The first of `values`, and how many more there are."""
+    more = [f"and {len(values) - NAMED_AT_MOST} more"] if len(values) > NAMED_AT_MOST else []
+    return [*map(str, values[:NAMED_AT_MOST]), *more]
 
 
 if __name__ == "__main__":

@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from banners.catalogue.measures import connected, group_identical, members
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
-from banners.images import FORMATS, MAX_ASPECT, MAX_PIXELS, read, to_rgb
+from banners.images import FORMATS, check_size, mend, read, to_rgb
 from banners.processes import begin_worker
 
 _BATCH = 32  # banners examined by a process at a time
@@ -31,9 +31,10 @@ _HASH_SIDE, _HASH_INPUT = 8, 32
 class Examination:
     """The properties of one image file. If it cannot be decoded, `trouble` says why and the fields after it are empty.
 
-    `content` is the SHA-256 of the file. `mode` is Pillow's, before any conversion. `blank_level` is the grey level
-    0..255 of an image whose pixels are all the same, None for others. `contrast` is the standard deviation of the grey
-    levels after reducing the image to 32x32, `perceptual_hash` 64 bits made of the same.
+    `flaw` is what a strict decoder refuses of a file that is embedded all the same. `content` is the SHA-256 of the
+    file. `mode` is Pillow's, before any conversion. `blank_level` is the grey level 0..255 of an image whose pixels are
+    all the same, None for others. `contrast` is the standard deviation of the grey levels after reducing the image to
+    32x32, `perceptual_hash` 64 bits made of the same.
     """
 
     appid: int
@@ -41,6 +42,7 @@ class Examination:
     content: bytes
     trouble: str = ""
     is_truncated: bool = False
+    flaw: str = ""
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     has_alpha: bool = False
@@ -80,25 +82,24 @@ def examine(banner: Banner) -> Examination:
     content = hashlib.sha256(data).digest()
     try:
         return _measured(appid, file, content, data)
-    except UnidentifiedImageError:
-        return Examination(appid, file, content, "not a JPEG, PNG or WebP image" if data else "empty file")
     except Exception as error:  # the decoders raise many types
-        return Examination(appid, file, content, one_line(error), _is_truncated(data))
+        flaw = one_line(error)
+    try:  # as it is embedded
+        return replace(_measured(appid, file, content, mend(data), is_strict=False), flaw=flaw)
+    except UnusableImage as error:
+        return Examination(appid, file, content, str(error), _is_truncated(data))
 
 
-def _measured(appid: int, file: str, content: bytes, data: bytes) -> Examination:
+def _measured(appid: int, file: str, content: bytes, data: bytes, is_strict: bool = True) -> Examination:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise UnusableImage(f"{image.width}x{image.height} is too large to decode")
-        if max(image.size) > MAX_ASPECT * min(image.size):
-            raise UnusableImage(f"{image.width}x{image.height} is beyond {MAX_ASPECT}:1")
+        check_size(image)
         mode, has_alpha = _mode_of(image), image.has_transparency_data
         is_jpeg = image.format in ("JPEG", "MPO")
         frames = 1 if is_jpeg else getattr(image, "n_frames", 1)
         orientation = 1  # upright, where it is not given or cannot be read
         with suppress(Exception):  # malformed metadata
             orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-        if is_jpeg and mode in ("RGB", "L"):
+        if is_strict and is_jpeg and mode in ("RGB", "L"):
             grey = _jpeg_levels(data)
         else:
             grey = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
@@ -167,7 +168,19 @@ def _perceptual_hash(reduced: npt.NDArray[np.float32]) -> int:
 # -- checks ---------------------------------------------------------------------------------------------------------
 
 KINDS = (
-    *("misnamed", "unreadable", "truncated", "size", "aspect", "channels", "blank", "near_blank", "exif_rotation"),
+    *(
+        "table",
+        "misnamed",
+        "unreadable",
+        "truncated",
+        "flawed",
+        "size",
+        "aspect",
+        "channels",
+        "blank",
+        "near_blank",
+        "exif_rotation",
+    ),
     *("animated", "duplicate", "near_duplicate", "missing_name", "missing_banner"),
 )
 
@@ -178,6 +191,8 @@ def _details(image: Examination, size: tuple[int, int], near_blank: float) -> It
         yield "truncated" if image.is_truncated else "unreadable", image.trouble
         return
     (width, height), (expected_width, expected_height) = image.size, size
+    if image.flaw:
+        yield "flawed", image.flaw
     if image.size != size:
         yield "size", f"{width}x{height} instead of {expected_width}x{expected_height}"
     if abs(width * expected_height - height * expected_width) > max(size):  # more than the rounding of a resized image
@@ -209,7 +224,9 @@ def find(
     if size is None:
         sizes = Counter(image.size for image in images if not image.trouble)
         size = max(sizes, key=sizes.__getitem__, default=(0, 0))
-    found = [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
+    troubles = (*([folder.no_table] if folder.no_table else []), *folder.left_out, *folder.unread)
+    found = [Finding("table", None, "games.csv", trouble) for trouble in troubles]
+    found += [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
     found += [_of(kind, image, detail) for image in images for kind, detail in _details(image, size, near_blank)]
     found += _groups("duplicate", images, group_identical([image.content or row for row, image in enumerate(images)]))
     if near_duplicate >= 0:

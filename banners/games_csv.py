@@ -1,26 +1,41 @@
-"""Games and banners as the banners folder gives them: `<appid>.jpg|png|webp` files beside a `games.csv`."""
+"""Games and banners as the banners folder gives them: `<appid>.jpg|jpeg|png|webp` files beside a `games.csv`.
 
+Tables are taken as people's programs write them: with commas, semicolons or tabs, in UTF-8 or UTF-16, numbers as
+decimals or with their thousands set apart.
+"""
+
+import codecs
 import csv
+import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Self, cast
 
-from banners import settings
 from banners.errors import BadInput, Unavailable, one_line
 from banners.files import csv_text
 
 MAX_APPID = 2**32 - 1
 # The curated queries of the original benchmark, beside the hundred most played games.
 CURATED = (620, 364470, 504230, 583950, 646570, 863550, 794600, 814380)
-SUFFIXES = (".jpg", ".png", ".webp")
-_OTHER_IMAGES = frozenset({".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl"})
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_OTHER_IMAGES = frozenset({".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl"})
 _CANONICAL_APPID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 _ADULT_DESCRIPTORS = frozenset({"3", "4"})  # Steam's content descriptors for adult-only and frequent nudity
 _ADULT_WORDS = re.compile(r"hentai|futanari|porn|\b(sex|sexy|sexual|nude|milf|ecchi|nsfw)\b", re.IGNORECASE)
-_NUMBERS = frozenset({"popularity", "year"})
+_DELIMITERS = ",;\t"
+_MAX_NUMBER = 10**18 - 1
+_ABSENT = frozenset({"nan", "na", "n/a", "none", "null", "-"})  # what programs write for a number that is not known
+_NO = frozenset({"0", "0.0", "false", "no"})
+_THOUSANDS = re.compile(
+    r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ '\u00a0\u202f][0-9]{3})+|[0-9]{1,3}(?:\.[0-9]{3}){2,}"
+)
+_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+_YEAR = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}(?![0-9])", re.ASCII)
+_NAMED_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -58,16 +73,31 @@ class Banner:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A `games.csv` as it was read: `games` by appid; `left_out`, the rows without a usable appid; `unread`, the
+    optional cells that were taken for empty. Both name the line and the reason."""
+
+    games: Mapping[int, Game] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class BannersFolder:
     """A banners folder as it was listed.
 
     `banners` is sorted by appid, one a game; `games` is keyed by appid. `misnamed` pairs a file name with the
-    reason why it is no banner.
+    reason why it, and others like it, are no banners. `no_table` says why there is no `games.csv`, "" if there is one;
+    `left_out` and `unread` are those of `Table`. `subfolders` counts the folders inside, which nobody looks into.
     """
 
     banners: tuple[Banner, ...]
     games: Mapping[int, Game]
     misnamed: tuple[tuple[str, str], ...] = ()
+    no_table: str = ""
+    left_out: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    subfolders: int = 0
 
     def without(self, appids: Collection[int]) -> Self:
         """The folder as if the banners and rows of `appids` were not there."""
@@ -119,7 +149,8 @@ def _reading(path: Path, what: str = "") -> Iterator[None]:
     except BadInput:
         raise
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+        what = f"{error.reason} at byte {error.start}"
+        raise BadInput(f"{path} is not UTF-8: {what}; a spreadsheet saves it as “CSV UTF-8”") from None
     except OSError as error:
         raise BadInput(f"cannot read {what}{path}: {error.strerror or one_line(error)}") from None
     except Exception as error:
@@ -130,13 +161,17 @@ def _reading(path: Path, what: str = "") -> Iterator[None]:
 
 def read_appids(path: Path) -> set[int]:
     """The appids of a file with one a line; empty lines and what follows a "#" do not count. Raises `BadInput`."""
-    appids = set()
-    with _reading(path), path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            text = line.partition("#")[0].strip()
-            if text:
-                appids.add(parse_appid(text, f"{path}: line {number}: "))
-    return appids
+    lines = enumerate(_text_of(path).splitlines(), 1)
+    texts = ((number, line.partition("#")[0].strip()) for number, line in lines)
+    return {_appid_of(text, f"{path}: line {number}: ") for number, text in texts if text}
+
+
+def _text_of(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark. Raises `BadInput`."""
+    with _reading(path):
+        data = path.read_bytes()
+        is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
 
 
 def parse_appid(text: str, where: str = "") -> int:
@@ -147,19 +182,25 @@ def parse_appid(text: str, where: str = "") -> int:
     raise BadInput(f"{where}{text[:40]!r} is not an appid (a whole number from 1 to {MAX_APPID})")
 
 
+def _appid_of(cell: str, where: str = "") -> int:
+    """The appid of a cell, where "620.0" and "00620" are 620. Raises `BadInput`."""
+    return parse_appid(re.sub(r"^0+(?=[0-9])|\.0*$", "", cell), where)
+
+
 def valid_unicode(text: str) -> str:
     """`text` with "?" for halves of surrogate pairs, which JSON can carry and no file or page can."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
-    """The banners of `folder` by appid, and the names of files that are none, each with the reason.
+    """The banners of `folder` by appid, and the names of files that are none, each with the reason, files of one reason
+    together.
 
     Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are hidden files, folders
     that do not end like a banner, and what neither ends like an image nor is named after an appid.
     """
     by_appid: dict[int, Banner] = {}
-    misnamed: list[tuple[str, str]] = []
+    misnamed: dict[str, list[str]] = {}
     with _reading(folder, "the banners folder "):
         for path in sorted(folder.iterdir()):
             suffix = path.suffix.lower()
@@ -168,19 +209,36 @@ def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
                 continue
             if not is_banner and path.is_dir():
                 continue
-            try:
-                appid = parse_appid(path.stem)
-                if is_banner and not path.is_file():
-                    misnamed.append((path.name, "it is not a regular file"))
-                elif is_banner and appid in by_appid:
-                    misnamed.append((path.name, f"appid {appid} is already given by {by_appid[appid].path.name}"))
-                elif is_banner:
-                    by_appid[appid] = Banner(appid, path)
-                else:
-                    misnamed.append((path.name, f"banners end in {', '.join(SUFFIXES)}"))
-            except BadInput as error:
-                misnamed.append((path.name, str(error)))
-    return [by_appid[appid] for appid in sorted(by_appid)], misnamed
+            reason = _why_misnamed(path, is_banner, by_appid)
+            if reason:
+                misnamed.setdefault(reason, []).append(path.name)
+            else:
+                by_appid[int(path.stem)] = Banner(int(path.stem), path)
+    grouped = [(names[0], f"{reason}{_others(names[1:])}") for reason, names in misnamed.items()]
+    return [by_appid[appid] for appid in sorted(by_appid)], grouped
+
+
+def _why_misnamed(path: Path, is_banner: bool, by_appid: Mapping[int, Banner]) -> str:
+    """Why a file is no banner, "" if it is one."""
+    stem = path.stem
+    if not is_banner:
+        return f"banners end in {', '.join(SUFFIXES)}"
+    if re.fullmatch("0+[1-9][0-9]{0,9}", stem, re.ASCII):
+        return "its appid has leading zeros"
+    try:
+        appid = parse_appid(stem)
+    except BadInput:
+        return "its name is not an appid, as in 620.jpg"
+    if not path.is_file():
+        return "it is not a regular file"
+    return f"appid {appid} is already given by {by_appid[appid].path.name}" if appid in by_appid else ""
+
+
+def _others(names: list[str]) -> str:
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _NAMED_FILES else ""
+    return f"; the same of {len(names)} other{'s' if len(names) > 1 else ''}: {', '.join(names[:_NAMED_FILES])}{more}"
 
 
 def games_table(games: Iterable[Game]) -> bytes:
@@ -192,54 +250,156 @@ def games_table(games: Iterable[Game]) -> bytes:
 
 
 def games_at(folder: Path) -> dict[int, Game]:
-    """The games of the folder's `games.csv` by appid, none if it has no such file. Raises `BadInput`."""
+    """The games of the folder's `games.csv` by appid, none if it has no such file. Raises `BadInput` for whatever
+    cannot be read: who writes the file anew must not lose it."""
     path = folder / "games.csv"
+    return read_games(path) if _is_there(path) else {}
+
+
+def _is_there(path: Path) -> bool:
     with _reading(path):
-        is_there = path.exists() or path.is_symlink()
-    return read_games(path) if is_there else {}
+        return path.exists() or path.is_symlink()
 
 
 def read_games(path: Path) -> dict[int, Game]:
-    """The games of a `games.csv` (UTF-8, with or without BOM; header with at least `appid,name`), by appid.
+    """The games of a `games.csv` by appid. Raises `BadInput` for the first thing that cannot be read, with its line."""
+    table = read_table(path)
+    for trouble in (*table.left_out, *table.unread):
+        raise BadInput(f"{path}: {trouble}")
+    return dict(table.games)
 
-    Raises `BadInput` naming the line of the first malformed row.
+
+def read_table(path: Path) -> Table:
+    """Read a `games.csv`. Its header names at least `appid` and `name`, in any case.
+
+    Raises `BadInput` for a file that cannot be read or has no such header.
     """
+    lines = _text_of(path).splitlines(keepends=True)
+    is_named = bool(lines) and re.fullmatch(r"\s*\"?sep=.\"?\s*", lines[0], re.IGNORECASE)
+    first = 2 if is_named else 1  # spreadsheets write the delimiter before the header
+    text = "".join(lines[first - 1 :])
+    header, delimiter = _header_of(lines[first - 1] if len(lines) >= first else "", f"{path}: line {first}")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    next(reader)
     games: dict[int, Game] = {}
-    with _reading(path), path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
+    left_out: list[str] = []
+    unread: list[str] = []
+    while True:
+        where = f"line {reader.line_num + first}"
         try:
-            header = reader.fieldnames or []
-            if len(set(header)) < len(header):
-                raise BadInput(f"{path}: line 1 names a column twice")
-            missing = {"appid", "name"} - set(header)
-            if missing:
-                raise BadInput(f"{path}: line 1 lacks the column {' and '.join(sorted(missing))}")
-            for row in reader:
-                game = _game_of(row, f"{path}: line {reader.line_num}")
+            cells = next(reader)
+            if any(map(str.strip, cells)):
+                game, troubles = _game_of(header, cells)
                 if game.appid in games:
-                    raise BadInput(f"{path}: line {reader.line_num} repeats the appid {game.appid}")
+                    raise BadInput(f"it repeats the appid {game.appid}")
                 games[game.appid] = game
+                unread += [f"{where}: {trouble}" for trouble in troubles]
+        except StopIteration:
+            return Table(games, tuple(left_out), tuple(unread))
         except csv.Error as error:
-            raise BadInput(f"{path}: line {reader.reader.line_num} is malformed: {error}") from None
-    return games
+            left_out.append(f"{where} is malformed: {error}")
+        except BadInput as error:
+            left_out.append(f"{where}: {error}")
 
 
-def _game_of(row: Mapping[str | None, str | None], where: str) -> Game:
-    if None in row or None in row.values():
-        raise BadInput(f"{where} has another number of columns than the header")
-    cells = {str(column): str(value) for column, value in row.items()}
-    appid = parse_appid(cells.pop("appid").strip(), f"{where}: ")
-    name = cells.pop("name").strip()
-    known: dict[str, str | int] = {column: text for column, text in cells.items() if text}
-    for column in _NUMBERS & known.keys():
-        known[column] = settings.whole(cells[column], 0, 10**18 - 1, f"{where}: {column}")
-    return Game(appid, name, known)
+def _header_of(line: str, where: str) -> tuple[list[str], str]:
+    """The columns of a header in lower case, and the delimiter. Raises `BadInput`."""
+    headers = {}
+    for delimiter in _DELIMITERS:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        headers[delimiter] = [cell.strip().casefold() for cell in cells]
+    delimiter = max(_DELIMITERS, key=lambda one: len({"appid", "name"} & set(headers[one])) * 1000 + len(headers[one]))
+    header = headers[delimiter]
+    missing = [column for column in ("appid", "name") if column not in header]
+    if missing:
+        seen = ", ".join(header)[:200] or "nothing"
+        raise BadInput(f"{where} lacks the column {' and '.join(missing)}; it has: {seen}")
+    named = [column for column in header if column]
+    if len(set(named)) < len(named):
+        raise BadInput(f"{where} names a column twice")
+    return header, delimiter
 
 
-def read_banners_folder(folder: Path) -> BannersFolder:
+def _game_of(header: list[str], cells: list[str]) -> tuple[Game, list[str]]:
+    """The game of a row, and what could not be read of it. Raises `BadInput`."""
+    if any(map(str.strip, cells[len(header) :])):
+        raise BadInput(f"it has {len(cells)} cells, the header has {len(header)}; are there quotation marks missing?")
+    known: dict[str, str | int] = {column: cell.strip() for column, cell in zip(header, cells, strict=False) if column}
+    appid, name = _appid_of(str(known.pop("appid", ""))), str(known.pop("name", ""))
+    troubles = []
+    for column, (read, what) in _OPTIONAL.items():
+        text = str(known.get(column, ""))
+        if text and text.casefold() not in _ABSENT:
+            number = read(text)
+            known[column] = "" if number is None else number
+            if number is None:
+                troubles.append(f"{column} is {text[:40]!r}, not {what}; it is taken for empty")
+        elif text:
+            known[column] = ""
+    if str(known.get("benchmark", "")).casefold() in _NO:
+        known["benchmark"] = ""
+    return Game(appid, name, {column: value for column, value in known.items() if value != ""}), troubles
+
+
+def _whole(text: str) -> int | None:
+    """The whole number that people mean by `text`: "1500000", "1,500,000", "1.5E+06", "620.0"; None for none."""
+    if _THOUSANDS.fullmatch(text):
+        text = re.sub("[^0-9]", "", text)
+    if not _DECIMAL.fullmatch(text):
+        return None
+    value = Decimal(text)
+    return int(value) if value == value.to_integral_value() and value <= _MAX_NUMBER else None
+
+
+def _year(text: str) -> int | None:
+    """The year of "2011", "2011.0" or a date; None if there is none, or more than one."""
+    years = set(_YEAR.findall(text))
+    number = _whole(text)
+    if len(years) == 1:
+        return int(years.pop())
+    return number if number is not None and number <= 9999 else None
+
+
+_OPTIONAL: dict[str, tuple[Callable[[str], int | None], str]] = {
+    "popularity": (_whole, "a whole number"),
+    "parent_appid": (_whole, "a whole number"),
+    "year": (_year, "a year or a date"),
+}
+
+
+def read_banners_folder(folder: Path, takes_any_table: bool = False) -> BannersFolder:
     """List `folder` and read its `games.csv`; without that file every name is unknown.
 
-    Raises `BadInput` for an unreadable folder or a malformed `games.csv`.
+    Raises `BadInput` for an unreadable folder and, unless `takes_any_table`, for a `games.csv` without its columns.
     """
     banners, misnamed = list_banners(folder)
-    return BannersFolder(tuple(banners), games_at(folder), tuple(misnamed))
+    with _reading(folder, "the banners folder "):
+        others = [
+            one for one in folder.iterdir() if one.suffix.lower() not in SUFFIXES and not one.name.startswith(".")
+        ]
+        subfolders = sum(one.is_dir() for one in others)
+    table, trouble = Table(), ""
+    try:
+        if _is_there(folder / "games.csv"):
+            table = read_table(folder / "games.csv")
+        else:
+            alike = [one.name for one in others if one.name.casefold() == "games.csv"]
+            why = f"{alike[0]} is not called games.csv" if alike else "there is no games.csv"
+            trouble = f"{why}, so no game has a name"
+    except BadInput as error:
+        if not takes_any_table:
+            raise
+        trouble = str(error)
+    return BannersFolder(
+        tuple(banners), table.games, tuple(misnamed), trouble, table.left_out, table.unread, subfolders
+    )
+
+
+def why_no_banners(folder: BannersFolder) -> str:
+    """What is there instead, for the message that a folder has no banners."""
+    wanted = f" named <appid>{', '.join(SUFFIXES)}"
+    if folder.misnamed:
+        return f"{wanted}; {folder.misnamed[0][0]}: {folder.misnamed[0][1]}"
+    return (
+        f"{wanted}; it has {folder.subfolders} subfolders, which are not looked into" if folder.subfolders else wanted
+    )

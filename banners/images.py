@@ -2,15 +2,18 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal, Self, get_args
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from banners.errors import BadInput, UnusableImage, one_line
 from banners.games_csv import is_url
@@ -20,7 +23,15 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
 MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
+_MAX_EXIF = 65_536  # bytes, as in a JPEG; those of others may take a parser seconds
+_MAX_PROFILE = 4_000_000  # bytes; those of printers have two million
+_END = b"\xff\xd9"  # of a JPEG
+_NOISE = b"\xb5\x6a\xd3\x2c" * 1024
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
+
+_Load = Callable[[Path | IO[bytes]], Image.Image]  # raises what is wrong with a file
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
 # filter is set once because `warnings.catch_warnings` is not safe in the threads that decode.
@@ -53,41 +64,147 @@ def decode(
 ) -> Image.Image:
     """Decode one JPEG, PNG or WebP into an upright 8-bit RGB image.
 
-    CMYK, greyscale, palette and 16-bit images are converted, transparency is composited on black (the store's
-    pages are dark), and the EXIF orientation is applied. The declared size is checked before any pixel is decoded.
-    A JPEG that is not progressive is shrunk while it is decoded, to no less than `shrink_to` pixels a side where that
-    is given; then `max_pixels` are those of what it becomes.
+    CMYK, greyscale, palette and 16-bit images are converted, colour profiles are applied (to sRGB), transparency is
+    composited on black (the store's pages are dark), and the EXIF orientation is applied. The declared size is checked
+    before any pixel is decoded. A JPEG that is not progressive is shrunk while it is decoded, to no less than
+    `shrink_to` pixels a side where that is given; then `max_pixels` are those of what it becomes.
 
-    Raises `UnusableImage` for anything empty, truncated, malformed, of another format, above `max_pixels`, longer than
-    `MAX_ASPECT` times its width, or animated unless `allow_animated`, which decodes the first frame.
+    What is wrong beside the pixels does not count, see `mend`. Raises `UnusableImage` for anything empty, truncated,
+    malformed, of another format, above `max_pixels`, longer than `MAX_ASPECT` times its width, or animated unless
+    `allow_animated`, which decodes the first frame.
     """
+    load = partial(_load, max_pixels=max_pixels, allow_animated=allow_animated, shrink_to=shrink_to)
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            if shrink_to is not None and not image.info.get("progressive"):  # those are held whole in any case
-                image.draft("RGB", (shrink_to, shrink_to))
-            if image.width * image.height > max_pixels:
-                raise UnusableImage(
-                    f"oversized: {image.width}x{image.height} is above {max_pixels // 1_000_000} megapixels"
-                )
-            if max(image.size) > MAX_ASPECT * min(image.size):
-                raise UnusableImage(f"elongated: {image.width}x{image.height} is beyond {MAX_ASPECT}:1")
-            # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
-            frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-            if frames > 1 and not allow_animated:
-                raise UnusableImage(f"animated: {frames} frames")
-            image.load()
-            with suppress(Exception):  # metadata that cannot be read turn nothing; the pixels are whole
-                ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image)
-    except UnidentifiedImageError:
-        raise UnusableImage("not a JPEG, PNG or WebP image") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnusableImage(f"oversized: above {max_pixels // 1_000_000} megapixels") from None
+        return load(source)
     except UnusableImage:
         raise
     except Exception as error:  # the decoders raise many types
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}") from None
+        if isinstance(source, Path):
+            return _mended(read(source), load, error)[1]
+        source.seek(0)
+        return _mended(source.read(), load, error)[1]
+
+
+def mend(data: bytes) -> bytes:
+    """The file as `decode` reads it, without what decoders refuse beside the pixels: for a JPEG a missing end mark, for
+    a PNG chunks that do not belong to its pixels. Raises `UnusableImage` where the pixels are not whole."""
+    load = partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None)
+    try:
+        load(BytesIO(data))
+        return data
+    except Exception as error:
+        return _mended(data, load, error)[0]
+
+
+def _mended(data: bytes, load: _Load, error: Exception) -> tuple[bytes, Image.Image]:
+    """A file that `load` can decode, and its image. `error` is why it cannot decode `data`.
+
+    Raises `UnusableImage`.
+    """
+    if data.startswith(b"\xff\xd8"):
+        with suppress(Exception):
+            image = load(BytesIO(data + _END))
+            # Appended to a scan that was cut short, other bytes would be taken for more of its pixels.
+            if image.tobytes() == load(BytesIO(data + _NOISE + _END)).tobytes():
+                return data + _END, image
+    elif data.startswith(_PNG):
+        for optional in (frozenset({b"tRNS", b"iCCP", b"eXIf"}), frozenset({b"tRNS"}), frozenset()):
+            file = _PNG + b"".join(_chunks(data, _PNG_PIXELS | optional))
+            with suppress(Exception):
+                return file, load(BytesIO(file))
+    raise _reason(error, data)
+
+
+def _chunks(data: bytes, kept: Collection[bytes]) -> Iterator[bytes]:
+    """The chunks of a PNG that are `kept`; those that may be left out get the right checksum."""
+    place = len(_PNG)
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        kind, chunk = data[place + 4 : place + 8], data[place:end]
+        if kind in kept and kind in _PNG_PIXELS:
+            yield chunk
+        elif kind in kept:
+            yield chunk[:-4] + crc32(chunk[4:-4]).to_bytes(4)
+        place = end
+    yield _PNG_END
+
+
+def _reason(error: Exception, data: bytes) -> UnusableImage:
+    """The error that says why a file is no usable picture."""
+    if isinstance(error, UnusableImage):
+        return error
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return UnusableImage("oversized: it has more pixels than anybody decodes")
+    if not data:
+        return UnusableImage("the file is empty")
+    if isinstance(error, UnidentifiedImageError):
+        begun = [
+            name for begin, name in ((b"\xff\xd8", "JPEG"), (_PNG, "PNG"), (b"RIFF", "WebP")) if data.startswith(begin)
+        ]
+        return UnusableImage(f"unreadable: a damaged {begun[0]}" if begun else "not a JPEG, PNG or WebP image")
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}")
+
+
+def _load(source: Path | IO[bytes], *, max_pixels: int, allow_animated: bool, shrink_to: int | None) -> Image.Image:
+    with Image.open(source, formats=FORMATS) as image:
+        if shrink_to is not None and not image.info.get("progressive"):  # those are held whole in any case
+            image.draft("RGB", (shrink_to, shrink_to))
+        if image.width * image.height > max_pixels:
+            raise UnusableImage(
+                f"oversized: {image.width}x{image.height} is above {max_pixels // 1_000_000} megapixels"
+            )
+        if max(image.size) > MAX_ASPECT * min(image.size):
+            raise UnusableImage(f"elongated: {image.width}x{image.height} is beyond {MAX_ASPECT}:1")
+        # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
+        frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+        if frames > 1 and not allow_animated:
+            raise UnusableImage(f"animated: {frames} frames")
+        image.load()
+        upright = in_srgb(image)
+        if len(image.info.get("exif", b"")) <= _MAX_EXIF:
+            with suppress(Exception):  # metadata that cannot be read turn nothing; the pixels are whole
+                upright = ImageOps.exif_transpose(upright)
+        return to_rgb(upright)
+
+
+def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `UnusableImage` for an image whose pixels are too many to decode, or too long."""
+    size = f"{image.width}x{image.height}"
+    if image.width * image.height > max_pixels:
+        raise UnusableImage(f"oversized: {size} is above {max_pixels // 1_000_000} megapixels")
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise UnusableImage(f"elongated: {size} is beyond {MAX_ASPECT}:1")
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """A decoded image with its colour profile applied, if it has one that can be: pictures of a wide gamut would look
+    pale without it."""
+    profile = image.info.get("icc_profile", b"")
+    if not 0 < len(profile) <= _MAX_PROFILE:
+        return image
+    plain = image
+    if image.mode == "P":
+        plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if plain.mode not in ("RGB", "RGBA", "L", "CMYK"):
+        return image
+    with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a profile that is no profile, or of other colours
+        transform = _to_srgb(profile, plain.mode)
+        return image if transform is None else ImageCms.applyTransform(plain, transform) or image
+    return image
+
+
+@lru_cache(maxsize=32)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The transform from a profile, None where it is that of sRGB itself."""
+    opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+    if "srgb" in ImageCms.getProfileDescription(opened).casefold():
+        return None
+    # Without lcms' cache of the last colour, threads may share it.
+    return ImageCms.buildTransform(
+        *(opened, ImageCms.createProfile("sRGB"), mode, "RGBA" if mode == "RGBA" else "RGB"),
+        flags=ImageCms.Flags.NOCACHE,
+    )
 
 
 def is_image_file(path: Path) -> bool:

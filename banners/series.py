@@ -3,8 +3,8 @@
 The rule: two games are of one series if they have the same franchise, one is the other's demo or DLC, or both belong
 to the same game; or if their names begin alike. Names begin alike if they are the same but for editions, numbers and
 what follows a colon or a dash; or if they share their first two words. Articles do not count. Names that begin with
-common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers. A franchise that
-is called like a game's own developer or publisher says nothing: all their games have it.
+common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers. A franchise
+that is called like a game's own developer or publisher says nothing: all their games have it.
 """
 
 import re
@@ -31,7 +31,7 @@ _FUNCTION = frozenset(
     """.split()
 )
 _COMPANY_FORMS = frozenset(
-    "ab ag as bv co company corp corporation gmbh inc incorporated kg kk limited llc ltd oy plc pty sa sarl sas sl spa srl".split()
+    "ab ag as bv co company corp corporation gmbh inc incorporated kg limited llc ltd oy plc pty sa sas spa srl".split()
 )
 # First words that many unrelated names have in common.
 _COMMON = frozenset(

@@ -13,8 +13,8 @@ from banners.errors import UnusableImage
 from banners.images import decode, is_image_file
 
 WIDTHS = (200, 400)  # of thumbnails: for a card, and for one on a phone or a dense screen
+_SIDE = 800  # pixels, at least, of what thumbnails and share pictures are made of
 _KEPT = 2048  # thumbnails, some 16 MB
-_MAX_PIXELS = 6_000_000  # the largest banners of the store, 3840x1240, have 4.8 million
 
 one_at_a_time = threading.Lock()  # in memory: decoded banners, whoever asks for how many
 
@@ -41,10 +41,11 @@ class LocalImage(NamedTuple):
         return f"{crc32(f'{self.changed} {self.size}'.encode()):08x}"
 
     def decode(self) -> Image.Image:
-        """An RGB image. Raises `UnusableImage`."""
+        """An RGB image of whatever can be embedded; a large JPEG is shrunk while it is decoded. Raises
+        `UnusableImage`."""
         if not is_image_file(self.path):
             raise UnusableImage("not a JPEG, PNG or WebP image")
-        return decode(self.path, _MAX_PIXELS)
+        return decode(self.path, shrink_to=_SIDE)
 
 
 @lru_cache(maxsize=_KEPT)

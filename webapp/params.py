@@ -83,7 +83,9 @@ def uploaded(name: str, most: int) -> bytes:
             raise BadInput("The form has too many fields, or a text field is too long.") from None
         raise
     if len(data) > most:
-        raise RequestEntityTooLarge(f"A picture may be at most {most // 1_000_000} MB.")
+        raise RequestEntityTooLarge(
+            f"A picture may be at most {most // 1_000_000} MB. Make it smaller: 600x900 is enough."
+        )
     return data
 
 

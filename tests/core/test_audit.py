@@ -1,5 +1,7 @@
 import csv
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from banners import audit, images
 from banners.audit import Examination, Finding, near_pairs
 from banners.catalogue.reader import open_catalogue
 from banners.games_csv import Banner, BannersFolder, Game, read_banners_folder
+from banners.images import decode
 from embed_banners import main as embed
 from tests.conftest import picture
 
@@ -96,15 +99,56 @@ def test_every_kind_of_trouble_is_found_and_told_apart(folder):
     assert details["duplicate", 210] == "group 10 of 2"
 
 
-def test_a_jpeg_with_damaged_pixel_data_is_unreadable(folder):
+def test_a_jpeg_with_damaged_pixel_data_is_flawed(folder):
     path = save(folder, 40)
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 200] = np.random.default_rng(1).integers(0, 256, 200, np.uint8).tobytes()
     path.write_bytes(data)
     with Image.open(path) as image:
-        image.load()  # Pillow draws what is left of it
-    assert kinds(found_in(folder), "missing_banner") == {"unreadable": [40]}
+        image.load()  # Pillow draws what is left of it, and that is embedded
+    (finding,) = [one for one in found_in(folder) if one.appid == 40]
+    assert finding.kind == "flawed"
+    assert "Corrupt JPEG data" in finding.detail
+
+
+def with_chunk(data: bytes, kind: bytes, content: bytes, checksum: int | None = None) -> bytes:
+    """A PNG with another chunk before its pixels."""
+    checksum = zlib.crc32(kind + content) if checksum is None else checksum
+    return data[:33] + struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum) + data[33:]
+
+
+def test_whole_pixels_with_something_wrong_beside_them_are_mentioned_measured_and_not_excluded(folder):
+    jpeg, png = (folder / "10.jpg").read_bytes(), save(folder, 40, suffix="png").read_bytes()
+    (folder / "50.jpg").write_bytes(jpeg[:-2])
+    (folder / "60.jpg").write_bytes(jpeg[:-2] + b"phone" + jpeg[-2:])
+    (folder / "70.png").write_bytes(with_chunk(png, b"zTXt", b"x\0\0" + zlib.compress(bytes(3_000_000))))
+    (folder / "80.png").write_bytes(with_chunk(png, b"tEXt", b"a\0b", checksum=1))
+    (folder / "90.png").write_bytes(with_chunk(png, b"pHYs", b"\1"))
+    found = kinds(found_in(folder), "missing_banner", "missing_name", "duplicate", "near_duplicate")
+    assert found == {"flawed": [50, 60, 70, 80, 90]}
+    whole = audit.examine(Banner(1, folder / "10.jpg")).perceptual_hash
+    for banner in read_banners_folder(folder).banners:
+        assert decode(banner.path).size == (300, 450)
+        assert banner.appid not in (50, 60) or audit.examine(banner).perceptual_hash == whole
+
+
+def test_rows_that_cannot_be_read_are_findings(folder):
+    (folder / "games.csv").write_text("appid,name,year\n10,Ten,soon\nx,X,\n20,Twenty\n30,Thirty\n")
+    assert [(one.kind, one.file, one.detail.partition(":")[0]) for one in found_in(folder)] == [
+        ("table", "games.csv", "line 3"),
+        ("table", "games.csv", "line 2"),
+    ]
+
+
+def test_without_a_readable_table_the_pictures_are_examined_all_the_same(folder, capsys):
+    (folder / "games.csv").write_text("id;title\n10;Ten\n")
+    save(folder, 40, picture(40, (600, 900)))
+    assert main([str(folder)]) == 1
+    assert "4 banners; 1 table, 1 size, 4 missing_name" in capsys.readouterr().out
+    (folder / "games.csv").unlink()
+    assert main([str(folder), "--report", str(folder.parent / "r.csv")]) == 1
+    assert 'table,,games.csv,"there is no games.csv, so no game has a name"' in (folder.parent / "r.csv").read_text()
 
 
 def test_rows_without_a_banner_or_a_name_are_found():

@@ -1,10 +1,11 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from banners import images
 from banners.errors import BadInput, UnusableImage
@@ -81,7 +82,9 @@ def png_of_declared_size(width: int, height: int) -> io.BytesIO:
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (lambda: io.BytesIO(b""), "not a JPEG, PNG or WebP"),
+        (lambda: io.BytesIO(b""), "the file is empty"),
+        (lambda: io.BytesIO(encoded(picture(1), "PNG").getvalue()[:20]), "unreadable: Truncated"),
+        (lambda: io.BytesIO(encoded(picture(1), "PNG").getvalue()[:8]), "unreadable: a damaged PNG"),
         (lambda: io.BytesIO(b"<html>busy</html>"), "not a JPEG, PNG or WebP"),
         (lambda: encoded(picture(1), "GIF"), "not a JPEG, PNG or WebP"),
         (lambda: io.BytesIO(encoded(picture(1), "JPEG").getvalue()[:-200]), "unreadable"),
@@ -100,6 +103,78 @@ def png_of_declared_size(width: int, height: int) -> io.BytesIO:
 def test_what_cannot_be_embedded_is_refused_with_its_reason(file, reason):
     with pytest.raises(UnusableImage, match=reason):
         decode(file())
+
+
+def test_a_jpeg_that_is_cut_short_counts_only_if_every_pixel_is_there():
+    rng = np.random.default_rng(3)
+    image = Image.fromarray(rng.integers(0, 256, (90, 60, 3), np.uint8))
+    whole = encoded(image, "JPEG", quality=30).getvalue()
+    expected = decode(io.BytesIO(whole)).tobytes()
+    usable = []
+    for length in range(len(whole) - 200, len(whole)):
+        with suppress(UnusableImage):
+            assert decode(io.BytesIO(whole[:length])).tobytes() == expected, length
+            usable.append(length)
+    assert len(whole) - 2 in usable
+    assert min(usable) >= len(whole) - 4
+    assert decode(io.BytesIO(whole[:-2] + b"more of a phone" + whole[-2:])).tobytes() == expected
+
+
+def chunk(kind: bytes, content: bytes, checksum: int | None = None) -> bytes:
+    checksum = zlib.crc32(kind + content) if checksum is None else checksum
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(3_000_000))),
+        chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(3_000_000))),
+        chunk(b"tEXt", b"a\0b", checksum=1),
+        chunk(b"pHYs", b"\1"),
+        chunk(b"iCCP", b"x"),
+        chunk(b"tRNS", b"\1"),
+        chunk(b"gAMA", b"\1"),
+        chunk(b"eXIf", b"II*\0"),
+    ],
+)
+def test_what_is_odd_beside_the_pixels_of_a_png_does_not_count(odd):
+    whole = encoded(picture(1), "PNG").getvalue()
+    expected = decode(io.BytesIO(whole)).tobytes()
+    assert decode(io.BytesIO(whole[:33] + odd + whole[33:])).tobytes() == expected
+
+
+def test_a_transparent_png_with_an_odd_chunk_keeps_its_transparency():
+    image = Image.new("P", (60, 90))
+    image.putpalette([200, 100, 50] * 256)
+    whole = encoded(image, "PNG", transparency=0).getvalue()
+    odd = whole[:33] + chunk(b"pHYs", b"\1") + whole[33:]
+    assert np.asarray(decode(io.BytesIO(odd)))[0, 0].tolist() == [0, 0, 0]
+
+
+def profile(gamut: float) -> bytes:
+    """An ICC profile of RGB whose red is that of sRGB moved towards a wider gamut."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    at = made.index(b"rXYZ", made.index(b"XYZ "))
+    entry = made.index(b"rXYZ")
+    offset = int.from_bytes(made[entry + 4 : entry + 8])
+    made[offset + 8 : offset + 12] = int(gamut * 65536).to_bytes(4)
+    name = made.index("sRGB".encode("utf-16-be")) if "sRGB".encode("utf-16-be") in made else made.index(b"sRGB")
+    made[name : name + 2] = b"\0X" if made[name] == 0 else b"XX"
+    return bytes(made) if at else b""
+
+
+def test_a_colour_profile_is_applied():
+    red = Image.new("RGB", (60, 90), (200, 40, 40))
+    plain = np.asarray(decode(encoded(red, "PNG")))[0, 0]
+    wide = np.asarray(decode(encoded(red, "PNG", icc_profile=profile(0.6))))[0, 0]
+    same = np.asarray(decode(encoded(red, "PNG", icc_profile=profile(0.4361))))[0, 0]
+    assert wide[0] > plain[0] + 20
+    assert np.abs(same.astype(int) - plain).max() <= 2
+    for broken in (b"nonsense", profile(0.6)[:200]):
+        assert np.asarray(decode(encoded(red, "PNG", icc_profile=broken)))[0, 0].tolist() == plain.tolist()
+    grey = Image.new("L", (60, 90), 99)  # a profile of other colours than the picture's
+    assert np.asarray(decode(encoded(grey, "PNG", icc_profile=profile(0.6))))[0, 0].tolist() == [99, 99, 99]
 
 
 def test_every_truncation_of_a_file_is_refused_or_decoded_and_never_anything_else():

@@ -55,9 +55,36 @@ def test_unusable_images_are_named_and_the_rest_is_written(banners_folder, tmp_p
     assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 1
     printed = capsys.readouterr()
     assert "skipped 30.png: not a JPEG, PNG or WebP image" in printed.err
-    assert "skipped cover.jpg: 'cover' is not an appid" in printed.err
+    assert "skipped cover.jpg: its name is not an appid" in printed.err
     assert "3 skipped" in printed.out
     assert open_catalogue(tmp_path / "c", check_hashes=True).appids.tolist() == [20, 40, 50, 60]
+
+
+def test_an_untidy_table_and_folder_are_used_and_what_is_left_out_is_said(banners_folder, tiny_clip, tmp_path, capsys):
+    (banners_folder / "10.png").rename(banners_folder / "10.PNG")
+    (banners_folder / "more").mkdir()
+    for name in ("620p.jpg", "730p.jpg"):
+        (banners_folder / name).touch()
+    (banners_folder / "games.csv").write_text(
+        "sep=;\nAppID;Name;Year;\n10,0;Ten;;\n20.0;Twenty;2011-04-18;\n30;Thirty;soon;\n;;;\n", encoding="utf-16"
+    )
+    arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", str(tiny_clip())]
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert "games.csv: left out: line 3: '10,0' is not an appid" in err
+    assert "warning: games.csv: line 5: year is 'soon', not a year or a date; it is taken for empty" in err
+    assert "warning: 1 subfolders of the banners folder are not looked into" in err
+    assert err.count("is not an appid, as in 620.jpg") == 1
+    games = open_catalogue(tmp_path / "c").games
+    assert [(game.appid, game.name, game.known.get("year")) for game in games][:3] == [
+        *((10, "", None), (20, "Twenty", 2011), (30, "Thirty", None))
+    ]
+
+
+def test_a_header_that_lacks_appid_is_one_line_that_shows_it(banners_folder, tiny_clip, tmp_path, capsys):
+    (banners_folder / "games.csv").write_text("id\ttitle\n10\tTen\n")
+    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", str(tiny_clip())]) == 2
+    assert capsys.readouterr().err.endswith("line 1 lacks the column appid and name; it has: id, title\n")
 
 
 def test_rows_and_banners_without_each_other_are_reported(banners_folder, tmp_path, tiny_clip, capsys):

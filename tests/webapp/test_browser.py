@@ -309,6 +309,26 @@ def test_where_words_work_suggestions_offer_them(browser, queried):
     context.close()
 
 
+def test_a_picture_that_is_too_large_is_made_smaller_before_it_is_sent(browser, queried):
+    file = io.BytesIO()
+    coloured("violet", 7).resize((4000, 3000)).save(file, "PNG")
+    large = {"name": "x.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    context = browser.new_context(base_url=queried.url)
+    page = context.new_page()
+    page.goto("/upload")
+    page.set_input_files("#picture", large)
+    page.wait_for_url("**/mix?picture=*")
+    assert page.locator(".cards .name a").first.get_attribute("href") in ("/render/51", "/render/52")
+    context.close()
+    context = browser.new_context(base_url=queried.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/upload")
+    page.set_input_files("#picture", large)
+    page.get_by_role("button", name="Find look-alikes").click()
+    expect(page.get_by_role("alert")).to_contain_text("above 9 megapixels. Make it smaller: 600x900 is enough.")
+    context.close()
+
+
 def test_a_picture_can_be_sent_without_javascript(browser, queried):
     file = io.BytesIO()
     coloured("green", 7).save(file, "PNG")

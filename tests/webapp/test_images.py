@@ -121,11 +121,12 @@ def test_only_images_are_handed_out_and_drawn(tmp_path):
     (banners / "20.jpg").symlink_to(secret)
     (banners / "30.jpg").unlink()
     os.mkfifo(banners / "30.jpg")
-    picture(40, (3000, 3000)).save(banners / "40.jpg")  # more than a banner has
+    picture(40, (3000, 3000)).save(banners / "40.jpg")  # more than a banner has, and embedded all the same
     for appid in (20, 30):
         assert client.get(f"/banners/{appid}.jpg").status_code == 404
         assert client.get(f"/share/{appid}.jpg").status_code == 404
-    assert client.get("/share/40.jpg").status_code == 404
+    assert client.get("/share/40.jpg").status_code == 200
+    assert client.get("/thumbnails/200/40.webp").status_code == 200
     assert client.get("/share/10.jpg").data != first
     (banners / "10.jpg").unlink()
     assert client.get("/share/10.jpg").status_code == 404

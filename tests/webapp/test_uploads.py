@@ -77,7 +77,6 @@ HOSTILE = {
     "text": b"hello",
     "gif": GIF,
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "animated": ANIMATED,
     "truncated": encoded(coloured("red"))[:200],
     "huge": bomb(60_000, 60_000),
     "large": bomb(10_000, 10_000),
@@ -94,7 +93,8 @@ def test_what_is_no_usable_picture_is_a_clear_4xx(client, name):
     started = time.process_time()
     response = client.post("/upload", **form(HOSTILE[name]))
     assert response.status_code == 415
-    assert "Send a JPEG, PNG or WebP" in response.get_data(as_text=True)
+    advice = "Make it smaller: 600x900 is enough" if name.startswith(("huge", "large")) else "Send a JPEG, PNG or WebP"
+    assert advice in response.get_data(as_text=True)
     response = client.post("/api/v1/pictures", data=HOSTILE[name], content_type="image/png")
     assert (response.status_code, response.mimetype) == (415, "application/problem+json")
     assert time.process_time() - started < 2
@@ -119,6 +119,31 @@ def test_a_picture_whose_type_is_wrong_and_one_with_something_behind_it_are_what
     data = encoded(coloured("green"), "JPEG") + b"<script>alert(1)</script>PK\x03\x04"
     response = client.post("/upload", **form(data, "../../etc/passwd", "text/html"))
     assert response.status_code == 303
+
+
+def test_of_an_animation_the_first_frame_is_looked_at_and_that_is_said(client):
+    answer = client.post("/api/v1/pictures?n=2", data=ANIMATED, content_type="image/webp").get_json()
+    assert answer["is_first_frame"]
+    still = client.post(
+        "/api/v1/pictures?n=2", data=encoded(coloured("red"), "WEBP"), content_type="image/png"
+    ).get_json()
+    assert not still["is_first_frame"]
+    assert [one["game"] for one in answer["results"]] == [one["game"] for one in still["results"]]
+    page = client.post("/upload", **form(ANIMATED), follow_redirects=True).get_data(as_text=True)
+    assert "only its first frame was looked at" in page
+
+
+def test_what_is_odd_beside_the_pixels_does_not_count(client):
+    jpeg = encoded(coloured("red"), "JPEG")
+    for data in (jpeg[:-2], jpeg[:-2] + b"phone" + jpeg[-2:], with_chunks(b"pHYs", b"1", 1)):
+        assert client.post("/upload", **form(data)).status_code == 303
+    answer = client.post("/upload", **form(b"\x89PNG\r\n\x1a\n"))
+    assert answer.status_code == 415
+    assert "a damaged PNG" in answer.get_data(as_text=True)
+
+
+def test_the_form_says_the_limits(client):
+    assert "up to 10 MB and 9 megapixels; 600x900 is enough" in client.get("/upload").get_data(as_text=True)
 
 
 def test_a_photograph_of_a_phone_is_shrunk_while_it_is_decoded(client):

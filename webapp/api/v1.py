@@ -1,5 +1,6 @@
 """The JSON API: the objects of the pages, for programs."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, render_template
@@ -99,8 +100,9 @@ def find_similar(given: SimilarQuery) -> SimilarGames:
 def find_by_picture(given: PicturesQuery) -> SimilarGames:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
-    picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
-    return queries.similar(catalogue(), [picture], given.n, given.view, given)
+    picture, is_first_frame = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
+    found = queries.similar(catalogue(), [picture], given.n, given.view, given)
+    return replace(found, is_first_frame=is_first_frame)
 
 
 @route(blueprint, "/labels", tag="queries", statuses=(501,))

@@ -24,7 +24,7 @@ _NO_PICTURE = "There is no picture to share of this game."
 blueprint = Blueprint("images", __name__)
 
 
-@blueprint.get("/banners/<appid:appid>.<any(jpg, png, webp):suffix>")
+@blueprint.get("/banners/<appid:appid>.<any(jpg, jpeg, png, webp):suffix>")
 def banner(appid: int, suffix: str) -> Response:
     """A local banner. Its file was found when the server started; nothing of the address reaches the file system."""
     image = _local(appid)

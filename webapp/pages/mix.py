@@ -18,7 +18,7 @@ from webapp.pages.game import match_views
 from webapp.params import read, uploaded, words
 from webapp.queries import Part, SimilarGames
 from webapp.queries.filters import active
-from webapp.queries.uploads import MAX_BYTES, reason
+from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, reason
 from webapp.records import json_url
 from webapp.served import ServedCatalogue
 
@@ -29,11 +29,12 @@ blueprint = Blueprint("mix", __name__)
 
 class MixQuery(queries.SimilarQuery):
     """A query, and what the page's form adds to it. `chosen` tells what is meant where the reader chose it among the
-    suggestions: the appid of a game, or "words"."""
+    suggestions: the appid of a game, or "words". `first_frame`: the picture was an animation."""
 
     add: Annotated[str, Meta(max_length=8190)] = ""
     chosen: Annotated[str, Meta(pattern="^([1-9][0-9]{0,9}|words)?$")] = ""
     as_: Literal["plus", "minus"] = field(name="as", default="plus")
+    first_frame: bool = False
 
 
 def _starts(served: ServedCatalogue) -> list[int]:
@@ -114,12 +115,20 @@ def upload() -> tuple[str, int] | BaseResponse:
     if request.method == "POST":
         queries.check([*others, Part("picture", "")])  # before the work is done
         try:
-            picture = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
+            picture, is_first_frame = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
             queries.check([picture, *others])
-            return redirect(queries.url_of([picture, *others], kept), 303)
+            note = [("first_frame", "1")] if is_first_frame else []
+            return redirect(queries.url_of([picture, *others], [*kept, *note]), 303)
         except UnusableImage as error:
             complaint, status = reason(error), 415
         except RequestEntityTooLarge as error:
             complaint, status = error.description or "", 413
     parameters = queries.parameters_of(others, kept)
-    return render_template("upload.html", others=len(others), parameters=parameters, complaint=complaint), status
+    html = render_template(
+        "upload.html",
+        others=len(others),
+        parameters=parameters,
+        complaint=complaint,
+        limit=f"{MAX_BYTES // 1_000_000} MB and {MAX_PIXELS // 1_000_000} megapixels",
+    )
+    return html, status

@@ -22,7 +22,7 @@ from banners.errors import BadInput, CannotAnswer
 from webapp.limits import charge
 from webapp.params import Appid, words
 from webapp.queries.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
-from webapp.queries.uploads import decode_upload
+from webapp.queries.uploads import decode_upload, is_animated
 from webapp.records import Label, Result
 from webapp.served import ServedCatalogue
 
@@ -99,13 +99,15 @@ class SimilarGames:
     """The results of a query. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
     further queries, "" if there is none. `stands_out_percent` is the part of the catalogue's banners that have a nearer
     nearest neighbour than the one picture or game that was asked for, null if it is not known. `is_clear` is false
-    where the words mean no more to the encoder than random letters."""
+    where the words mean no more to the encoder than random letters. `is_first_frame` says that the picture is an
+    animation, of which no more was looked at."""
 
     picture: str
     stands_out_percent: int | None
     is_clear: bool
     labels: tuple[Label, ...]
     results: tuple[Result, ...]
+    is_first_frame: bool = False
 
 
 Kept = Sequence[tuple[str, str]]
@@ -270,12 +272,16 @@ def vector_of(picture: str, dim: int) -> Vector:
     return np.asarray(codes / np.linalg.norm(codes), np.float32)
 
 
-def embed_upload(served: ServedCatalogue, data: bytes) -> Part:
-    """The part of a query that an uploaded picture is. Raises `UnusableImage`, `CannotAnswer`."""
+def embed_upload(served: ServedCatalogue, data: bytes) -> tuple[Part, bool]:
+    """The part of a query that an uploaded picture is, and whether it is the first frame of an animation.
+
+    Raises `UnusableImage`, `CannotAnswer`.
+    """
     encoder = served.query_encoder
     charge(_COST_OF_UPLOAD)
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
-    return Part("picture", picture_of(encoder.picture(decode_upload(data, side))))
+    picture = picture_of(encoder.picture(decode_upload(data, side)))
+    return Part("picture", picture), is_animated(data)
 
 
 def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:

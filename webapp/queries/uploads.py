@@ -9,7 +9,8 @@ from banners.errors import UnusableImage
 from banners.images import decode
 
 MAX_BYTES = 10_000_000
-_MAX_PIXELS = 9_000_000  # decoded, a screenshot in 4K; of most JPEGs after they were shrunk while they were decoded
+MAX_PIXELS = 9_000_000  # decoded, a screenshot in 4K; of most JPEGs after they were shrunk while they were decoded
+SMALLER = "Make it smaller: 600x900 is enough."
 # Of a JPEG: cameras write ten scans, some thirty segments before the first, and no bytes between these.
 _MAX_SCANS = 100
 _MAX_SEGMENTS = 500
@@ -31,13 +32,23 @@ def decode_upload(data: bytes, side: int) -> Image.Image:
     elif data.startswith(b"\x89PNG\r\n\x1a\n"):
         _check_png(data)
     with _one_at_a_time:
-        return decode(BytesIO(data), _MAX_PIXELS, shrink_to=side)
+        return decode(BytesIO(data), MAX_PIXELS, allow_animated=True, shrink_to=side)
+
+
+def is_animated(data: bytes) -> bool:
+    """Whether a picture that can be decoded is an animation, of which only the first frame is looked at."""
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:  # a JPEG, or odd beside its pixels
+        return False
 
 
 def reason(error: UnusableImage) -> str:
     """The message for the sender of an unusable picture."""
     text = str(error)
-    return f"{text[:1].upper()}{text[1:]}. Send a JPEG, PNG or WebP."
+    advice = SMALLER if text.startswith("oversized") else "Send a JPEG, PNG or WebP."
+    return f"{text[:1].upper()}{text[1:]}. {advice}"
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -59,8 +70,8 @@ def _check_jpeg(data: bytes) -> None:
             pixels = int.from_bytes(data[marker + 4 : marker + 6]) * int.from_bytes(data[marker + 6 : marker + 8])
             components = data[marker + 8 : marker + 9]
         # The decoder holds all coefficients of a picture whose first scan has not all its components.
-        if code == b"\xda" and data[marker + 3 : marker + 4] != components and pixels > _MAX_PIXELS:
-            raise UnusableImage(f"oversized: above {_MAX_PIXELS // 1_000_000} megapixels in several scans")
+        if code == b"\xda" and data[marker + 3 : marker + 4] != components and pixels > MAX_PIXELS:
+            raise UnusableImage(f"oversized: above {MAX_PIXELS // 1_000_000} megapixels in several scans")
         if code in (b"", b"\xd9", b"\xda"):  # the end, or the first scan: the rest is the decoder's, in C
             return
         is_alone = code in b"\x00\x01" or b"\xd0" <= code <= b"\xd8"
