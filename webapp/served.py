@@ -23,7 +23,7 @@ from webapp.records import Game, Label, Result
 
 DEFAULT_SIZE = (300, 450)
 
-_OFFERED = 60  # tags, and developers, to choose from; any other can be typed
+_OFFERED = 60  # tags, developers and publishers to choose from; any other can be typed
 _GAMES_KEPT = 32_768  # some 15 MB
 
 # Control characters, and the marks that turn the direction of all text after them: a title is plain text, where nothing
@@ -37,7 +37,8 @@ Rows = npt.NDArray[np.intp]
 class Site:
     """Facts about the catalogue for every page. `source` is "steam", "demo" or "" for a local folder.
     `random_similarity` is that of a random pair of banners, None if it is not known. What lists can be filtered by:
-    the first and the last of the `years`, None if there is no choice, the most frequent `tags` and `developers`."""
+    the first and the last of the `years`, None if there is no choice, the most frequent `tags`, `developers` and
+    `publishers`."""
 
     shown_games: str
     source: str
@@ -51,6 +52,7 @@ class Site:
     years: tuple[int, int] | None
     tags: tuple[str, ...]
     developers: tuple[str, ...]
+    publishers: tuple[str, ...]
     has_popularity: bool
 
 
@@ -97,6 +99,7 @@ class ServedCatalogue:
             years=(min(known), max(known)) if len(set(known)) > 1 else None,
             tags=games.most_frequent("tag", _OFFERED),
             developers=games.most_frequent("developer", _OFFERED),
+            publishers=games.most_frequent("publisher", _OFFERED),
             has_popularity=bool(self.popularity.any()),
         )
 

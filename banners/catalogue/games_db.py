@@ -35,8 +35,9 @@ _SCHEMA = """
         known TEXT NOT NULL,         -- all further columns of games.csv, as JSON
         title TEXT NOT NULL, joined TEXT NOT NULL, initials TEXT NOT NULL  -- the name as it is searched
     );
-    CREATE TABLE properties (kind TEXT, value TEXT COLLATE NOCASE, row INTEGER, PRIMARY KEY (kind, value, row))
-        WITHOUT ROWID; -- kind is developer or tag
+    -- kind is developer, publisher or tag; folded is the value without case, accents and punctuation
+    CREATE TABLE properties (kind TEXT, folded TEXT, row INTEGER, value TEXT, PRIMARY KEY (kind, folded, row))
+        WITHOUT ROWID;
     CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, base_rate REAL NOT NULL);
     CREATE TABLE labels (row INTEGER, place INTEGER, term INTEGER, probability REAL, PRIMARY KEY (row, place))
         WITHOUT ROWID;
@@ -59,8 +60,8 @@ def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = No
             (_record(rank, row, games[row]) for rank, row in enumerate(search.by_rank(games), 1)),
         )
         db.executemany(
-            "INSERT OR IGNORE INTO properties VALUES (?, ?, ?)",
-            ((kind, value, row) for row, game in enumerate(games) for kind, value in _properties(game)),
+            "INSERT OR IGNORE INTO properties VALUES (?, ?, ?, ?)",
+            ((kind, _folded(value), row, value) for row, game in enumerate(games) for kind, value in _properties(game)),
         )
         search.build_index(db)
         if labels is not None:
@@ -90,9 +91,14 @@ def _record(rank: int, row: int, game: Game) -> tuple[object, ...]:
 
 
 def _properties(game: Game) -> Iterator[tuple[str, str]]:
-    for kind, column in (("developer", "developer"), ("tag", "tags")):
+    for kind, column in (("developer", "developer"), ("publisher", "publisher"), ("tag", "tags")):
         for value in game.listed(column):
             yield kind, valid_unicode(value)
+
+
+def _folded(value: str) -> str:
+    """A name as filters compare it; names of signs alone differ by these."""
+    return " ".join(search.fold(value)) or value.casefold().strip()
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
@@ -201,14 +207,14 @@ class Games(Sequence[Game]):
         return search.titled(self._db, name)
 
     def rows_with(self, kind: str, value: str) -> list[int]:
-        """The rows of games with a "developer" or "tag" of this name, in any case."""
-        found = self._db.execute("SELECT row FROM properties WHERE kind = ? AND value = ?", (kind, value.strip()))
+        """The rows of games with a "developer", "publisher" or "tag" of this name, whatever its case and accents."""
+        found = self._db.execute("SELECT row FROM properties WHERE kind = ? AND folded = ?", (kind, _folded(value)))
         return [row for (row,) in found]
 
     def most_frequent(self, kind: str, count: int) -> tuple[str, ...]:
-        """The developers or tags of the most games."""
+        """The developers, publishers or tags of the most games."""
         found = self._db.execute(
-            "SELECT value FROM properties WHERE kind = ? GROUP BY value ORDER BY count(*) DESC, value LIMIT ?",
+            "SELECT value FROM properties WHERE kind = ? GROUP BY folded ORDER BY count(*) DESC, value LIMIT ?",
             (kind, count),
         )
         return tuple(value for (value,) in found)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from banners.errors import BadCatalogue, one_line
 
 FORMAT = "steam-clip-catalogue"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MANIFEST = "manifest.json"
 
 

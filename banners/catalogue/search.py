@@ -42,11 +42,35 @@ _ROMAN = {
 _LETTERS_AND_ROMAN = re.compile(rf"([a-z]{{2,}}?)({'|'.join(sorted(_ROMAN, key=len, reverse=True))})")
 _MARKS = re.compile(r"[™®©℠]")
 _APOSTROPHES = re.compile(r"['’‘`´]")
+_DOTTED = re.compile(r"(?<!\w)(?:[^\W\d_]\.){1,}[^\W\d_](?!\w)")  # S.T.A.L.K.E.R
+_GREEK = re.compile("[\u03b1-\u03c9]")
 # A word is a run of letters, a run of digits, or a single ideograph: "gta5" is "gta 5", and two ideographs of a name
 # find it wherever they stand.
 _IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_])+")
+# Vowels of the scripts of India and South-East Asia are marks that Python counts to no word.
+_VOWELS = "".join(chr(code) for code in range(0x900, 0x1D00) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+_WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_]|[{_VOWELS}])+")
+# Scripts whose words are found wherever they stand in a title: without blanks, or (Hangul) with few.
+_PIECE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff]")
 _ARTICLES = ("the ", "a ", "an ")
+
+
+def _latin_letters() -> Iterator[tuple[int, str]]:
+    """Letters that Unicode does not take apart, as people without them on their keyboard write them: "ø", "ł"."""
+    for code in range(0xC0, 0x250):
+        letter = re.fullmatch(r"LATIN SMALL LETTER ([A-Z]) WITH .*", unicodedata.name(chr(code), ""))
+        if letter:
+            yield code, letter[1].lower()
+    yield from zip(map(ord, "æœðþıŋ"), ("ae", "oe", "d", "th", "i", "n"), strict=True)
+
+
+_LATIN = dict(_latin_letters())
+# Where a game is named by an address: a store page, Steam's own links, SteamDB.
+_ADDRESS = re.compile(
+    r"(?:https?://)?(?:[a-z0-9-]+\.)*(?:steampowered|steamcommunity|steamdb|steamstatic)\.[a-z]+/(?:[^?#]*/)?apps?/([0-9]+)(?:[/?#].*)?"
+    r"|steam:/*(?:[a-z]+/)+([0-9]+)(?:[/?#].*)?|/?apps?/([0-9]+)(?:[/?#].*)?",
+    re.IGNORECASE | re.ASCII,
+)
 
 # Short names that no rule gives, by folded words.
 _ALIASES = {
@@ -72,7 +96,7 @@ _SORTED = 200  # matches of whole words that are put in order by how the name be
 _SHORTEST_MISTYPED, _SHORT, _LONG = 4, 6, 8  # letters; in long words two typos are forgiven
 _NEAR_WORDS, _CORRECTED_QUERIES = 5, 12
 _WORD_CANDIDATES, _TITLE_CANDIDATES = 200, 400
-_RARE_TRIGRAMS = 8
+_RARE_TRIGRAMS, _MOST_TRIGRAMS = 8, 24
 _LEAST_RATIO = 70.0  # of 100; one typo in a word of five letters scores 80
 
 
@@ -90,9 +114,26 @@ def fold(text: str, with_roman: bool = True) -> list[str]:
     """The words of a name as they are compared: no case, accents, punctuation or trademark signs; Roman numerals as
     digits unless `with_roman` is False."""
     plain = unicodedata.normalize("NFKD", _MARKS.sub("", _APOSTROPHES.sub("", text))).casefold()
-    plain = "".join(character for character in plain if not unicodedata.combining(character))
+    plain = "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
     words = _WORD.findall(plain)
     return [_ROMAN.get(word, word) for word in words] if with_roman else words
+
+
+def also_called(name: str) -> list[str]:
+    """Further words that a name is found by: "stalker" for "S.T.A.L.K.E.R.", "delta" and "v" for "ΔV"."""
+    words = [word for dotted in _DOTTED.findall(name) for word in fold(dotted.replace(".", ""))]
+    for word in fold(name):
+        if _GREEK.search(word) and (len(word) == 1 or re.search("[a-z]", word)):
+            words += _GREEK.sub(
+                lambda letter: f" {unicodedata.name(letter[0]).rpartition(' ')[2].lower()} ", word
+            ).split()
+    return words
+
+
+def named_by_address(text: str) -> int | None:
+    """The appid in the address of a game's page, on the store, in Steam or on SteamDB; None where `text` is none."""
+    match = _ADDRESS.fullmatch(unicodedata.normalize("NFKC", text.strip()))
+    return min(int(next(filter(None, match.groups()))[:20]), 2**62) if match else None
 
 
 def search_columns(name: str) -> tuple[str, str, str]:
@@ -110,7 +151,11 @@ def by_rank(games: Sequence[Game]) -> list[int]:
 
 def build_index(db: sqlite3.Connection) -> None:
     """Fill the search tables, made by `SCHEMA`, from the games that `db` holds."""
-    db.execute("INSERT INTO words (rowid, title) SELECT rank, title FROM games ORDER BY rank")
+    names = db.execute("SELECT rank, name, title FROM games ORDER BY rank")
+    db.executemany(
+        "INSERT INTO words (rowid, title) VALUES (?, ?)",
+        [(rank, " ".join([title, *also_called(name)])) for rank, name, title in names],
+    )
     db.execute("INSERT INTO trigrams (rowid, title) SELECT rank, title FROM games ORDER BY rank")
     db.execute("INSERT INTO vocabulary (word) SELECT term FROM word_counts WHERE length(term) > 2 ORDER BY term")
     for table in ("words", "trigrams", "vocabulary"):
@@ -119,7 +164,10 @@ def build_index(db: sqlite3.Connection) -> None:
 
 def titled(db: sqlite3.Connection, name: str) -> list[int]:
     """Rows of the games called `name`: those spelled exactly so first, then those that differ in case, accents or
-    punctuation, each by rank."""
+    punctuation, each by rank. The address of a game's page is a name too."""
+    appid = named_by_address(name)
+    if appid is not None:
+        return _rows(db, _ranks(db, "appid = ?", appid))
     title = " ".join(fold(name[:1000]))
     found = db.execute(
         "SELECT row FROM games WHERE name = ? OR (title = ? AND title <> '') ORDER BY name <> ?, rank",
@@ -130,7 +178,12 @@ def titled(db: sqlite3.Connection, name: str) -> list[int]:
 
 def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Found:
     """The games that `query` means: its appid, its exact name, its initials, names with all its words (the last or any
-    may be unfinished); if there are none, names that resemble it. Longer queries than `MAX_QUERY` find nothing."""
+    may be unfinished); if there are none, names that resemble it. The address of a game's page finds that game alone.
+    Longer queries than `MAX_QUERY` find nothing."""
+    appid = named_by_address(query)
+    if appid is not None:
+        rows = titled(db, query)
+        return Found(rows[offset : offset + limit], len(rows), approximate=False)
     words = fold(query[: MAX_QUERY + 1])[:MAX_WORDS]
     if len(query) > MAX_QUERY or not (words or query.strip()):
         return Found([], 0, approximate=False)
@@ -190,12 +243,32 @@ class _Names:
         alias = _ALIASES.get(" ".join(self.words), "").split()
         return _match(self.db, _all(alias), _ALIASED) if alias else []
 
+    @cached_property
+    def containing(self) -> list[int]:
+        """Titles with the ideographs of the query side by side, or its pieces of Korean, Thai and the like anywhere."""
+        text = " ".join(self.words)
+        if re.search(f"[{_IDEOGRAPH}]", text):
+            pieces = re.findall(rf"[{_IDEOGRAPH}](?: [{_IDEOGRAPH}])+", text)
+        else:
+            pieces = [word for word in self.words if _PIECE.search(word)]
+        trigrams = [piece[at : at + 3] for piece in pieces for at in range(len(piece) - 2)][:_MOST_TRIGRAMS]
+        if not trigrams:
+            return []
+        found = self.db.execute(
+            "SELECT games.rank, games.title FROM trigrams CROSS JOIN games ON games.rank = trigrams.rowid"
+            " WHERE trigrams MATCH ? ORDER BY trigrams.rowid LIMIT ?",
+            (_all(trigrams), _SORTED),
+        )
+        # Other words of the query must begin a word of the title.
+        parts = [*pieces, *(f" {word}" for word in self.words if word not in " ".join(pieces).split())]
+        return [rank for rank, title in found if all(part in f" {title}" for part in parts)]
+
     def first(self, wanted: int) -> tuple[list[int], int]:
         """The first `wanted` ranks, or more, and how many there are."""
         if not self.words:
             return self.exact, len(self.exact)
         whole = _match(self.db, _all(self.words), max(_SORTED, wanted))
-        found = [*self.exact, *self._beginning_first(whole), *self.aliased]
+        found = [*self.exact, *self._beginning_first(self.containing), *self._beginning_first(whole), *self.aliased]
         if len(found) < wanted + len(self.exact):
             last = _all([*self.words[:-1]], _prefix(self.words[-1]))
             found += _match(self.db, last, wanted + len(found))
@@ -222,7 +295,7 @@ class _Names:
 
     def _count(self) -> int:
         """How many games there are with all words, or the query as a whole."""
-        others = {*self.exact, *self.aliased}
+        others = {*self.exact, *self.containing, *self.aliased}
         marks = ",".join("?" * len(others))
         count = f"SELECT count(*), total(rowid IN ({marks})) FROM words WHERE words MATCH ?"  # noqa: S608
         total, among = self.db.execute(count, (*others, self.unfinished)).fetchone()
@@ -248,7 +321,7 @@ def _match(db: sqlite3.Connection, match: str, limit: int) -> list[int]:
 
 def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
     try:
-        return _ranks(db, "appid = ?", parse_appid(typed))
+        return _ranks(db, "appid = ?", parse_appid(unicodedata.normalize("NFKC", typed)))
     except BadInput:
         return []
 

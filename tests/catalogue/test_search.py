@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banners.catalogue.games_db import Games, write_games_db
-from banners.catalogue.search import fold
+from banners.catalogue.search import fold, named_by_address
 from banners.games_csv import Game
 
 
@@ -236,3 +236,84 @@ def test_an_unfinished_word_may_be_a_roman_numeral_by_chance():
     assert names.search("vi").total == 4
     assert find(names, "viking vi") == [2]
     assert find(names, "vi viking") == [2]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("stalker", "S.T.A.L.K.E.R.: Shadow of Chernobyl"),
+        ("stalker shadow", "S.T.A.L.K.E.R.: Shadow of Chernobyl"),
+        ("s.t.a.l.k.e.r", "S.T.A.L.K.E.R.: Shadow of Chernobyl"),
+        ("s t a l k e r shadow", "S.T.A.L.K.E.R.: Shadow of Chernobyl"),
+        ("fear 3", "F.E.A.R. 3"),
+        ("worms wmd", "Worms W.M.D"),
+        ("la noire", "L.A. Noire: The VR Case Files"),
+        ("delta v", "ΔV: Rings of Saturn"),
+        ("δv rings", "ΔV: Rings of Saturn"),
+        ("delta time", "Δ Time"),
+        ("rode", "Røde"),
+        ("røde", "Røde"),
+        ("lodz", "Łódź"),
+        ("łódź", "Łódź"),
+        ("aesir", "Æsir"),
+        ("thor", "Þór"),
+        ("dorde", "Đorđe"),
+        ("savasci", "Son Savaşçı"),
+        ("귀환", "화산귀환"),
+        ("화산 귀환", "화산귀환"),
+        ("화사", "화산귀환"),
+        ("ภัย", "ผจญภัยในป่า"),
+        ("ในป่า", "ผจญภัยในป่า"),
+        ("ผจญภัย", "ผจญภัยในป่า"),
+        ("खोज", "महान खोज"),
+    ],
+)
+def test_names_are_found_as_people_without_their_letters_or_blanks_type_them(query, name):
+    names = index("Something else", "Stars 3 of Fear", name, "Delta Force", "화산 고래")
+    found = names.search(query)
+    assert (2 in found.rows, found.approximate) == (True, False)
+
+
+def test_the_ideographs_of_a_query_count_in_their_order_first():
+    popular = {"国三": 9, "三人国": 8}
+    names = index("国三", "三人国", "新三国志", "三国", popularity=popular)
+    assert find(names, "三国") == [3, 2, 1, 0]
+    assert find(names, "三国志") == [2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://store.steampowered.com/app/620/Portal_2/",
+        "http://store.steampowered.com/app/620",
+        "store.steampowered.com/app/620?curator_clanid=" + "9" * 300,
+        "https://store.steampowered.com/agecheck/app/620/",
+        "HTTPS://STORE.STEAMPOWERED.COM/APP/620/",
+        "https://steamcommunity.com/app/620/discussions/",
+        "https://steamdb.info/app/620/",
+        "https://steamdb.info/app/620/charts/#max",
+        "steam://rungameid/620",
+        "steam://run/620//-novid",
+        "steam://nav/games/details/620",
+        "steam://store/620",
+        "app/620",
+        " /app/620/ ",
+        "https://store.steampowered.com/app/６２０/",
+    ],
+)
+def test_the_address_of_a_page_names_its_game(address):
+    names = of([Game(10, "App 620"), Game(620, "Portal 2"), Game(6200, "Another")])
+    found = names.search(address)
+    assert (found.rows, found.total) == ([1], 1)
+    assert names.titled(address) == [1]
+    other = address.replace("620", "621").replace("６２０", "６２１")
+    assert (names.search(other).rows, names.titled(other)) == ([], [])
+
+
+def test_an_appid_may_be_typed_in_full_width_digits():
+    assert find(of([Game(620, "Portal 2"), Game(700, "Other")]), "６２０") == [0]
+
+
+@pytest.mark.parametrize("text", ["app", "app/", "apps/x", "steam://", "https://example.com/app/620", "my app/620 b"])
+def test_other_texts_are_no_addresses(text):
+    assert named_by_address(text) is None

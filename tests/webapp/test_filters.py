@@ -2,10 +2,15 @@
 
 import html
 import re
+from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 
+from banners.catalogue import writer
+from banners.catalogue.neighbours import nearest
 from banners.catalogue.reader import open_catalogue
+from banners.games_csv import Game
 from banners.series import same_series
 from tests.webapp.small_site import text
 from webapp import create_app
@@ -43,6 +48,37 @@ def test_neighbours_that_pass_come_from_all_games(client, games, view):
     assert {one["game"]["appid"] for one in of_all} == wanted
     similarities = [one["similarity"] for one in of_all]
     assert similarities == sorted(similarities, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["developer", "publisher", "tag"])
+@pytest.mark.parametrize("typed", ["Étoile", "étoile", "ÉTOILE", "etoile", " Étoile ", "ÉTOILE!"])
+def test_names_are_compared_without_case_and_accents_in_any_script(tmp_path, name, typed):
+    values = ["Étoile", "ЗВЕЗДА", "Other", ""]
+    column = "tags" if name == "tag" else name
+    writer.save(
+        tmp_path / "c",
+        games=[Game(10 + row, f"Game {row}", {column: value}) for row, value in enumerate(values)],
+        neighbours={"plain": nearest(np.eye(4, dtype=np.float32), k=3)},
+        embeddings=np.eye(4, dtype=np.float32),
+        about={"encoder": {"id": "test"}},
+    )
+    client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+    for wanted, appid in ((typed, 10), ("звезда", 11), ("Звезда", 11)):
+        answer = client.get("/api/v1/games/13/neighbours", query_string={name: wanted}).get_json()
+        assert [one["game"]["appid"] for one in answer["results"]] == [appid], wanted
+    page = text(client, f"/render/13?{urlencode({name: typed})}")
+    assert f'id="filter-{name}"' in page
+
+
+def test_a_mix_whose_filters_make_its_address_too_long_is_refused_before_the_redirect(client):
+    long = {f"{kind}": "五" * 200 for kind in ("tag", "developer", "publisher")}
+    answer = client.get("/mix", query_string={"game": GAME, "add": "9000290", "chosen": "9000290", **long})
+    assert answer.status_code == 303
+    assert len(answer.headers["Location"]) < 8190
+    words = [str(number) + "五" * 180 for number in range(2)]
+    answer = client.get("/mix", query_string={"text": words, "add": "9000290", "chosen": "9000290", **long})
+    assert answer.status_code == 400
+    assert "too long for an address" in answer.get_data(as_text=True)
 
 
 def test_each_filter_leaves_what_it_says(client, games):

@@ -43,7 +43,7 @@ def test_the_version_names_program_and_catalogue(client):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert version["version"] == project["version"]
     assert version["catalogue"] == {
-        "format_version": 4,
+        "format_version": 5,
         "created": version["catalogue"]["created"],
         "encoder": "test-encoder",
         "revision": "r1",

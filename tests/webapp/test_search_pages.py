@@ -86,3 +86,18 @@ def test_a_search_for_one_game_by_its_whole_name_goes_straight_to_it(client, que
 @pytest.mark.parametrize("query", ["portal", "porta", "portl+2", "2", "zzz"])
 def test_a_search_that_may_mean_others_lists_them(client, query):
     text(client, f"/search?q={query}")
+
+
+@pytest.mark.parametrize("address", ["https://store.steampowered.com/app/{}/Portal_2/", "steam://run/{}", "app/{}"])
+def test_the_address_of_a_store_page_leads_to_its_game_or_says_that_it_is_not_here(client, address):
+    answer = client.get("/search", query_string={"q": address.format(20)})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/render/20")
+    answer = client.get("/search", query_string={"q": address.format(21)})
+    assert answer.status_code == 404
+    assert "No game in this catalogue has the appid 21." in answer.get_data(as_text=True)
+    suggested = client.get("/suggest", query_string={"q": address.format(20)}).get_json()["suggestions"]
+    assert [game["appid"] for game in suggested] == [20]
+    assert client.get("/id_from_name", query_string={"name": address.format(20)}).get_json() == 20
+    assert client.get("/id_from_name", query_string={"name": address.format(21)}).status_code == 404
+    long = address.format(20) + "?" + "x" * 400
+    assert client.get("/search", query_string={"q": long}).headers["Location"] == "/render/20"

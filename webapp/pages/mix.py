@@ -10,7 +10,7 @@ from msgspec import Meta, field, structs
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.catalogue.search import MAX_QUERY
+from banners.catalogue.search import named_by_address
 from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
@@ -96,12 +96,14 @@ def mix() -> str | tuple[str, int] | BaseResponse:
     else:
         part = queries.meant(catalogue(), added, is_minus)
     if part is None:
-        found = catalogue().catalogue.games.search(added[:MAX_QUERY], STARTS).rows
+        found = catalogue().catalogue.games.search(added, STARTS).rows
         complaint = f"No game here is called “{added}”." if found else f"No game here has a name like “{added}”."
+        if named_by_address(added) is not None:
+            complaint = f"This catalogue has no game of the address “{added}”."
         return _mix_page(given, parts, complaint, added, found), 400
     if part in parts:
         return _mix_page(given, parts, "That is part of your mix already.", added), 400
-    queries.check([*parts, part])
+    queries.check([*parts, part], kept)
     return redirect(queries.url_of([*parts, part], kept), 303)
 
 
@@ -113,10 +115,10 @@ def upload() -> tuple[str, int] | BaseResponse:
     others, kept = [part for part in given.parts() if part.kind != "picture"], given.kept()
     complaint, status = "", 200
     if request.method == "POST":
-        queries.check([*others, Part("picture", "")])  # before the work is done
+        queries.check([*others, Part("picture", "")], kept)  # before the work is done
         try:
             picture, is_first_frame = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
-            queries.check([picture, *others])
+            queries.check([picture, *others], kept)
             note = [("first_frame", "1")] if is_first_frame else []
             return redirect(queries.url_of([picture, *others], [*kept, *note]), 303)
         except UnusableImage as error:

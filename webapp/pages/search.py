@@ -7,8 +7,8 @@ from flask import Blueprint, Response, current_app, redirect, render_template
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.catalogue.search import MAX_QUERY
-from banners.errors import BadCatalogue, BadInput
+from banners.catalogue.search import MAX_QUERY, named_by_address
+from banners.errors import BadCatalogue, BadInput, UnknownGame
 from webapp import queries
 from webapp.current import catalogue
 from webapp.params import PageNumber, Query, read, words
@@ -39,7 +39,7 @@ class SearchPage:
 
 def search_page(served: ServedCatalogue, query: str, page: int) -> SearchPage:
     """Raises `BadInput` for a query that is too long."""
-    if len(query) > MAX_QUERY:
+    if len(query) > MAX_QUERY and named_by_address(query) is None:
         raise BadInput(
             f"That is longer than any name: {len(query)} characters, and at most {MAX_QUERY} can be searched."
         )
@@ -60,7 +60,7 @@ def _only_match(served: ServedCatalogue, query: str) -> Game | None:
     if found.total != 1 or found.approximate:
         return None
     only = served.game(found.rows[0])
-    return only if games.titled(query) == found.rows or query == str(only.appid) else None
+    return only if games.titled(query) == found.rows or query == str(only.appid) else None  # an address is a title
 
 
 def _looks_like(served: ServedCatalogue, query: str) -> tuple[tuple[Result, ...], str]:
@@ -85,7 +85,9 @@ def search() -> tuple[str, int] | BaseResponse:
     """Games by name or appid, ranked; straight to the one that was meant if there is no doubt."""
     given = read(SearchQuery, from_form=True)
     query = words(given.q)
-    only = _only_match(catalogue(), query)
+    appid, only = named_by_address(query), _only_match(catalogue(), query)
+    if appid is not None and only is None:
+        raise UnknownGame(appid)
     if only is not None:
         return redirect(only.url)
     page = search_page(catalogue(), query, given.page)

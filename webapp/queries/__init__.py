@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from banners.catalogue import labels
-from banners.catalogue.search import MAX_QUERY
+from banners.catalogue.search import named_by_address
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
@@ -124,14 +124,15 @@ def parameters_of(parts: Sequence[Part], kept: Kept = ()) -> tuple[tuple[str, st
     return (*((part.parameter, part.value) for part in ordered), *kept)
 
 
-def check(parts: Sequence[Part]) -> None:
-    """Raise `BadInput` for parts that cannot be combined."""
+def check(parts: Sequence[Part], kept: Kept = ()) -> None:
+    """Raise `BadInput` for parts that cannot be combined, or that make an address too long together with the view and
+    filters of `kept`."""
     if len(parts) > MAX_PARTS:
         raise BadInput(f"At most {MAX_PARTS} things can be combined, not {len(parts)}.")
     if len(set(parts)) < len(parts):
         raise BadInput("The same thing is asked for twice.")
-    if len(url_of(parts)) > MAX_ADDRESS:
-        raise BadInput("This mix is too long for an address. Use shorter words, or fewer.")
+    if len(url_of(parts, kept)) > MAX_ADDRESS:
+        raise BadInput("This mix and its filters are too long for an address. Use shorter words, or fewer.")
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
@@ -285,12 +286,13 @@ def embed_upload(served: ServedCatalogue, data: bytes) -> tuple[Part, bool]:
 
 
 def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
-    """The meaning of `text` that is added to a query: the game of this name or number, else words. If the catalogue
-    knows no words, the only game with these words in its name; None if there are several or none."""
+    """The meaning of `text` that is added to a query: the game of this name, number or address, else words. If the
+    catalogue knows no words, the only game with these words in its name; None if there are several or none, or if the
+    game of an address is not in the catalogue."""
     games, appids = served.catalogue.games, served.catalogue.appids
-    found = games.search(text[:MAX_QUERY], 1)
+    found = games.search(text, 1)
     rows = games.titled(text) or [row for row in found.rows if str(appids[row]) == text]
-    if not rows and served.query_encoder.has_text:
+    if not rows and named_by_address(text) is None and served.query_encoder.has_text:
         return Part("text", text, is_minus)
     if not rows and found.total == 1 and not found.approximate:
         rows = found.rows

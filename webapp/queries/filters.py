@@ -1,4 +1,5 @@
-"""Filters that all lists of games have: years, tag, developer, lesser known only, and without the games of a series."""
+"""Filters that all lists of games have: years, tag, developer, publisher, lesser known only, and without the games of a
+series."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -30,6 +31,7 @@ class FilterQuery(Query):
     to: Annotated[_Year, Meta(description="The last year of release, 0 for any.")] = 0
     tag: Annotated[_Name, Meta(description="Only games with this tag.")] = ""
     developer: Annotated[_Name, Meta(description="Only games of this developer.")] = ""
+    publisher: Annotated[_Name, Meta(description="Only games of this publisher.")] = ""
     lesser: Annotated[bool, Meta(description="Only the less popular half of the games, 1 or 0.")] = False
 
     def kept(self) -> tuple[tuple[str, str], ...]:
@@ -51,6 +53,7 @@ def active(given: FilterQuery) -> list[tuple[str, str]]:
         "to": "until {}",
         "tag": "{}",
         "developer": "by {}",
+        "publisher": "published by {}",
         "lesser": "lesser known",
         "hide_series": "without its series",
         "below": "only the most unusual",
@@ -72,7 +75,7 @@ def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:
         passes &= served.years >= given.from_
     if given.to:
         passes &= (served.years > 0) & (served.years <= given.to)
-    for kind, value in (("tag", given.tag), ("developer", given.developer)):
+    for kind, value in (("tag", given.tag), ("developer", given.developer), ("publisher", given.publisher)):
         if value:
             has = np.zeros(len(served), np.bool_)
             has[served.catalogue.games.rows_with(kind, value)] = True
