@@ -1,8 +1,9 @@
 """Query parameters and uploads, as strangers send them. A page's parameters are the fields of a `Query`; from these the
 OpenAPI document is made too. Invalid values raise `BadInput`, which is answered with a 400."""
 
+import re
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from flask import request
@@ -27,8 +28,13 @@ PageNumber = Annotated[int, Meta(ge=1, le=999_999, description="Which page, from
 _fields = cache(msgspec.structs.fields)
 
 
+_ODD_NUMBER = re.compile(r"\s*(?:\+|(-))?0*([0-9]{1,30})\s*", re.ASCII)
+
+
 class Query(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The query parameters of one address; each has a default."""
+
+    takes_odd_numbers: ClassVar[bool] = False  # such as "007" and " +7", as Python's own `int` does
 
 
 AnyQuery = TypeVar("AnyQuery", bound=Query)
@@ -51,6 +57,8 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
                 if value not in FLAGS:
                     raise BadInput(f"{field.encode_name}={value[:20]} is not valid: use 1 or 0.")
                 given[field.encode_name] = FLAGS[value]
+            elif kind.takes_odd_numbers and isinstance(field.default, int) and (number := _ODD_NUMBER.fullmatch(value)):
+                given[field.encode_name] = f"{number[1] or ''}{number[2]}"
             else:
                 given[field.encode_name] = value
     try:

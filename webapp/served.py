@@ -143,7 +143,7 @@ class ServedCatalogue:
         """The first `count` neighbours of a row, best first. Raises `NotInCatalogue` without that view."""
         found = self.catalogue.view(view)
         known = None if found.similarities is None else found.similarities[row, :count].tolist()
-        return self.results(found.rows[row, :count].tolist(), known, view, query=row)
+        return self.results(found.of(row)[:count].tolist(), known, view, query=row)
 
     def results(
         self, rows: Sequence[int], similarities: Sequence[float] | None, view: View, query: int | None = None

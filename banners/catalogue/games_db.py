@@ -202,6 +202,15 @@ class Games(Sequence[Game]):
         """See `banners.catalogue.search.search`."""
         return search.search(self._db, query, limit, offset)
 
+    def nearest_names(self, query: str, count: int) -> list[int]:
+        """The rows of the `count` names that are the fewest edits away from `query`, the popular first of equals."""
+        rows, titles = self._titles
+        return [rows[place] for place in search.nearest_titles(titles, query, count)]
+
+    @cached_property
+    def _titles(self) -> tuple[list[int], list[str]]:
+        return search.titles(self._db)
+
     def titled(self, name: str) -> list[int]:
         """See `banners.catalogue.search.titled`."""
         return search.titled(self._db, name)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from banners.catalogue.measures import connected
-from banners.catalogue.neighbours import Neighbours, others
+from banners.catalogue.neighbours import Neighbours
 from banners.encoders.views import View
 from banners.errors import BadInput, one_line
 from banners.games_csv import Game, valid_unicode
@@ -33,7 +33,8 @@ def read_export(folder: Path) -> Export:
     matches (`.x`, `.y`, `.xy`) where present.
 
     A row of matches holds row numbers, best first, and normally starts with the game itself. A plain row that starts
-    with another game says that the two banners are identical: nothing else ties with a similarity of 1.
+    with another game says that the two banners are identical: nothing else ties with a similarity of 1. Where some row
+    does not name itself, as transformed queries may, it has one match more than the others.
 
     Raises `BadInput` when a file is missing, malformed or inconsistent.
     """
@@ -48,21 +49,21 @@ def read_export(folder: Path) -> Export:
         raise BadInput(f"{folder} has neither matches_faiss.npy nor matches.npy")
     if len({matches.shape for matches in found.values()}) > 1:
         raise BadInput(f"{folder}: the matches of the views differ in shape")
+    others = {view: itself_last(matches) for view, matches in found.items()}
+    if all((rows[:, -1] == np.arange(len(rows))).all() for rows in others.values()):
+        others = {view: rows[:, :-1] for view, rows in others.items()}
     return Export(
         tuple(map(Game, appids.tolist(), names)),
-        {view: Neighbours(without_itself(rows), None) for view, rows in found.items()},
+        {view: Neighbours(np.ascontiguousarray(rows), None) for view, rows in others.items()},
         connected(len(appids), enumerate(found["plain"][:, 0].tolist())),
     )
 
 
-def without_itself(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Remove each row's own number from integer (n, m) matches, wherever it stands: int32 (n, m - 1).
-
-    A row that does not name itself loses its last match instead, since all rows have the same length.
-    """
-    n, m = matches.shape
-    kept: npt.NDArray[np.int32] = matches.astype(np.int32)[others(matches, np.arange(n))].reshape(n, m - 1)
-    return kept
+def itself_last(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Integer (n, m) matches with each row's own number, wherever it stands, moved to the end: int32 (n, m). The order
+    of the others stays. A row that does not name itself is as it was."""
+    own = matches == np.arange(len(matches))[:, None]
+    return np.take_along_axis(matches.astype(np.int32), np.argsort(own, axis=1, kind="stable"), axis=1)
 
 
 def _find(folder: Path, letters: str) -> Path | None:

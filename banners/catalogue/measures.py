@@ -45,7 +45,9 @@ def times_near(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
     `rows` is int32 (n, k), best first.
     """
-    return np.bincount(rows[:, :NEAREST].ravel(), minlength=len(rows)).astype(np.int32)
+    first = rows[:, :NEAREST]
+    own = first == np.arange(len(rows))[:, None]  # see `Neighbours`
+    return np.bincount(first[~own], minlength=len(rows)).astype(np.int32)
 
 
 def unique_first(first_similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:

@@ -18,11 +18,17 @@ _CUDA_CELLS = 2**28  # similarities at a time on a GPU: 1 GB, and as much again 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """`rows`: int32 (n, k), best first, never the row itself. `similarities`: float32 (n, k), cosines in [-1, 1],
-    descending; None if they are not known, as in an imported catalogue."""
+    """`rows`: int32 (n, k), best first, never the row itself; but in an imported catalogue, rows with one match less
+    than others end with their own number. `similarities`: float32 (n, k), cosines in [-1, 1], descending; None if they
+    are not known, as in an imported catalogue."""
 
     rows: Rows
     similarities: Matrix | None
+
+    def of(self, row: int) -> Rows:
+        """The neighbours of one row: int32 (k,), or one less."""
+        near: Rows = self.rows[row]
+        return near[:-1] if len(near) and near[-1] == row else near
 
 
 def nearest(

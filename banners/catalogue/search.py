@@ -176,6 +176,22 @@ def titled(db: sqlite3.Connection, name: str) -> list[int]:
     return [row for (row,) in found]
 
 
+def titles(db: sqlite3.Connection) -> tuple[list[int], list[str]]:
+    """The rows and folded titles of all games, by rank."""
+    rows, found = zip(*db.execute("SELECT row, title FROM games ORDER BY rank"), strict=True)
+    return list(rows), list(found)
+
+
+def nearest_titles(among: Sequence[str], query: str, count: int) -> list[int]:
+    """The places of the `count` titles that are the fewest edits away from `query` (Levenshtein), ties in order."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import Levenshtein
+
+    typed = " ".join(fold(query[:MAX_QUERY]))
+    near = process.extract(typed, among, processor=None, scorer=Levenshtein.distance, limit=count)
+    return [place for _, _, place in near]
+
+
 def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Found:
     """The games that `query` means: its appid, its exact name, its initials, names with all its words (the last or any
     may be unfinished); if there are none, names that resemble it. The address of a game's page finds that game alone.

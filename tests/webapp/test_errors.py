@@ -15,7 +15,7 @@ from tests.webapp.small_site import linked, text
         ("/render/4294967296", 404),
         ("/render/10/abc", 404),
         ("/render/10/0", 400),
-        ("/render/10/-5", 404),
+        ("/render/10/--5", 404),
         ("/render/10/100000", 200),
         ("/render/10/99999999999999999999", 200),
         ("/render/%00", 404),

@@ -1,7 +1,8 @@
 """The JSON routes of the earlier web app and of the earlier name API, in the same form: their clients work here.
 
 What differs: unknown games are a 404 and invalid parameters a 400, both as problem details; names are found whatever
-their case; `mirror=0` means no; the name API's routes all use the one search. A row's number is its place by appid.
+their case; `mirror=0` means no; the name API's routes all use the one search, and `n=-1` means all there too. A row's
+number is its place by appid.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +13,6 @@ from urllib.parse import urljoin
 from flask import Blueprint, request
 from msgspec import Meta, field
 
-from banners.catalogue.search import MAX_QUERY
 from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
 from banners.steam import STEAMDB, STORE
@@ -21,18 +21,18 @@ from webapp.current import catalogue
 from webapp.params import Query
 
 blueprint = Blueprint("legacy", __name__)
-
-_MOST_FOUND = 1000
-
-
 # The defaults are those of the earlier web app.
-_Count = Annotated[int, Meta(ge=-(2**31), le=2**31, description="How many, the query itself included; -1 for all.")]
+_Count = Annotated[int, Meta(description="How many, the query itself included; -1 for all.")]
 _Mirror = Annotated[bool, Meta(description="Whether the query is mirrored, 1 or 0.")]
 _Flip = Annotated[bool, Meta(description="Whether it is flipped, 1 or 0.")]
 
 
-class ByIndex(Query):
-    index: Annotated[int, Meta(ge=-(2**31), le=2**31, description="The row of a game.")] = 14586
+class Earlier(Query):
+    takes_odd_numbers = True
+
+
+class ByIndex(Earlier):
+    index: Annotated[int, Meta(description="The row of a game.")] = 14586
 
     def row(self) -> int:
         if 0 <= self.index < len(catalogue()):
@@ -41,15 +41,15 @@ class ByIndex(Query):
         raise NotInCatalogue(f"This catalogue has the rows 0 to {last}; there is no row {self.index}.")
 
 
-class ById(Query):
+class ById(Earlier):
     id_: Annotated[int, Meta(ge=0, le=2**32 - 1, description="Its appid.")] = field(name="id", default=1091500)
 
     def row(self) -> int:
         return catalogue().catalogue.row_of(self.id_)
 
 
-class ByName(Query):
-    name: Annotated[str, Meta(min_length=1, max_length=500, description="Its name, whatever its case.")] = (
+class ByName(Earlier):
+    name: Annotated[str, Meta(max_length=2000, description="Its name, whatever its case, or its store page.")] = (
         "Cyberpunk 2077"
     )
 
@@ -81,9 +81,9 @@ class SimilarByName(ByName):
     flip: _Flip = False
 
 
-class Find(Query):
-    name: Annotated[str, Meta(max_length=500, description="What somebody typed.")] = ""
-    n: Annotated[int, Meta(ge=-(2**31), le=2**31, description=f"How many, at most {_MOST_FOUND}; -1 for these.")] = 5
+class Find(Earlier):
+    name: Annotated[str, Meta(max_length=2000, description="What somebody typed.")] = ""
+    n: Annotated[int, Meta(description="How many; -1 for all.")] = 5
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _app(row: int) -> App:
 
 
 def _matches(row: int, n: int, mirror: bool = False, flip: bool = False) -> tuple[int, ...]:
-    found = [row, *catalogue().catalogue.view(view_of(mirror, flip)).rows[row].tolist()]
+    found = [row, *catalogue().catalogue.view(view_of(mirror, flip)).of(row).tolist()]
     return tuple(found if n < 0 else found[:n])
 
 
@@ -138,9 +138,13 @@ def _similar(given: SimilarByIndex | SimilarById | SimilarByName) -> tuple[App, 
 
 
 def _find(given: Find) -> tuple[Named, ...]:
-    count = _MOST_FOUND if given.n < 0 else min(given.n, _MOST_FOUND)
-    found = catalogue().catalogue.games.search(given.name[:MAX_QUERY], count).rows if count else []
-    return tuple(Named(_appid(row), _name(row)) for row in found)
+    """As many as are asked for: those that are meant first, then the names that are the fewest edits away."""
+    games = catalogue().catalogue.games
+    count = len(games) if given.n < 0 else min(given.n, len(games))
+    found = games.search(given.name, count).rows if count else []
+    if len(found) < count:
+        found = list(dict.fromkeys([*found, *games.nearest_names(given.name, count)]))
+    return tuple(Named(_appid(row), _name(row)) for row in found[:count])
 
 
 _Answer = Callable[[Any], object]  # to what was given

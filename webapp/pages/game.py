@@ -120,7 +120,7 @@ def game(variant: Variant, appid: int, n: int | None = None) -> str:
     variant, available = _variant(variant, given), served.catalogue.k
     if n == 0:
         raise BadInput(f"A game has 1 to {available} neighbours; 0 cannot be shown.")
-    n = available if n == -1 else n
+    n = available if n is not None and n < 0 else n
     asked = min(DEFAULT_NEIGHBOURS, available) if n is None else n
     page = game_page(served, appid, variant.view, asked, given)
     if variant != Variant() or n is not None:

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 from flask import Blueprint, render_template
 
 from webapp.current import catalogue
@@ -20,8 +21,10 @@ blueprint = Blueprint("home", __name__)
 
 def _look_alikes(served: ServedCatalogue, row: int, adult: bool) -> tuple[Game, ...]:
     """The nearest games that are not of the game's series: those would say nothing of their art."""
-    near = served.catalogue.view("plain").rows[row]
-    others = without_series(served, served.without_adult(near, adult)[: 5 * LOOK_ALIKES].tolist(), [row])
+    near = served.catalogue.view("plain").of(row)
+    others = without_series(
+        served, served.without_adult(near.astype(np.intp), adult)[: 5 * LOOK_ALIKES].tolist(), [row]
+    )
     return served.games(list(others)[:LOOK_ALIKES])
 
 

@@ -63,7 +63,7 @@ def share(appid: int) -> Response:
     query = local.get(appid)
     if query is None or served.is_adult[row]:
         raise NotInCatalogue(_NO_PICTURE)
-    near = served.catalogue.view("plain").rows[row]
+    near = served.catalogue.view("plain").of(row)
     chosen = served.catalogue.appids[near[~served.is_adult[near]]].tolist()
     paths = [local[other] for other in chosen if other in local][:_NEIGHBOURS]
     with one_at_a_time:

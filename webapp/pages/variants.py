@@ -52,9 +52,10 @@ class VariantConverter(BaseConverter):
 
 
 class CountConverter(IntegerConverter):
-    """A number of neighbours; -1 means all."""
+    """A number of neighbours; one below 0 means all."""
 
-    regex = "-1|[0-9]{1,20}"
+    regex = "-?[0-9]{1,20}"
+    signed = True
 
 
 class AppidConverter(IntegerConverter):

@@ -104,7 +104,7 @@ def filtered_neighbours(
         kept = (rows if passes is None else rows[passes[rows]]).tolist()
         return list(islice(without_series(served, kept, [row]) if given.hide_series else kept, count))
 
-    stored, similarities = found.rows[row], None
+    stored, similarities = found.of(row), None
     kept = first(stored)
     can_search = opened.matrix is not None and view in ("plain", "artwork") and len(stored) < len(served) - 1
     if len(kept) < count and can_search:
