@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from banners import audit
-from banners.errors import BadInput
-from banners.files import csv_text
-from banners.games_csv import read_banners_folder, why_no_banners
-from banners.processes import available_cores
-from console import Parser, run, say, several, tell, whole_number
+from console import Parser, importing, run, say, several, tell, whole_number
 
 PROGRAM = "audit_banners.py"
+
+with importing(PROGRAM):
+    from tqdm import tqdm
+
+    from banners import audit
+    from banners.errors import BadInput
+    from banners.files import check_writable, csv_text
+    from banners.games_csv import read_banners_folder, why_no_banners
+    from banners.processes import available_cores
+
 UNUSABLE = ("unreadable", "truncated", "animated", "blank")
 LOGS = {"blank_image.txt": "blank", "wrong_size.txt": "size", "wrong_channels.txt": "channels"}
 
@@ -98,7 +101,6 @@ def _audit(options: argparse.Namespace) -> int:
         rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)
         _write(options.report, csv_text(("kind", "appid", "file", "detail"), rows))
     if options.logs:
-        options.logs.mkdir(parents=True, exist_ok=True)
         for name, kind in LOGS.items():
             _write(options.logs / name, _appids(found, (kind,)))
     if options.exclude_to:
@@ -115,9 +117,12 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for folder in [*folders, *([options.logs] if options.logs else [])]:
         if folder.resolve() == options.banners.resolve():
             raise BadInput(f"{folder} is the banners folder, where nothing is changed; name another place")
-    for folder in folders:
-        if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder")
+    for output in (options.report, options.exclude_to):
+        if output:
+            check_writable(output)
+    if options.logs:
+        options.logs.mkdir(parents=True, exist_ok=True)
+        check_writable(options.logs / next(iter(LOGS)))
 
 
 def _appids(found: Sequence[audit.Finding], kinds: Sequence[str]) -> str:

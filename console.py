@@ -5,15 +5,32 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from banners import settings
-from banners.errors import BadInput, SteamClipError
+from banners.errors import BadInput, SteamClipError, one_line
+
+
+@contextmanager
+def importing(program: str, requirements: str = "requirements-embed.txt") -> Iterator[None]:
+    """Around a program's imports: a library that is not installed, or an interrupt, ends it with one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("banners", "webapp", "console"):
+            raise  # a fault of ours
+        say(program, f"error: {error.name} is not installed; pip install -r {requirements}")
+    except KeyboardInterrupt:
+        say(program, "interrupted")
+        sys.exit(130)
+    else:
+        return
+    sys.exit(2)
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +75,9 @@ def run(program: str, action: Callable[[], int], interrupted: str, damaged: type
     except MemoryError:
         say(program, "error: not enough memory; smaller batches or fewer workers need less")
     except OSError as error:
-        say(program, f"error: cannot write or read {error.filename or 'a file'}: {error.strerror or error}")
+        # NumPy tells of a full disk by counts of what it wrote.
+        reason = error.strerror or f"the disk may be full ({one_line(error)})"
+        say(program, f"error: cannot write or read {error.filename or 'a file'}: {reason}")
     except BrokenProcessPool:
         say(program, "error: a worker process was killed; is there enough memory?")
     except RuntimeError as error:
@@ -87,9 +106,9 @@ def say(program: str, text: str) -> None:
 
 
 def tell(program: str, text: str) -> None:
-    """Print the summary, one line, to stdout. What is done stays done where nobody can read of it."""
+    """Print the summary to stdout. What is done stays done where nobody can read of it."""
     try:
-        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end

@@ -12,34 +12,37 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from banners import embedding, encoders, titles
-from banners.catalogue import measures, neighbours, writer
-from banners.catalogue.artwork import Artwork, find_artwork
-from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
-from banners.embedding import cluster
-from banners.embedding.store import Rows
-from banners.encoders import Choice
-from banners.encoders import onnx as export
-from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, library_versions
-from banners.encoders.views import REVERSED, View
-from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
-from banners.files import alone_in
-from banners.games_csv import (
-    Banner,
-    BannersFolder,
-    Game,
-    folder_at,
-    read_appids,
-    read_banners_folder,
-    why_no_banners,
-)
-from banners.images import FITS, decode, read
-from banners.processes import available_cores, keep_freed_memory
-from console import Parser, run, say, several, tell, whole_number
+from console import Parser, importing, run, say, several, tell, whole_number
 
 PROGRAM = "embed_banners.py"
+
+with importing(PROGRAM):
+    from tqdm import tqdm
+
+    from banners import embedding, encoders, titles
+    from banners.catalogue import measures, neighbours, writer
+    from banners.catalogue.artwork import Artwork, find_artwork
+    from banners.catalogue.labels import VOCABULARY, Term, read_vocabulary
+    from banners.embedding import cluster
+    from banners.embedding.store import Rows
+    from banners.encoders import Choice
+    from banners.encoders import onnx as export
+    from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, library_versions
+    from banners.encoders.views import REVERSED, View
+    from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage
+    from banners.files import alone_in
+    from banners.games_csv import (
+        Banner,
+        BannersFolder,
+        Game,
+        folder_at,
+        read_appids,
+        read_banners_folder,
+        why_no_banners,
+    )
+    from banners.images import FITS, decode, read
+    from banners.processes import available_cores, keep_freed_memory
+
 NAMED_AT_MOST = 20  # in a warning that may concern thousands
 
 
@@ -119,6 +122,8 @@ def _local(text: str) -> Path:
 def _embed(options: argparse.Namespace) -> int:
     started = time.monotonic()
     writer.check_target(options.out)
+    if "://" not in options.banners and options.out.resolve().is_relative_to(Path(options.banners).resolve()):
+        raise BadInput(f"{options.out} is inside the banners folder, where nothing is changed; name another place")
     vocabulary = read_vocabulary(options.labels)
     folder = read_banners_folder(folder_at(options.banners))
     if options.exclude and folder.banners:

@@ -6,21 +6,36 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from banners import audit, evaluation, titles
-from banners.catalogue.query_encoder import QueryEncoder
-from banners.catalogue.reader import Catalogue, open_catalogue
-from banners.encoders.views import View
-from banners.errors import BadInput
-from banners.evaluation import copies, report
-from banners.games_csv import Banner, list_banners
-from banners.processes import available_cores
-from console import Parser, run, say, tell, whole_number
+from console import Parser, importing, run, say, tell, whole_number
 
 PROGRAM = "evaluate_catalogue.py"
+
+with importing(PROGRAM):
+    import numpy as np
+    from tqdm import tqdm
+
+    from banners import audit, evaluation, titles
+    from banners.catalogue.query_encoder import QueryEncoder
+    from banners.catalogue.reader import Catalogue, open_catalogue
+    from banners.encoders.views import View
+    from banners.errors import BadInput
+    from banners.evaluation import copies, report
+    from banners.files import check_writable
+    from banners.games_csv import Banner, list_banners
+    from banners.processes import available_cores
+
 VIEWS: tuple[View, ...] = ("plain", "artwork")
+_NAMES: dict[View, str] = {"plain": "everything", "artwork": "artwork"}
+_FIGURES = {
+    "hit_at_1": "an edition of the same game comes first",
+    "recall_at_10": "editions among the first ten",
+    "clean_first_under_large_foreign_title": "a cover under a large foreign title finds itself",
+    "altered_copy_first": "an altered copy finds its cover",
+}
+_OVERLAPS = {
+    "overlap_of_views": "neighbours that both views have in common",
+    "overlap_with_other": "neighbours in common with the other catalogue",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="banners of which altered copies are made (default: %(default)s)",
     )
+    add("--json", action="store_true", help="print all figures as JSON instead of a table")
     return parser.parse_args(arguments)
 
 
@@ -58,7 +74,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     if len(banners) < len(opened):
         say(PROGRAM, f"warning: {len(opened) - len(banners)} of {len(opened)} games have no banner here")
     if options.report:
-        (options.report / "images").mkdir(parents=True, exist_ok=True)  # known before the work whether it can be
+        (options.report / "images").mkdir(parents=True, exist_ok=True)
+        check_writable(options.report / "evaluation.json")
     images = _examine(len(opened), banners)
     groups = audit.near_duplicates(images)
     sample = _copies(opened, banners, options.sample)
@@ -80,7 +97,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         found["overlap_with_other"] = _overlap(opened, open_catalogue(options.against))
     if options.report:
         report.write(options.report, found, cases, opened, banners)
-    _say(found)
+    tell(PROGRAM, json.dumps(found) if options.json else _table(found))
     return 0
 
 
@@ -153,14 +170,17 @@ def _overlap(one: Catalogue, other: Catalogue) -> float:
     return evaluation.overlap(one.view("plain").rows, other.view("plain").rows)
 
 
-def _say(found: dict[str, Any]) -> None:
-    tell(PROGRAM, f"{found['games']} games, {found['encoder']}, {found['near_duplicates']} near duplicates left out")
-    for view, figures in found["views"].items():
-        rounded = json.loads(json.dumps(figures), parse_float=lambda text: round(float(text), 4))
-        tell(PROGRAM, f"{view}: {json.dumps(rounded)}")
-    for name in ("overlap_of_views", "overlap_with_other"):
-        if name in found:
-            tell(PROGRAM, f"{name}: {found[name]:.3f}")
+def _table(found: dict[str, Any]) -> str:
+    """The main figures, in Markdown."""
+    views = found["views"].values()
+    rows = [["", *(_NAMES[view] for view in found["views"])], ["---"] * (1 + len(views))]
+    for figure, text in _FIGURES.items():
+        values = [view[figure] for view in views]
+        rows.append([text, *("-" if value is None else f"{100 * value:.0f} %" for value in values)])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    about = f"{found['games']} games, {found['encoder']}, {found['near_duplicates']} near duplicates left out"
+    overlaps = [f"{text}: {100 * found[name]:.0f} %" for name, text in _OVERLAPS.items() if name in found]
+    return "\n".join([about, "", *lines, *overlaps])
 
 
 if __name__ == "__main__":

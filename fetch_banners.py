@@ -9,19 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from banners import demo, settings
-from banners.demo.folder import draw_folder
-from banners.errors import BadInput, SteamClipError, Unavailable
-from banners.files import alone_in, csv_text, write_whole
-from banners.games_csv import games_at, read_appids
-from banners.steam import api, fetch, lists
-from banners.steam.download import Outcome
-from banners.steam.http import Client, Unanswered, Unreachable
-from console import Parser, run, say, several, tell, whole_number
+from console import Parser, importing, run, say, several, tell, whole_number
 
 PROGRAM = "fetch_banners.py"
+
+with importing(PROGRAM):
+    from tqdm import tqdm
+
+    from banners import demo, settings
+    from banners.demo.folder import draw_folder
+    from banners.errors import BadInput, SteamClipError, Unavailable
+    from banners.files import alone_in, csv_text, write_whole
+    from banners.games_csv import games_at, read_appids
+    from banners.steam import api, fetch, lists
+    from banners.steam.download import Outcome
+    from banners.steam.http import Client, Unanswered, Unreachable
+
 FAILED = "fetch_failed.csv"
 
 

@@ -5,12 +5,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from banners.catalogue import import_2021, measures, writer
-from banners.catalogue.reader import open_catalogue
-from banners.errors import BadCatalogue, BadInput
-from console import Parser, run, tell
+from console import Parser, importing, run, tell
 
 PROGRAM = "manage_catalogue.py"
+
+with importing(PROGRAM, "requirements.txt"):
+    from banners.catalogue import import_2021, measures, writer
+    from banners.catalogue.reader import open_catalogue
+    from banners.errors import BadCatalogue, BadInput
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,8 +4,10 @@ from typing import Self
 
 
 def one_line(error: BaseException) -> str:
-    """The message of a library's error in one line of at most 300 characters, its type if it has none."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """The message of a library's error in one line of at most 300 characters, its type if it has none; of an error of
+    the operating system without its number."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 class SteamClipError(Exception):

@@ -26,6 +26,17 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+def check_writable(path: Path) -> None:
+    """Raise `BadInput` where a file cannot be written: trying is the only reliable test."""
+    try:
+        is_new = not os.path.lexists(path)
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror or error}") from None
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold `folder`, made if need be, for this run alone; it is removed at the end if it is empty. The lock ends with

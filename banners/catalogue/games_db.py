@@ -19,7 +19,7 @@ import numpy.typing as npt
 from banners.catalogue import search
 from banners.catalogue.labels import Labels, Term
 from banners.catalogue.search import Found
-from banners.errors import BadCatalogue, Unavailable
+from banners.errors import BadCatalogue, Unavailable, one_line
 from banners.games_csv import Game, valid_unicode
 
 _SCHEMA = """
@@ -150,7 +150,7 @@ class Games(Sequence[Game]):
             self._identity = self._identity_of_file()
             self._count: int = self._first.execute("SELECT count(*) FROM games").fetchone()[0]
         except (OSError, sqlite3.Error) as error:
-            raise BadCatalogue(f"cannot read {self.path}: {error}") from None
+            raise BadCatalogue(f"cannot read {self.path}: {one_line(error)}") from None
 
     @property
     def _db(self) -> sqlite3.Connection:

@@ -155,4 +155,4 @@ class QueryEncoder:
                 (self.folder / TOKENIZER).read_text(encoding="utf-8"), about["length"], about["padding"]
             )
         except Exception as error:  # the library's own have no name
-            raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {error}") from None
+            raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {one_line(error)}") from None

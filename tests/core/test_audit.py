@@ -314,7 +314,7 @@ def test_logs_in_the_banners_folder_are_refused(folder, capsys):
 def test_an_output_that_cannot_be_written_is_known_before_the_work(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(audit, "examine", None)
     assert main([str(folder), "--report", str(tmp_path / "none" / "r.csv")]) == 2
-    assert "none is not a folder" in capsys.readouterr().err
+    assert "none/r.csv: No such file or directory" in capsys.readouterr().err
 
 
 def test_real_covers_are_sound(covers):

@@ -81,6 +81,13 @@ def test_an_untidy_table_and_folder_are_used_and_what_is_left_out_is_said(banner
     ]
 
 
+def test_a_catalogue_inside_the_banners_folder_is_refused(banners_folder, capsys):
+    for out in (banners_folder / "c", banners_folder / "deep" / "c"):
+        assert main([str(banners_folder), "--out", str(out)]) == 2
+        assert "is inside the banners folder" in capsys.readouterr().err
+    assert not (banners_folder / "c").exists()
+
+
 def test_a_header_that_lacks_appid_is_one_line_that_shows_it(banners_folder, tiny_clip, tmp_path, capsys):
     (banners_folder / "games.csv").write_text("id\ttitle\n10\tTen\n")
     assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", str(tiny_clip())]) == 2

@@ -24,7 +24,13 @@ def test_a_report_has_figures_and_pictures_for_each_view(gallery, tmp_path, caps
         assert view["altered_copy_first"] > 0.5
         assert view["common_title_word"]["share"] > view["common_title_word"]["chance"]
     assert figures["overlap_with_other"] == 1
-    assert f'"hit_at_1": {figures["views"]["plain"]["hit_at_1"]:.4g}' in printed
+    hits = [f"{100 * view['hit_at_1']:.0f} %" for view in figures["views"].values()]
+    assert (
+        f"|  | everything | artwork |\n| --- | --- | --- |\n| an edition of the same game comes first | {hits[0]} |"
+        in printed
+    )
+    assert f" {hits[1]} |" in printed
+    assert "neighbours in common with the other catalogue: 100 %" in printed
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Worst: games of a series, artwork" in page
     for line in page.split('src="')[1:]:
@@ -44,8 +50,11 @@ def test_without_an_encoder_the_rest_is_said(colour_site, tmp_path, tiny_clip, c
     assert main([str(tmp_path / "c"), str(colour_site / "banners")]) == 0
     printed = capsys.readouterr()
     assert "no figures on altered copies" in printed.err
-    assert '"clean_first_under_foreign_title": null' in printed.out
-    assert '"hit_at_1": null' in printed.out
+    assert "| an edition of the same game comes first | - |" in printed.out
+    assert main([str(tmp_path / "c"), str(colour_site / "banners"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["views"]["plain"]["clean_first_under_foreign_title"] is None
+    assert figures["views"]["plain"]["hit_at_1"] is None
 
 
 def test_titles_are_escaped(gallery, tmp_path, tiny_clip):
@@ -59,6 +68,12 @@ def test_titles_are_escaped(gallery, tmp_path, tiny_clip):
     page = (tmp_path / "r" / "index.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(gallery, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([str(gallery / "c"), str(gallery / "b"), "--report", str(tmp_path / "file")]) == 2
+    assert "examining" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("banners", ["none", "empty"])

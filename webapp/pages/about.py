@@ -16,7 +16,8 @@ blueprint = Blueprint("about", __name__)
 @dataclass(frozen=True)
 class AboutPage:
     """The catalogue and how it was made. `random_similarity` is the median of random pairs of banners, null where it
-    is not known; `created` is a date and time, ISO 8601."""
+    is not known; `input_size` is the width and height of what the encoder sees, null if it is not known; `created` is a
+    date and time, ISO 8601."""
 
     games: int
     neighbours: int
@@ -27,12 +28,14 @@ class AboutPage:
     encoder: str
     revision: str
     fit: str
+    input_size: tuple[int, ...] | None
     source: str
     created: str
 
 
 def about_page(served: ServedCatalogue) -> AboutPage:
     manifest = served.catalogue.manifest
+    preprocessing = manifest.raw.get("preprocessing")
     return AboutPage(
         games=len(served),
         neighbours=served.catalogue.k,
@@ -43,6 +46,7 @@ def about_page(served: ServedCatalogue) -> AboutPage:
         encoder=manifest.encoder,
         revision=manifest.revision,
         fit=manifest.fit,
+        input_size=(preprocessing["width"], preprocessing["height"]) if preprocessing else None,
         source=manifest.source,
         created=manifest.created,
     )
