@@ -21,7 +21,7 @@ with importing(PROGRAM):
     from banners.errors import BadInput, SteamClipError, Unavailable
     from banners.files import alone_in, csv_text, write_whole
     from banners.games_csv import games_at, read_appids
-    from banners.steam import api, fetch, lists
+    from banners.steam import CDN, api, base_url, fetch, lists
     from banners.steam.download import Outcome
     from banners.steam.http import Client, Unanswered, Unreachable
 
@@ -133,14 +133,14 @@ def _days(text: str) -> float:
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    where, out = api.Addresses.from_environment(), options.out
+    out, cdn = options.out, _address("STEAM_CDN_URL", CDN)
     with alone_in(out):
         if any(game.known.get("source") == demo.SOURCE for game in games_at(out).values()):
             raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
         # Few attempts: if Steam cannot be reached at all, that should be known soon.
         store = api.Store(
             _client(options, 1, attempts=4),
-            where.api,
+            _address("STEAM_API_URL", api.API),
             options.kind,
             options.size,
             options.language,
@@ -148,14 +148,14 @@ def _fetch(options: argparse.Namespace) -> int:
             on_warning=_warn,
         )
         client = _client(options, options.connections)
-        listed = _list(options, where, store, client)
+        listed = _list(options, store, client, cdn)
         if not listed.games:
             raise BadInput("the list has no games")
         with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
             fetched = fetch.Run(
                 store,
                 client,
-                where.cdn,
+                cdn,
                 out,
                 recheck_days=options.recheck,
                 connections=options.connections,
@@ -188,10 +188,12 @@ def _warn(text: str) -> None:
     say(PROGRAM, f"warning: {text}")
 
 
-def _list(options: argparse.Namespace, where: api.Addresses, store: api.Store, client: Client) -> lists.Listed:
+def _list(options: argparse.Namespace, store: api.Store, client: Client, cdn: str) -> lists.Listed:
     if options.appids:
         return lists.Listed({appid: api.Item(appid, is_known=False) for appid in sorted(read_appids(options.appids))})
-    spy = lists.SteamSpy(Client(1, attempts=1), where.spy, _seconds("STEAMSPY_PAUSE", 60), _warn)
+    spy = lists.SteamSpy(
+        Client(1, attempts=1), _address("STEAMSPY_URL", lists.SPY), _seconds("STEAMSPY_PAUSE", 60), _warn
+    )
     with tqdm(total=0, unit="game", desc="listing", mininterval=0.5, delay=1) as bar:
 
         def on_page(count: int, total: int) -> None:
@@ -205,12 +207,12 @@ def _list(options: argparse.Namespace, where: api.Addresses, store: api.Store, c
             if not isinstance(error, Unreachable):
                 raise Unavailable(text) from None
             try:
-                client.get(where.cdn)
+                client.get(cdn)
             except Unreachable:
                 raise _NoSteam(text) from None
             except SteamClipError:
                 pass
-            raise Unavailable(f"{text}; but {where.cdn} answers") from None
+            raise Unavailable(f"{text}; but {cdn} answers") from None
 
 
 def _client(options: argparse.Namespace, connections: int, attempts: int = 6) -> Client:
@@ -221,6 +223,11 @@ def _client(options: argparse.Namespace, connections: int, attempts: int = 6) ->
         remember=options.out / ".fetch_wait",
         on_wait=lambda seconds: say(PROGRAM, f"the server asks to wait for {seconds:.0f} s"),
     )
+
+
+def _address(name: str, default: str) -> str:
+    """An environment variable lets another server stand in for one of Steam's."""
+    return base_url(os.environ.get(name) or default, name)
 
 
 def _seconds(name: str, default: float) -> float:

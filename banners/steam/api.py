@@ -7,7 +7,6 @@ IStoreService/GetTagList names the tags. ISteamChartsService/GetMostPlayedGames 
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
-from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, base_url
+from banners.steam import HEADER_IMAGE, IMAGE_PATH
 from banners.steam.answers import appid_in, appid_of, at, count, get_json, listed, records, text, year
 from banners.steam.http import Client, Unanswered
 
@@ -27,6 +26,7 @@ SIZES: tuple[Size, ...] = get_args(Size)
 FILTERS = {kind: f"include_{kind}" for kind in ("demos", "dlc", "software", "hardware", "mods", "series", "music")}
 FILTERS["videos"] = "include_video"
 BY_APPID, BY_SALES = 2, 10  # orders of a list
+API = "https://api.steampowered.com"
 
 PAGE = 500
 ITEMS_A_REQUEST = 250
@@ -43,21 +43,6 @@ _PLATFORM = re.compile(r"\s*\((?:mac|macos|os x|linux|windows|pc|steamos|[/,&+ ]
 
 
 @dataclass(frozen=True)
-class Addresses:
-    """Base URLs. Environment variables replace them, so that another server can stand in."""
-
-    spy: str = "https://steamspy.com/api.php"
-    api: str = "https://api.steampowered.com"
-    cdn: str = CDN
-
-    @classmethod
-    def from_environment(cls) -> "Addresses":
-        """Raises `BadInput`."""
-        names = {"spy": "STEAMSPY_URL", "api": "STEAM_API_URL", "cdn": "STEAM_CDN_URL"}
-        return cls(**{field: base_url(os.environ[name], name) for field, name in names.items() if os.environ.get(name)})
-
-
-@dataclass(frozen=True)
 class Item:
     """One game as the store describes it.
 
@@ -66,7 +51,7 @@ class Item:
     first. `parent_appid` is the game that it belongs to, 0 for none. `trouble` is why the store does not show it.
 
     `is_known` is False where the store was not asked: then the paths are guessed, and popularity is SteamSpy's number
-    of owners. `has_details` is False where the names of tags were not at hand.
+    of owners.
     """
 
     appid: int
@@ -83,7 +68,6 @@ class Item:
     tags: tuple[str, ...] = ()
     parent_appid: int = 0
     trouble: str = ""
-    has_details: bool = True
 
 
 @dataclass
@@ -221,7 +205,6 @@ class Store:
             tags=self._tags(record),
             parent_appid=appid_in(at(record, "related_items", "parent_appid")) or 0,
             trouble=trouble,
-            has_details=bool(self.tags),
         )
 
     def _tags(self, record: Mapping[str, Any]) -> tuple[str, ...]:

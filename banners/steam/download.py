@@ -83,7 +83,7 @@ class Settled:
             for name, value in data["item"].items()
             if name in Item.__dataclass_fields__  # earlier versions wrote more
         }
-        return cls(**{**data, "item": Item(**{"has_details": False, **item})})
+        return cls(**{**data, "item": Item(**item)})
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,6 @@ def to_ask(
         return (
             entry is not None
             and entry.item.is_known
-            and entry.item.has_details
             and entry.image == image
             and 0 <= now - entry.at < recheck_days * ONE_DAY
             and entry.is_of(files.get(appid))
@@ -216,11 +215,6 @@ def fetch_one(
 
     if item.trouble:
         return failed(item.trouble)
-    names = [art_name(path) for path in item.paths]
-    if known is not None and not known.item.has_details and known.is_of(present) and art_name(known.path) in names[:1]:
-        # Fetched by a version that asked for less: the banner need not be asked for.
-        journal.append(replace(known, item=item))
-        return Outcome(item.appid, "unchanged")
     if present is not None and not item.is_known:  # a guessed address may have an older banner
         return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:

@@ -16,6 +16,8 @@ from banners.steam.answers import appid_in, get_json, text
 from banners.steam.api import BY_APPID, BY_SALES, Item, Store
 from banners.steam.http import Client, Refused, Unanswered, Unreachable
 
+SPY = "https://steamspy.com/api.php"
+
 _FULL_PAGE = 900  # SteamSpy's have 1,000 games; some may be missing from one that is not the last
 _WAITS = 3
 
@@ -39,9 +41,12 @@ class SteamSpy:
     on_warning: Callable[[str], object]
     sleep: Callable[[float], object] = time.sleep
 
-    def most_played(self) -> list[int]:
+    def most_played(self) -> Sequence[int]:
         """The appids of the hundred games that were played most in two weeks. Raises `Unanswered`."""
-        return list(self._ask({"request": "top100in2weeks"}))
+        appids = list(self._ask({"request": "top100in2weeks"}))
+        if not appids:
+            raise Unanswered("SteamSpy answers without games")
+        return appids
 
     def list(self, most: int | None) -> tuple[dict[int, Item], str]:
         """The `most` games with the most owners, None for all, and what is missing of the list. Raises `Unanswered` if

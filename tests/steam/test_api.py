@@ -83,7 +83,7 @@ def test_an_odd_record_is_a_game_of_which_little_is_known(record):
 
 def test_what_is_known_of_a_game_is_read():
     record = {"name": " Half\nLife ", "content_descriptorids": [1, 3], "release": {"steam_release_date": 911_000_000}}
-    assert item(record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), (), has_details=False)
+    assert item(record, "screenshot", "1x") == Item(10, "Half Life", 1998, (1, 3), ())
 
 
 def test_the_lasting_art_comes_before_that_of_a_sale():
