@@ -46,6 +46,7 @@ _SCHEMA = """
 _GAME = "SELECT appid, name, known FROM games"
 _COLUMNS = np.dtype([("popularity", "i8"), ("year", "i4"), ("is_adult", "?"), ("has_name", "?"), ("is_benchmark", "?")])
 _MAX_YEAR = 9999
+_CACHE_KB = 500  # of a connection; the system keeps the file's pages for all of them
 
 
 def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = None) -> None:
@@ -165,7 +166,9 @@ class Games(Sequence[Game]):
     def _open(self) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path.absolute()))}?mode=ro&immutable=1"
         # Each thread uses its own connection, but any thread may collect it as garbage.
-        return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Connection)
+        db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Connection)
+        db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        return db
 
     def _identity_of_file(self) -> tuple[int, int, int]:
         status = self.path.stat()

@@ -114,15 +114,17 @@ def fold(text: str, with_roman: bool = True) -> list[str]:
     """The words of a name as they are compared: no case, accents, punctuation or trademark signs; Roman numerals as
     digits unless `with_roman` is False."""
     plain = unicodedata.normalize("NFKD", _MARKS.sub("", _APOSTROPHES.sub("", text))).casefold()
-    plain = "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
+    if not plain.isascii():
+        plain = "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
     words = _WORD.findall(plain)
     return [_ROMAN.get(word, word) for word in words] if with_roman else words
 
 
 def also_called(name: str) -> list[str]:
     """Further words that a name is found by: "stalker" for "S.T.A.L.K.E.R.", "delta" and "v" for "ΔV"."""
-    words = [word for dotted in _DOTTED.findall(name) for word in fold(dotted.replace(".", ""))]
-    for word in fold(name):
+    dotted = _DOTTED.findall(name) if "." in name else []
+    words = [word for one in dotted for word in fold(one.replace(".", ""))]
+    for word in [] if name.isascii() else fold(name):
         if _GREEK.search(word) and (len(word) == 1 or re.search("[a-z]", word)):
             words += _GREEK.sub(
                 lambda letter: f" {unicodedata.name(letter[0]).rpartition(' ')[2].lower()} ", word
