@@ -150,22 +150,16 @@ def _load(source: Path | IO[bytes], *, max_pixels: int, allow_animated: bool, sh
     with Image.open(source, formats=FORMATS) as image:
         if shrink_to is not None and not image.info.get("progressive"):  # those are held whole in any case
             image.draft("RGB", (shrink_to, shrink_to))
-        if image.width * image.height > max_pixels:
-            raise UnusableImage(
-                f"oversized: {image.width}x{image.height} is above {max_pixels // 1_000_000} megapixels"
-            )
-        if max(image.size) > MAX_ASPECT * min(image.size):
-            raise UnusableImage(f"elongated: {image.width}x{image.height} is beyond {MAX_ASPECT}:1")
+        check_size(image, max_pixels)
         # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
         frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
         if frames > 1 and not allow_animated:
             raise UnusableImage(f"animated: {frames} frames")
         image.load()
-        upright = in_srgb(image)
         if len(image.info.get("exif", b"")) <= _MAX_EXIF:
             with suppress(Exception):  # metadata that cannot be read turn nothing; the pixels are whole
-                upright = ImageOps.exif_transpose(upright)
-        return to_rgb(upright)
+                ImageOps.exif_transpose(image, in_place=True)
+        return to_rgb(in_srgb(image))
 
 
 def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
@@ -184,8 +178,10 @@ def in_srgb(image: Image.Image) -> Image.Image:
     if not 0 < len(profile) <= _MAX_PROFILE:
         return image
     plain = image
-    if image.mode == "P":
-        plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.has_transparency_data:
+        plain = image.convert("RGBA")
+    elif image.mode == "P":
+        plain = image.convert("RGB")
     if plain.mode not in ("RGB", "RGBA", "L", "CMYK"):
         return image
     with suppress(ImageCms.PyCMSError, OSError, ValueError):  # a profile that is no profile, or of other colours
@@ -194,7 +190,7 @@ def in_srgb(image: Image.Image) -> Image.Image:
     return image
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)  # a folder has one or two
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The transform from a profile, None where it is that of sRGB itself."""
     opened = ImageCms.ImageCmsProfile(BytesIO(profile))

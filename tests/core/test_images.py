@@ -177,6 +177,16 @@ def test_a_colour_profile_is_applied():
     assert np.asarray(decode(encoded(grey, "PNG", icc_profile=profile(0.6))))[0, 0].tolist() == [99, 99, 99]
 
 
+def test_a_picture_with_a_profile_is_upright_and_keeps_its_transparency():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = encoded(picture(1, (60, 90)), "JPEG", exif=exif, icc_profile=profile(0.6))
+    assert decode(turned).size == (90, 60)
+    red = Image.new("RGB", (60, 90), (200, 40, 40))
+    clear = encoded(red, "PNG", transparency=(200, 40, 40), icc_profile=profile(0.6))
+    assert np.asarray(decode(clear)).max() == 0
+
+
 def test_every_truncation_of_a_file_is_refused_or_decoded_and_never_anything_else():
     for format in ("JPEG", "PNG", "WEBP"):
         whole = encoded(picture(1), format).getvalue()
