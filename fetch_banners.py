@@ -148,7 +148,7 @@ def _fetch(options: argparse.Namespace) -> int:
             on_warning=_warn,
         )
         client = _client(options, options.connections)
-        listed = _list(options, store, client, cdn)
+        listed = _list(options, store, cdn)
         if not listed.games:
             raise BadInput("the list has no games")
         with tqdm(total=0, unit="img", desc="fetching", mininterval=0.5) as bar:
@@ -188,7 +188,7 @@ def _warn(text: str) -> None:
     say(PROGRAM, f"warning: {text}")
 
 
-def _list(options: argparse.Namespace, store: api.Store, client: Client, cdn: str) -> lists.Listed:
+def _list(options: argparse.Namespace, store: api.Store, cdn: str) -> lists.Listed:
     if options.appids:
         return lists.Listed({appid: api.Item(appid, is_known=False) for appid in sorted(read_appids(options.appids))})
     spy = lists.SteamSpy(
@@ -207,7 +207,7 @@ def _list(options: argparse.Namespace, store: api.Store, client: Client, cdn: st
             if not isinstance(error, Unreachable):
                 raise Unavailable(text) from None
             try:
-                client.get(cdn)
+                Client(1, attempts=1).get(cdn)
             except Unreachable:
                 raise _NoSteam(text) from None
             except SteamClipError:

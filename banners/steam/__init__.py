@@ -13,6 +13,11 @@ UPRIGHT_IMAGE = "library_600x900.jpg"  # its name for most games; it has 300x450
 HEADER_IMAGE = "header.jpg"
 
 
+def art_name(path: str) -> str:
+    """A banner's path without the number that says which art it is."""
+    return path.partition("?")[0]
+
+
 def base_url(text: str, name: str) -> str:
     """An address that stands in for one of Steam's, without a slash at its end. Raises `BadInput`."""
     if not re.fullmatch(r"https?://[!-~]+", text, re.ASCII):

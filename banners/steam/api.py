@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode
 
-from banners.steam import HEADER_IMAGE, IMAGE_PATH
+from banners.steam import HEADER_IMAGE, IMAGE_PATH, art_name
 from banners.steam.answers import appid_in, appid_of, at, count, get_json, listed, records, text, year
 from banners.steam.http import Client, Unanswered
 
@@ -31,6 +31,7 @@ API = "https://api.steampowered.com"
 PAGE = 500
 ITEMS_A_REQUEST = 250
 _TAGS = 20  # of a game
+_TOTAL = ("response", "metadata", "total_matching_records")
 _NOT_SOLD_HERE = 15
 
 # The asset's name for each kind, and its guessable name on the CDN; "_2x" is added for the larger size.
@@ -46,7 +47,7 @@ _PLATFORM = re.compile(r"\s*\((?:mac|macos|os x|linux|windows|pc|steamos|[/,&+ ]
 class Item:
     """One game as the store describes it.
 
-    `paths` are those of its image below its folder on the CDN, best first; `path_2x` is that of the first one in twice
+    `paths` are those of its image below its folder on the CDN, best first; `path_2x` is that of an upright one in twice
     its size, "" if there is none. `popularity` is the number of reviews. `tags` are names, the one given most often
     first. `parent_appid` is the game that it belongs to, 0 for none. `trouble` is why the store does not show it.
 
@@ -111,54 +112,52 @@ class Store:
         types: Sequence[str] = (),
         on_page: Callable[[int, int], object] = lambda *_: None,
     ) -> tuple[dict[int, Item], str]:
-        """The first `most` games of the store's list, None for all; `types` are of `FILTERS`. Also says which page is
-        missing, "" for none. `on_page` is told how many games have come, and of how many.
+        """The first `most` games of the store's list, None for all; `types` are of `FILTERS`. Also says why the list
+        ends early, "" if it does not. `on_page` is told how many games have come, and of how many.
 
         The list may change meanwhile. New games push others to a later page, where they are dropped as repeats; a total
         that falls has pulled others to the page before, whose end is asked for again. Raises `Unanswered` where there
         is no first page.
         """
         found: dict[int, Item] = {}
-        start, skipped, total, gap, is_after_gap = 0, 0, 1, "", False
+        start, total, is_back = 0, 1, False
         while start < total and (most is None or len(found) < most):
             try:
-                page, now = self._page(sort, types, start, found if start == len(found) + skipped else {})
-                is_after_gap = False
+                records, now = self._page(sort, types, start, {} if is_back else found)
             except Unanswered as error:
                 if not found:
                     raise
-                if is_after_gap:
-                    break
-                gap, is_after_gap = f"the list has {total} games, those from {start + 1} on did not come: {error}", True
-                start, skipped = start + PAGE, skipped + PAGE
-                continue
-            found |= {appid: self.item(appid, record) for appid, record in page.items() if appid not in found}
-            has_fallen = start > 0 and now < total
-            start = start - (total - now) if has_fallen else min(start + len(page), len(found) + skipped)
+                return found, f"the list ends after {len(found)} of {total} games: {error}"
+            for record in records:
+                appid = appid_of(record)
+                if appid and appid not in found:
+                    found[appid] = self.item(appid, record)
+            is_back = start > 0 and now < total
+            start = max(0, start - (total - now)) if is_back else start + len(records)
             total = now
             on_page(len(found), total if most is None else min(total, most))
-        is_enough = most is not None and len(found) >= most
-        return dict(list(found.items())[:most]), "" if is_enough else gap
+        if most is None and len(found) < total:
+            self.on_warning(f"the store counts {total} games, its list has {len(found)}")
+        return dict(list(found.items())[:most]), ""
 
     def _page(
         self, sort: int, types: Sequence[str], start: int, before: Mapping[int, Item]
-    ) -> tuple[dict[int, dict[str, Any]], int]:
-        """The records of a page by appid, and the length of the list. Some must not be among those `before`."""
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The records of a page, and the length of the list. Raises `Unanswered` for an empty page before the end, and
+        for a full one whose games are all in `before`."""
         filters = dict.fromkeys(("include_games", *(FILTERS[kind] for kind in types)), True)
         query: dict[str, object] = {"start": start, "count": PAGE, "sort": sort}
         query["filters"] = {"released_only": True, "type_filters": filters}
 
-        def read(answer: Any) -> tuple[dict[int, dict[str, Any]], Any]:
-            page = {appid: one for one in records(answer, "response", "store_items") if (appid := appid_of(one))}
-            return page, at(answer, "response", "metadata", "total_matching_records")
-
         def check(answer: Any) -> str:
-            page, total = read(answer)
+            page, total = records(answer, "response", "store_items"), at(answer, *_TOTAL)
             if type(total) is not int or (total > start and not page):
                 return "an empty page of the list"
-            return "a page of the list that was there before" if page and page.keys() <= before.keys() else ""
+            is_repeated = len(page) == PAGE and {appid_of(one) for one in page} <= before.keys()
+            return "a page of the list that was there before" if is_repeated else ""
 
-        return read(self._ask("IStoreQueryService/Query", {"query": query}, check))
+        answer = self._ask("IStoreQueryService/Query", {"query": query}, check)
+        return records(answer, "response", "store_items"), at(answer, *_TOTAL)
 
     def items(self, appids: Sequence[int]) -> dict[int, Item]:
         """The details of at most `ITEMS_A_REQUEST` games; all of them, known or not. Raises `Unanswered`."""
@@ -215,25 +214,24 @@ class Store:
         """The paths of the image, best first, and that of twice its size. `assets_without_overrides` is the lasting
         art, `assets` may be that of a sale."""
 
-        def named(asset: str) -> list[str]:
-            found = []
-            for assets in (record.get("assets_without_overrides"), record.get("assets")):
-                name = text(at(assets, asset))
-                found.append(text(at(assets, "asset_url_format")).replace("${FILENAME}", name) if name else "")
-            return found
-
-        def usable(paths: Sequence[str]) -> list[str]:
-            return [path for one in paths if IMAGE_PATH.fullmatch(path := one.removeprefix(f"steam/apps/{appid}/"))]
+        def path(assets: Any, asset: str) -> str:
+            form, name = text(at(assets, "asset_url_format")), text(at(assets, asset))
+            path = form.replace("${FILENAME}", name).removeprefix(f"steam/apps/{appid}/") if name else ""
+            return path if IMAGE_PATH.fullmatch(path) else ""
 
         if self.kind == "screenshot":
             shots = records(record, "screenshots", "all_ages_screenshots")[:1]
-            return tuple(usable([text(shot.get("filename")) for shot in shots])), ""
-        asset = _ASSETS[self.kind][0]
-        own = [path for name in self._sized(asset) for path in named(name)]
-        best = usable([*own, *self.plain_paths(), *named("header"), HEADER_IMAGE])
-        first = {path.partition("?")[0]: path for path in reversed(best)}  # the number says which art it is
-        larger = usable(named(f"{asset}_2x")) if self.size == "1x" else []
-        return tuple(dict.fromkeys(first[path.partition("?")[0]] for path in best)), (*larger, "")[0]
+            shown = [text(shot.get("filename")).removeprefix(f"steam/apps/{appid}/") for shot in shots]
+            return tuple(filter(IMAGE_PATH.fullmatch, shown)), ""
+        asset, lasting, now = _ASSETS[self.kind][0], record.get("assets_without_overrides"), record.get("assets")
+        own = [path(assets, name) for name in self._sized(asset) for assets in (lasting, now)]
+        best: dict[str, str] = {}
+        for one in (*own, *self.plain_paths(), path(lasting, "header"), path(now, "header"), HEADER_IMAGE):
+            best.setdefault(art_name(one), one)
+        best.pop("", None)
+        has_2x = self.kind == "vertical" and self.size == "1x"
+        larger = path(lasting if path(lasting, asset) else now, f"{asset}_2x") if has_2x else ""
+        return tuple(best.values()), larger
 
     def plain_paths(self) -> tuple[str, ...]:
         """The names that banners had before their paths were hashed; older games still have them."""

@@ -26,6 +26,7 @@ from banners.errors import BadInput, UnusableImage
 from banners.files import write_whole
 from banners.games_csv import CURATED, Game, list_banners
 from banners.images import FORMATS, decode
+from banners.steam import art_name
 from banners.steam.api import Item
 from banners.steam.http import Answer, Client, Unanswered
 
@@ -142,11 +143,6 @@ def foreign(files: Mapping[int, File], settled: Mapping[int, Settled], games: Ma
         return not known.get("image_path")
 
     return {appid for appid, file in files.items() if is_foreign(appid, file)}
-
-
-def art_name(path: str) -> str:
-    """A banner's path without the number that says which art it is."""
-    return path.partition("?")[0]
 
 
 def to_ask(
@@ -281,15 +277,17 @@ def games(
 ) -> list[Game]:
     """The games of this run and of `earlier` ones; what this run does not know keeps its earlier value."""
     merged = dict(earlier)
+    # Numbers of reviews and of owners are two scales.
+    has_reviews = any(item.is_known for item in listed.values())
     for appid, item in listed.items():
         before = earlier.get(appid, Game(appid, ""))
         if before.known.get("source", SOURCE) != SOURCE:
             continue  # somebody else's
         entry = settled.get(appid)
         if entry and entry.item.is_known and not item.is_known:
-            item = replace(entry.item, popularity=entry.item.popularity or item.popularity)
+            item = entry.item
         now: dict[str, str | int] = {
-            "popularity": item.popularity,
+            "popularity": item.popularity if item.is_known or not has_reviews else 0,
             "year": item.year,
             "developer": ";".join(item.developers),
             "publisher": ";".join(item.publishers),

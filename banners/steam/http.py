@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -45,7 +45,7 @@ class Unanswered(SteamClipError):
 
 
 class Unreachable(Unanswered):
-    """No server answered at all: there is no way to it."""
+    """No connection to the server could be made."""
 
 
 class _Temporary(Exception):
@@ -89,8 +89,7 @@ class Client:
         )
         read = min(_READ_TIMEOUT, timeout)
         self._slots = threading.BoundedSemaphore(connections)
-        self._options = {"maxsize": connections, "timeout": Timeout(connect=read, read=read)}
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._connections, self._read_timeout = connections, read
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._refusals = 0
@@ -132,7 +131,7 @@ class Client:
     def _get_once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         deadline = time.monotonic() + self._timeout
         for _ in range(_REDIRECTS + 1):
-            response = self._pool(url).request(
+            response = _pool(_proxy_for(url), self._connections, self._read_timeout).request(
                 "GET", url, headers={**_HEADERS, **headers}, preload_content=False, redirect=False, retries=False
             )
             status = response.status
@@ -163,16 +162,6 @@ class Client:
         if reason:
             raise _Temporary(reason)
         return Answer(status, response.headers, body if status == 200 else b"")
-
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        """The connections to `url`, through the proxy that the environment names for it."""
-        parts = urlsplit(url)
-        proxies = {} if proxy_bypass(parts.hostname or "") else getproxies()
-        proxy = proxies.get(parts.scheme) or proxies.get("all", "")
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = _open_pool(proxy, self._options)
-            return self._pools[proxy]
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         """The body, if it ends within `MAX_BYTES` and before `deadline`."""
@@ -227,14 +216,25 @@ class Client:
             self._on_wait(seconds)
 
 
-def _open_pool(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:
-    """Connections through a proxy, "" for none. Raises `BadInput` for an address that is no proxy's."""
+def _proxy_for(url: str) -> str:
+    """The proxy that the environment names for `url`, "" for none."""
+    parts = urlsplit(url)
+    proxies = {} if proxy_bypass(parts.netloc.rpartition("@")[2]) else getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all", "")
+
+
+@cache
+def _pool(proxy: str, connections: int, read: float) -> urllib3.PoolManager:
+    """Connections, through a proxy if there is one. Raises `BadInput` for an address that is no proxy's."""
+    timeout = Timeout(connect=read, read=read)
     if not proxy:
-        return urllib3.PoolManager(**options)
+        return urllib3.PoolManager(maxsize=connections, timeout=timeout)
     try:
         address = parse_url(proxy if "://" in proxy else f"http://{proxy}")
         headers = make_headers(proxy_basic_auth=unquote(address.auth)) if address.auth else None
-        return urllib3.ProxyManager(address._replace(auth=None).url, proxy_headers=headers, **options)
+        return urllib3.ProxyManager(
+            address._replace(auth=None).url, proxy_headers=headers, maxsize=connections, timeout=timeout
+        )
     except (HTTPError, ValueError):  # its text may hold a password
         raise BadInput("the proxy that the environment names is no http:// or https:// address") from None
 

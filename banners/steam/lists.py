@@ -48,7 +48,7 @@ class SteamSpy:
             raise Unanswered("SteamSpy answers without games")
         return appids
 
-    def list(self, most: int | None) -> tuple[dict[int, Item], str]:
+    def games(self, most: int | None) -> tuple[dict[int, Item], str]:
         """The `most` games with the most owners, None for all, and what is missing of the list. Raises `Unanswered` if
         there is not even a first page."""
         found: dict[int, Item] = {}
@@ -114,12 +114,14 @@ def list_games(
         games, gap = store.query(BY_APPID if most is None else BY_SALES, most, types, on_page)
     except Unanswered as error:
         if not isinstance(error, Unreachable):
-            store.on_warning(f"{error}; taking SteamSpy's list")
+            store.on_warning(f"{error}; asking SteamSpy for its list")
         try:
-            games, gap = spy.list(most)
+            games, gap = spy.games(most)
         except Unanswered as other:
             is_reached = not (isinstance(error, Unreachable) and isinstance(other, Unreachable))
             raise (Unanswered if is_reached else Unreachable)(f"{error}; {other}") from None
+        without = f", which has no {', '.join(types)} of their own" if types else ""
+        store.on_warning(f"the list is SteamSpy's{without}")
     return Listed(games, _benchmark(store, spy), gap)
 
 
@@ -129,6 +131,6 @@ def _benchmark(store: Store, spy: SteamSpy) -> frozenset[int]:
         return frozenset(spy.most_played())
     try:
         return frozenset(store.most_played())
-    except Unanswered as error:
+    except (Unanswered, Refused) as error:
         store.on_warning(f"{error}; no game is marked as one of the most played")
         return frozenset()

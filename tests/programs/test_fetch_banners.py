@@ -132,18 +132,18 @@ def test_where_the_list_does_not_answer_that_of_steamspy_is_waited_for(
     assert list(games) == server.appids[:count]
     assert all(game.name and game.listed("tags") for game in games.values())
     assert "asking again in 0 s (1 of 3)" in (err := capsys.readouterr().err)
-    assert "taking SteamSpy's list" in err
+    assert "the list is SteamSpy's" in err
 
 
 def test_a_list_that_ends_early_is_said_kept_and_ended_by_the_next_run(tmp_path, steam, capsys):
     server = steam(1300, troubles=False, page_troubles={500: ["empty"] * 4})
     assert main(["--all", "--out", str(tmp_path / "b")]) == 1
     printed = capsys.readouterr()
-    assert "800 games; " in printed.out
-    assert "the list has 1300 games, those from 501 on did not come" in printed.out
+    assert "500 games; " in printed.out
+    assert "the list ends after 500 of 1300 games: " in printed.out
     assert printed.out.count("\n") == 1
     assert main(["--all", "--out", str(tmp_path / "b")]) == 0
-    assert "800 settled before" in capsys.readouterr().out
+    assert "500 settled before" in capsys.readouterr().out
     assert list(read_games(tmp_path / "b" / "games.csv")) == server.appids
 
 

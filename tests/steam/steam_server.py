@@ -68,6 +68,7 @@ class Steam:
     has_chart: bool = True
     unsold: frozenset[int] = frozenset()  # in the US
     hidden: set[int] = field(default_factory=set)  # no longer in the list
+    odd_records: frozenset[int] = frozenset()  # come without their appid
     art: int = 1  # the number of its version
     has_tags: bool = True
     items_answer: str = ""  # instead of the right one
@@ -208,12 +209,14 @@ class Handler(BaseHTTPRequestHandler):
                 return
             if trouble == "repeat":
                 start = 0
+            if trouble == "grow":  # two games join the first page
+                steam.hidden.clear()
             if trouble == "shrink":  # three games of the first page are gone
                 steam.hidden |= {10, 20, 30}
         listed = [appid for appid in steam.appids if appid not in steam.hidden]
         assert question["query"]["sort"] in (2, 10)
         assert question["query"]["filters"]["released_only"]
-        records = [self.record(appid) for appid in listed[start : start + count]]
+        records = [{} if appid in steam.odd_records else self.record(appid) for appid in listed[start : start + count]]
         self.send_json({"response": {"metadata": {"total_matching_records": len(listed)}, "store_items": records}})
 
     def items(self, query: dict[str, list[str]]) -> None:

@@ -88,10 +88,13 @@ def test_what_is_known_of_a_game_is_read():
 
 def test_the_lasting_art_comes_before_that_of_a_sale():
     sale = {"asset_url_format": "steam/apps/10/${FILENAME}?t=9", "library_capsule": "sale/library_capsule.jpg"}
+    sale["library_capsule_2x"] = "sale/library_capsule_2x.jpg"
+    assert item({"assets": sale, "assets_without_overrides": CAPSULE}).path_2x == ""
     found = item({"assets": sale, "assets_without_overrides": CAPSULE | {"library_capsule_2x": "ab12/l_2x.jpg"}})
     assert found.paths[:2] == ("ab12/library_capsule.jpg?t=1", "sale/library_capsule.jpg?t=9")
     assert found.path_2x == "ab12/l_2x.jpg?t=1"
-    assert item({"assets": sale}).path_2x == ""
+    assert item({"assets": sale}).path_2x == "sale/library_capsule_2x.jpg?t=9"
+    assert item({"assets": CAPSULE | {"header_2x": "x/header_2x.jpg"}}, "horizontal").path_2x == ""
 
 
 def test_a_missing_banner_falls_back_to_the_plain_one_and_then_to_the_header():
@@ -174,11 +177,25 @@ def test_an_odd_page_is_asked_for_again(trouble):
 
 
 @pytest.mark.parametrize("trouble", ["empty", "repeat"])
-def test_a_page_that_does_not_come_is_said_and_costs_no_other(trouble):
+def test_a_page_that_does_not_come_ends_the_list_which_says_so(trouble):
     with serving(Steam(1300, troubles=False, page_troubles={500: [trouble] * 9})) as server:
         found, gap, _ = asked(server)
-        assert list(found) == server.appids[:500] + server.appids[1000:]
-        assert gap.startswith("the list has 1300 games, those from 501 on did not come: ")
+        assert list(found) == server.appids[:500]
+        assert gap.startswith("the list ends after 500 of 1300 games: ")
+
+
+def test_games_that_join_the_list_while_it_is_read_push_none_out_of_it():
+    with serving(Steam(1300, troubles=False, hidden={10, 20}, page_troubles={500: ["grow"]})) as server:
+        found, gap, _ = asked(server)
+        assert (sorted(found), gap) == (server.appids[2:], "")
+        assert len(server.questions) == 3
+
+
+def test_a_record_that_is_none_ends_no_list():
+    with serving(Steam(700, troubles=False, odd_records=frozenset({400, 6990}))) as server:
+        found, gap, _ = asked(server)
+        assert (list(found), gap) == ([appid for appid in server.appids if appid not in (400, 6990)], "")
+        assert len(server.questions) == 2
 
 
 @pytest.mark.parametrize(("count", "start"), [(1300, 500), (1300, 1000), (1000, 500), (503, 500)])

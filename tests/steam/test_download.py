@@ -66,7 +66,7 @@ def test_what_a_run_learns_replaces_what_was_known_and_what_it_does_not_learn_st
     assert merged == {
         10: Game(10, "Ten", {"popularity": 5, **table, "source": "steam"}),
         20: earlier[20],
-        30: Game(30, "Thirty", {"popularity": 70, "benchmark": "1", "source": "steam"}),
+        30: Game(30, "Thirty", {"benchmark": "1", "source": "steam"}),  # owners are no reviews
         40: Game(
             *(40, "Forty"),
             {"popularity": 4, "image_path": "h/c.jpg?t=1", "image_path_2x": "h/c_2x.jpg?t=2", "source": "steam"},

@@ -255,6 +255,8 @@ def test_the_proxy_of_the_environment_is_used_but_for_hosts_that_it_leaves_out(m
         assert b"proxy-authorization: basic " + base64.b64encode(b"me:p@ss").lower() in heard[0].lower()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert client().get(f"{steam.url}/cdn/20/library_600x900.jpg").status == 200
+        monkeypatch.setenv("NO_PROXY", steam.url.removeprefix("http://"))
+        assert client().get(f"{steam.url}/cdn/20/library_600x900.jpg").status == 200
         assert len(heard) == 1
 
 
