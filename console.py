@@ -75,8 +75,9 @@ def run(program: str, action: Callable[[], int], interrupted: str, damaged: type
     except MemoryError:
         say(program, "error: not enough memory; smaller batches or fewer workers need less")
     except OSError as error:
-        # NumPy tells of a full disk by counts of what it wrote.
-        reason = error.strerror or f"the disk may be full ({one_line(error)})"
+        reason = one_line(error)
+        if "requested and" in reason:  # as NumPy tells of a full disk
+            reason = f"the disk may be full ({reason})"
         say(program, f"error: cannot write or read {error.filename or 'a file'}: {reason}")
     except BrokenProcessPool:
         say(program, "error: a worker process was killed; is there enough memory?")

@@ -164,7 +164,7 @@ def _embed(options: argparse.Namespace) -> int:
         until_embedded.close()
         for name, reason in [(one.banner.path.name, one.reason) for one in embedded.skipped] + [*folder.misnamed]:
             say(PROGRAM, f"skipped {name}: {reason}")
-        unusable = len(embedded.skipped) + len(folder.misnamed) + len(folder.left_out)
+        unusable = len(embedded.skipped) + folder.misnamed_files + len(folder.left_out)
         if not len(embedded.appids):
             say(PROGRAM, "error: not one banner could be embedded; nothing was written")
             return 1

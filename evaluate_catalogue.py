@@ -67,7 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _evaluate(options: argparse.Namespace) -> int:
     opened = open_catalogue(options.catalogue)
-    by_appid = {banner.appid: banner for banner in list_banners(options.banners)[0]}
+    by_appid = {banner.appid: banner for banner in list_banners(options.banners)}
     banners = {row: by_appid[appid] for row, appid in enumerate(opened.appids.tolist()) if appid in by_appid}
     if not banners:
         raise BadInput(f"{options.banners} has no banner of {options.catalogue}")

@@ -91,7 +91,7 @@ def _import_matches(options: argparse.Namespace) -> None:
         },
     )
     plain = export.neighbours["plain"].rows
-    tell(PROGRAM, f"{options.catalogue}: imported {len(plain)} games, {plain.shape[1]} neighbours each")
+    tell(PROGRAM, f"{options.catalogue}: imported {len(plain)} games, up to {plain.shape[1]} neighbours each")
 
 
 def _check_folder(folder: Path) -> None:

@@ -35,6 +35,7 @@ _THOUSANDS = re.compile(
 )
 _DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 _YEAR = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}(?![0-9])", re.ASCII)
+_BEFORE_HEADER = re.compile(r"[\s,;]*|\s*\"?sep=.\"?\s*", re.IGNORECASE)
 _NAMED_FILES = 3
 
 
@@ -87,13 +88,15 @@ class BannersFolder:
     """A banners folder as it was listed.
 
     `banners` is sorted by appid, one a game; `games` is keyed by appid. `misnamed` pairs a file name with the
-    reason why it, and others like it, are no banners. `no_table` says why there is no `games.csv`, "" if there is one;
-    `left_out` and `unread` are those of `Table`. `subfolders` counts the folders inside, which nobody looks into.
+    reason why it, and others like it, are no banners; `misnamed_files` counts all of these. `no_table` says why there
+    is no `games.csv`, "" if there is one; `left_out` and `unread` are those of `Table`. `subfolders` counts the folders
+    inside, which are not looked into.
     """
 
     banners: tuple[Banner, ...]
     games: Mapping[int, Game]
     misnamed: tuple[tuple[str, str], ...] = ()
+    misnamed_files: int = 0
     no_table: str = ""
     left_out: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
@@ -192,30 +195,42 @@ def valid_unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def list_banners(folder: Path) -> tuple[list[Banner], list[tuple[str, str]]]:
-    """The banners of `folder` by appid, and the names of files that are none, each with the reason, files of one reason
-    together.
+def list_banners(folder: Path) -> list[Banner]:
+    """The banners of `folder` by appid. Raises `BadInput` when it cannot be listed. Only names are looked at."""
+    return list(_list(folder).banners)
 
-    Raises `BadInput` when `folder` cannot be listed. Only names are looked at. Passed over are hidden files, folders
-    that do not end like a banner, and what neither ends like an image nor is named after an appid.
-    """
+
+def _list(folder: Path) -> BannersFolder:
+    """A folder without its table. Passed over are hidden files, and what neither ends like an image nor is named after
+    an appid."""
     by_appid: dict[int, Banner] = {}
     misnamed: dict[str, list[str]] = {}
+    others: list[Path] = []
     with _reading(folder, "the banners folder "):
         for path in sorted(folder.iterdir()):
             suffix = path.suffix.lower()
             is_banner = suffix in SUFFIXES
-            if path.name.startswith(".") or not (is_banner or suffix in _OTHER_IMAGES or path.stem.isdigit()):
+            if path.name.startswith("."):
                 continue
-            if not is_banner and path.is_dir():
+            if not is_banner and ((suffix not in _OTHER_IMAGES and not path.stem.isdigit()) or path.is_dir()):
+                others.append(path)
                 continue
             reason = _why_misnamed(path, is_banner, by_appid)
             if reason:
                 misnamed.setdefault(reason, []).append(path.name)
             else:
                 by_appid[int(path.stem)] = Banner(int(path.stem), path)
-    grouped = [(names[0], f"{reason}{_others(names[1:])}") for reason, names in misnamed.items()]
-    return [by_appid[appid] for appid in sorted(by_appid)], grouped
+        subfolders = sum(path.is_dir() for path in others)
+    named = {path.name.casefold(): path.name for path in others}
+    why = f"{named['games.csv']} is not called games.csv" if "games.csv" in named else "there is no games.csv"
+    return BannersFolder(
+        tuple(by_appid[appid] for appid in sorted(by_appid)),
+        {},
+        tuple((names[0], f"{reason}{_others(names[1:])}") for reason, names in misnamed.items()),
+        sum(map(len, misnamed.values())),
+        no_table=f"{why}, so no game has a name",
+        subfolders=subfolders,
+    )
 
 
 def _why_misnamed(path: Path, is_banner: bool, by_appid: Mapping[int, Banner]) -> str:
@@ -250,8 +265,8 @@ def games_table(games: Iterable[Game]) -> bytes:
 
 
 def games_at(folder: Path) -> dict[int, Game]:
-    """The games of the folder's `games.csv` by appid, none if it has no such file. Raises `BadInput` for whatever
-    cannot be read: who writes the file anew must not lose it."""
+    """The games of the folder's `games.csv` by appid, none if it has no such file. For programs that write the file
+    anew: cells that cannot be read keep their text, and a row that cannot be read is a `BadInput`."""
     path = folder / "games.csv"
     return read_games(path) if _is_there(path) else {}
 
@@ -262,34 +277,33 @@ def _is_there(path: Path) -> bool:
 
 
 def read_games(path: Path) -> dict[int, Game]:
-    """The games of a `games.csv` by appid. Raises `BadInput` for the first thing that cannot be read, with its line."""
-    table = read_table(path)
-    for trouble in (*table.left_out, *table.unread):
+    """The games of a `games.csv` by appid, as `games_at` reads them. Raises `BadInput`."""
+    table = read_table(path, keeps_unread=True)
+    for trouble in table.left_out:
         raise BadInput(f"{path}: {trouble}")
     return dict(table.games)
 
 
-def read_table(path: Path) -> Table:
-    """Read a `games.csv`. Its header names at least `appid` and `name`, in any case.
+def read_table(path: Path, keeps_unread: bool = False) -> Table:
+    """Read a `games.csv`. Its header names at least `appid` and `name`, in any case. With `keeps_unread` a cell that
+    cannot be read keeps its text instead of being taken for empty.
 
     Raises `BadInput` for a file that cannot be read or has no such header.
     """
     lines = _text_of(path).splitlines(keepends=True)
-    is_named = bool(lines) and re.fullmatch(r"\s*\"?sep=.\"?\s*", lines[0], re.IGNORECASE)
-    first = 2 if is_named else 1  # spreadsheets write the delimiter before the header
-    text = "".join(lines[first - 1 :])
-    header, delimiter = _header_of(lines[first - 1] if len(lines) >= first else "", f"{path}: line {first}")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    next(reader)
+    # Before the header there may be empty rows, and what spreadsheets write to name the delimiter.
+    first = next((number for number, line in enumerate(lines, 1) if not _BEFORE_HEADER.fullmatch(line)), 1)
+    header, delimiter = _header_of(lines[first - 1] if lines else "", f"{path}: line {first}")
+    reader = csv.reader(io.StringIO("".join(lines[first:]), newline=""), delimiter=delimiter, strict=True)
     games: dict[int, Game] = {}
     left_out: list[str] = []
     unread: list[str] = []
     while True:
-        where = f"line {reader.line_num + first}"
+        where = f"line {first + reader.line_num + 1}"
         try:
             cells = next(reader)
             if any(map(str.strip, cells)):
-                game, troubles = _game_of(header, cells)
+                game, troubles = _game_of(header, cells, keeps_unread)
                 if game.appid in games:
                     raise BadInput(f"it repeats the appid {game.appid}")
                 games[game.appid] = game
@@ -320,7 +334,7 @@ def _header_of(line: str, where: str) -> tuple[list[str], str]:
     return header, delimiter
 
 
-def _game_of(header: list[str], cells: list[str]) -> tuple[Game, list[str]]:
+def _game_of(header: list[str], cells: list[str], keeps_unread: bool) -> tuple[Game, list[str]]:
     """The game of a row, and what could not be read of it. Raises `BadInput`."""
     if any(map(str.strip, cells[len(header) :])):
         raise BadInput(f"it has {len(cells)} cells, the header has {len(header)}; are there quotation marks missing?")
@@ -331,8 +345,10 @@ def _game_of(header: list[str], cells: list[str]) -> tuple[Game, list[str]]:
         text = str(known.get(column, ""))
         if text and text.casefold() not in _ABSENT:
             number = read(text)
-            known[column] = "" if number is None else number
-            if number is None:
+            if number is not None:
+                known[column] = number
+            else:
+                known[column] = text if keeps_unread else ""
                 troubles.append(f"{column} is {text[:40]!r}, not {what}; it is taken for empty")
         elif text:
             known[column] = ""
@@ -372,27 +388,16 @@ def read_banners_folder(folder: Path, takes_any_table: bool = False) -> BannersF
 
     Raises `BadInput` for an unreadable folder and, unless `takes_any_table`, for a `games.csv` without its columns.
     """
-    banners, misnamed = list_banners(folder)
-    with _reading(folder, "the banners folder "):
-        others = [
-            one for one in folder.iterdir() if one.suffix.lower() not in SUFFIXES and not one.name.startswith(".")
-        ]
-        subfolders = sum(one.is_dir() for one in others)
-    table, trouble = Table(), ""
+    listed, path = _list(folder), folder / "games.csv"
+    if not _is_there(path):
+        return listed
     try:
-        if _is_there(folder / "games.csv"):
-            table = read_table(folder / "games.csv")
-        else:
-            alike = [one.name for one in others if one.name.casefold() == "games.csv"]
-            why = f"{alike[0]} is not called games.csv" if alike else "there is no games.csv"
-            trouble = f"{why}, so no game has a name"
+        table = read_table(path)
     except BadInput as error:
         if not takes_any_table:
             raise
-        trouble = str(error)
-    return BannersFolder(
-        tuple(banners), table.games, tuple(misnamed), trouble, table.left_out, table.unread, subfolders
-    )
+        return replace(listed, no_table=str(error))
+    return replace(listed, games=table.games, no_table="", left_out=table.left_out, unread=table.unread)
 
 
 def why_no_banners(folder: BannersFolder) -> str:

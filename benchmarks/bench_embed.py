@@ -58,8 +58,8 @@ def banners_of(options: argparse.Namespace, scratch: Path) -> list[Banner]:
             appids = range(1, options.generate + 1)
             drawn = pool.map(partial(draw, folder), appids, chunksize=64)
             list(tqdm(drawn, total=options.generate, desc="drawing", unit="img", mininterval=2))
-        return list_banners(folder)[0]
-    found = list_banners(options.banners)[0]
+        return list_banners(folder)
+    found = list_banners(options.banners)
     return [Banner(number + 1, found[number % len(found)].path) for number in range(options.images or len(found))]
 
 

@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--games", type=int, nargs="+", default=[29_982])
     parser.add_argument("--queries", type=int, default=500)
     options = parser.parse_args()
-    covers = list_banners(options.banners)[0]
+    covers = list_banners(options.banners)
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "clip"
         save_random_clip(model)

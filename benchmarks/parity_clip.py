@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
-    banners = list_banners(options.banners)[0][: options.images]
+    banners = list_banners(options.banners)[: options.images]
     transformers.utils.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         save_random_clip(Path(folder))

@@ -1,7 +1,7 @@
 """Query parameters and uploads, as strangers send them. A page's parameters are the fields of a `Query`; from these the
 OpenAPI document is made too. Invalid values raise `BadInput`, which is answered with a 400."""
 
-import re
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -26,9 +26,6 @@ PageNumber = Annotated[int, Meta(ge=1, le=999_999, description="Which page, from
 
 
 _fields = cache(msgspec.structs.fields)
-
-
-_ODD_NUMBER = re.compile(r"\s*(?:\+|(-))?0*([0-9]{1,30})\s*", re.ASCII)
 
 
 class Query(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -57,8 +54,10 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
                 if value not in FLAGS:
                     raise BadInput(f"{field.encode_name}={value[:20]} is not valid: use 1 or 0.")
                 given[field.encode_name] = FLAGS[value]
-            elif kind.takes_odd_numbers and isinstance(field.default, int) and (number := _ODD_NUMBER.fullmatch(value)):
-                given[field.encode_name] = f"{number[1] or ''}{number[2]}"
+            elif kind.takes_odd_numbers and isinstance(field.default, int):
+                given[field.encode_name] = value
+                with suppress(ValueError):
+                    given[field.encode_name] = int(value)
             else:
                 given[field.encode_name] = value
     try:

@@ -72,7 +72,7 @@ class ServedCatalogue:
         Raises `BadCatalogue` and `BadInput`.
         """
         self.catalogue = open_catalogue(folder, check_hashes=True)
-        self.local_images = {one.appid: one.path.absolute() for one in list_banners(banners)[0]} if banners else {}
+        self.local_images = {one.appid: one.path.absolute() for one in list_banners(banners)} if banners else {}
         manifest = self.catalogue.manifest
         self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room
         plain = UPRIGHT_IMAGE if height > width else HEADER_IMAGE

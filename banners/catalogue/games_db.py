@@ -35,7 +35,7 @@ _SCHEMA = """
         known TEXT NOT NULL,         -- all further columns of games.csv, as JSON
         title TEXT NOT NULL, joined TEXT NOT NULL, initials TEXT NOT NULL  -- the name as it is searched
     );
-    -- kind is developer, publisher or tag; folded is the value without case, accents and punctuation
+    -- kind is developer, publisher or tag; folded is the value without case and accents
     CREATE TABLE properties (kind TEXT, folded TEXT, row INTEGER, value TEXT, PRIMARY KEY (kind, folded, row))
         WITHOUT ROWID;
     CREATE TABLE terms (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, base_rate REAL NOT NULL);
@@ -98,8 +98,8 @@ def _properties(game: Game) -> Iterator[tuple[str, str]]:
 
 
 def _folded(value: str) -> str:
-    """A name as filters compare it; names of signs alone differ by these."""
-    return " ".join(search.fold(value)) or value.casefold().strip()
+    """A name as filters compare it: "C#" and "C++" are two."""
+    return " ".join(search.fold_letters(value).split())
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
@@ -226,7 +226,7 @@ class Games(Sequence[Game]):
     def most_frequent(self, kind: str, count: int) -> tuple[str, ...]:
         """The developers, publishers or tags of the most games."""
         found = self._db.execute(
-            "SELECT value FROM properties WHERE kind = ? GROUP BY folded ORDER BY count(*) DESC, value LIMIT ?",
+            "SELECT min(value) FROM properties WHERE kind = ? GROUP BY folded ORDER BY count(*) DESC, 1 LIMIT ?",
             (kind, count),
         )
         return tuple(value for (value,) in found)

@@ -113,11 +113,16 @@ class Found:
 def fold(text: str, with_roman: bool = True) -> list[str]:
     """The words of a name as they are compared: no case, accents, punctuation or trademark signs; Roman numerals as
     digits unless `with_roman` is False."""
-    plain = unicodedata.normalize("NFKD", _MARKS.sub("", _APOSTROPHES.sub("", text))).casefold()
-    if not plain.isascii():
-        plain = "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
-    words = _WORD.findall(plain)
+    words = _WORD.findall(fold_letters(_MARKS.sub("", _APOSTROPHES.sub("", text))))
     return [_ROMAN.get(word, word) for word in words] if with_roman else words
+
+
+def fold_letters(text: str) -> str:
+    """`text` without case and accents, in any script."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    if plain.isascii():
+        return plain
+    return "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
 
 
 def also_called(name: str) -> list[str]:
@@ -136,6 +141,15 @@ def named_by_address(text: str) -> int | None:
     """The appid in the address of a game's page, on the store, in Steam or on SteamDB; None where `text` is none."""
     match = _ADDRESS.fullmatch(unicodedata.normalize("NFKC", text.strip()))
     return min(int(next(filter(None, match.groups()))[:20]), 2**62) if match else None
+
+
+def appid_of(text: str) -> int | None:
+    """The appid that `text` is, in digits of any width, or that its address names; None for other texts."""
+    digits = unicodedata.normalize("NFKC", text.strip())
+    try:
+        return parse_appid(digits)
+    except BadInput:
+        return named_by_address(text)
 
 
 def search_columns(name: str) -> tuple[str, str, str]:
@@ -338,10 +352,8 @@ def _match(db: sqlite3.Connection, match: str, limit: int) -> list[int]:
 
 
 def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
-    try:
-        return _ranks(db, "appid = ?", parse_appid(unicodedata.normalize("NFKC", typed)))
-    except BadInput:
-        return []
+    appid = appid_of(typed)
+    return [] if appid is None else _ranks(db, "appid = ?", appid)
 
 
 def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:

@@ -29,7 +29,7 @@ def draw_folder(count: int, folder: Path, progress: Callable[[list[int]], Iterab
         drawn = pool.map(_jpeg, (planned[appid] for appid in missing), chunksize=4)
         for appid, data in zip(progress(missing), drawn, strict=True):
             write_whole(paths[appid], data)
-    for banner in list_banners(folder)[0]:  # of a larger demo set before this one
+    for banner in list_banners(folder):  # of a larger demo set before this one
         if banner.appid not in planned:
             banner.path.unlink()
     write_whole(folder / "games.csv", games_table(game.game for game in planned.values()))

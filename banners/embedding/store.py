@@ -78,7 +78,7 @@ class Rows:
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
             for appid, source, embedding in zip(appids, sources, embeddings, strict=True)
         )
-        with self._connection() as db, db:
+        with self._connection() as db, db:  # which commits
             db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:

@@ -124,7 +124,7 @@ def _line(entry: Settled) -> str:
 def files_in(folder: Path) -> dict[int, File]:
     """The banners of a folder by appid. Raises `BadInput` if it cannot be listed."""
     files = {}
-    for banner in list_banners(folder)[0]:
+    for banner in list_banners(folder):
         with suppress(FileNotFoundError):  # it vanishes just now
             files[banner.appid] = File(banner.path, banner.path.stat().st_size)
     return files

@@ -28,7 +28,7 @@ def rows(tmp_path, encoder) -> Rows:
 
 
 def test_every_banner_keeps_its_appid(banners_folder, encoder, rows):
-    banners, _ = list_banners(banners_folder)
+    banners = list_banners(banners_folder)
     embedded = embed(banners, encoder, rows, batch_size=4)
     assert embedded.appids.tolist() == [10, 20, 30, 40, 50, 60]
     assert embedded.appids.dtype == np.uint32
@@ -39,7 +39,7 @@ def test_every_banner_keeps_its_appid(banners_folder, encoder, rows):
 def test_a_skipped_banner_takes_its_appid_with_it(banners_folder, encoder, rows):
     (banners_folder / "30.png").write_bytes(b"")
     (banners_folder / "10.png").write_bytes((banners_folder / "10.png").read_bytes()[:100])
-    banners, _ = list_banners(banners_folder)
+    banners = list_banners(banners_folder)
     embedded = embed(banners, encoder, rows, batch_size=2)
     assert embedded.appids.tolist() == [20, 40, 50, 60]
     assert [skipped.banner.appid for skipped in embedded.skipped] == [10, 30]
@@ -51,26 +51,26 @@ def test_a_skipped_banner_takes_its_appid_with_it(banners_folder, encoder, rows)
 
 
 def test_a_banner_that_vanishes_is_skipped(banners_folder, encoder, rows):
-    banners, _ = list_banners(banners_folder)
+    banners = list_banners(banners_folder)
     (banners_folder / "50.png").unlink()
     assert [skipped.banner.appid for skipped in embed(banners, encoder, rows).skipped] == [50]
 
 
 def test_nothing_usable_gives_empty_arrays(tmp_path, encoder, rows):
     (tmp_path / "1.jpg").write_bytes(b"no image")
-    embedded = embed(list_banners(tmp_path)[0], encoder, rows, ("plain", "flip"))
+    embedded = embed(list_banners(tmp_path), encoder, rows, ("plain", "flip"))
     assert embedded.appids.shape == (0,)
     assert embedded.embeddings["flip"].shape == (0, 24)
 
 
 def test_identical_banners_have_equal_digests(banners_folder, encoder, rows):
-    digests = embed(list_banners(banners_folder)[0], encoder, rows).digests
+    digests = embed(list_banners(banners_folder), encoder, rows).digests
     assert digests[1] == digests[5]
     assert len(set(digests)) == 5
 
 
 def test_views_embed_the_transformed_pixels(banners_folder, encoder, rows):
-    banners, _ = list_banners(banners_folder)
+    banners = list_banners(banners_folder)
     embedded = embed(banners, encoder, rows, ("plain", "mirror", "flip", "rotate"))
     pixels = encoder.preprocessing.pixels(picture(10))
     for view, transformed in (
@@ -92,7 +92,7 @@ def test_an_embedding_that_is_not_finite_is_skipped(banners_folder, tmp_path):
 
     broken = Encoder("broken", "0", "x", 3, preprocessing, "cpu", "float32", forward)
     dark = broken.normalise(torch.from_numpy(preprocessing.pixels(picture(30))[None].copy()))
-    embedded = embed(list_banners(banners_folder)[0], broken, Rows(tmp_path / "broken", {}, 3))
+    embedded = embed(list_banners(banners_folder), broken, Rows(tmp_path / "broken", {}, 3))
     assert 30 not in embedded.appids
     assert [(s.banner.appid, s.reason) for s in embedded.skipped] == [(30, "the encoder's output is not finite")]
 
@@ -100,7 +100,7 @@ def test_an_embedding_that_is_not_finite_is_skipped(banners_folder, tmp_path):
 def test_progress_counts_every_banner_once(banners_folder, encoder, rows):
     (banners_folder / "30.png").write_bytes(b"")
     seen = []
-    embed(list_banners(banners_folder)[0], encoder, rows, batch_size=4, on_progress=seen.append)
+    embed(list_banners(banners_folder), encoder, rows, batch_size=4, on_progress=seen.append)
     assert seen == [0, 4, 2]
 
 
@@ -113,15 +113,15 @@ def test_views_are_missing_where_nothing_or_another_file_was_embedded():
 
 def test_a_rerun_embeds_only_what_is_new_or_changed_and_gives_the_same_bits(banners_folder, tmp_path, encoder, rows):
     views = ("plain", "mirror")
-    embed(list_banners(banners_folder)[0], encoder, rows, views, batch_size=8)
+    embed(list_banners(banners_folder), encoder, rows, views, batch_size=8)
     picture(21).save(banners_folder / "20.png")
     picture(70).save(banners_folder / "70.webp")
     (banners_folder / "10.png").unlink()
     again = Rows(tmp_path / "c.rows", {"encoder": "tiny"}, encoder.dim)
-    resumed = embed(list_banners(banners_folder)[0], encoder, again, views, batch_size=8)
+    resumed = embed(list_banners(banners_folder), encoder, again, views, batch_size=8)
     assert resumed.reused == 4
     fresh = Rows(tmp_path / "fresh", {"encoder": "tiny"}, encoder.dim)
-    at_once = embed(list_banners(banners_folder)[0], encoder, fresh, views, batch_size=8)
+    at_once = embed(list_banners(banners_folder), encoder, fresh, views, batch_size=8)
     assert at_once.reused == 0
     assert resumed.appids.tolist() == at_once.appids.tolist() == [20, 30, 40, 50, 60, 70]
     for view in views:
@@ -134,7 +134,7 @@ def test_a_rerun_embeds_only_what_is_new_or_changed_and_gives_the_same_bits(bann
 def test_odd_batches_give_the_same_bits_wherever_a_banner_stands(tmp_path, encoder, batch_size):
     for appid in range(1, 41):
         picture(appid).save(tmp_path / f"{appid}.png")
-    banners = list_banners(tmp_path)[0]
+    banners = list_banners(tmp_path)
     late = Rows(tmp_path / "late", {}, encoder.dim)
     embed(banners[3:], encoder, late, batch_size=batch_size)
     late_first = embed(banners, encoder, late, batch_size=batch_size)
@@ -144,7 +144,7 @@ def test_odd_batches_give_the_same_bits_wherever_a_banner_stands(tmp_path, encod
 
 def test_a_view_that_is_added_later_is_all_that_is_embedded_then(banners_folder, encoder, rows):
     calls = []
-    banners = list_banners(banners_folder)[0]
+    banners = list_banners(banners_folder)
     embed(banners, encoder, rows)
 
     def forward(pixels):

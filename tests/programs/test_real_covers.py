@@ -46,7 +46,7 @@ def test_editions_of_a_game_are_found_among_real_covers(real_catalogue):
 def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue, covers):
     """Of covers that were not used to find the view, with a foreign title on each: how many do not find themselves. The
     series are found as well as in the plain view."""
-    used = {banner.appid for banner in titles.sample(list_banners(covers)[0])}
+    used = {banner.appid for banner in titles.sample(list_banners(covers))}
     rows = [row for row, appid in enumerate(real_catalogue.appids.tolist()) if appid not in used][::4]
     random = np.random.default_rng(7)
     encoder = Choice("packaged").open()

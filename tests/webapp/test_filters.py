@@ -51,9 +51,9 @@ def test_neighbours_that_pass_come_from_all_games(client, games, view):
 
 
 @pytest.mark.parametrize("name", ["developer", "publisher", "tag"])
-@pytest.mark.parametrize("typed", ["Étoile", "étoile", "ÉTOILE", "etoile", " Étoile ", "ÉTOILE!"])
+@pytest.mark.parametrize("typed", ["Étoile", "étoile", "ÉTOILE", "etoile", " Étoile "])
 def test_names_are_compared_without_case_and_accents_in_any_script(tmp_path, name, typed):
-    values = ["Étoile", "ЗВЕЗДА", "Other", ""]
+    values = ["Étoile", "ЗВЕЗДА", "C++", "C#"]
     column = "tags" if name == "tag" else name
     writer.save(
         tmp_path / "c",
@@ -63,7 +63,7 @@ def test_names_are_compared_without_case_and_accents_in_any_script(tmp_path, nam
         about={"encoder": {"id": "test"}},
     )
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
-    for wanted, appid in ((typed, 10), ("звезда", 11), ("Звезда", 11)):
+    for wanted, appid in ((typed, 10), ("звезда", 11), ("Звезда", 11), ("c++", 12)):
         answer = client.get("/api/v1/games/13/neighbours", query_string={name: wanted}).get_json()
         assert [one["game"]["appid"] for one in answer["results"]] == [appid], wanted
     page = text(client, f"/render/13?{urlencode({name: typed})}")

@@ -366,6 +366,7 @@ def test_a_picture_is_answered_by_a_catalogue_of_games_without_neighbours(query_
 def test_a_game_is_added_to_a_mix_by_the_address_of_its_page(client):
     answer = client.get("/mix", query_string={"game": 11, "add": "https://store.steampowered.com/app/12/x/"})
     assert answer.headers["Location"] == "/mix?game=11&game=12"
+    assert client.get("/mix?game=11&add=１２").headers["Location"] == "/mix?game=11&game=12"
     answer = client.get("/mix", query_string={"game": 11, "add": "https://store.steampowered.com/app/99999/x/"})
     assert answer.status_code == 400
     assert "This catalogue has no game of the address" in answer.get_data(as_text=True)

@@ -101,3 +101,7 @@ def test_the_address_of_a_store_page_leads_to_its_game_or_says_that_it_is_not_he
     assert client.get("/id_from_name", query_string={"name": address.format(21)}).status_code == 404
     long = address.format(20) + "?" + "x" * 400
     assert client.get("/search", query_string={"q": long}).headers["Location"] == "/render/20"
+
+
+def test_an_appid_in_full_width_digits_leads_to_its_game(client):
+    assert client.get("/search?q=２０").headers["Location"] == "/render/20"

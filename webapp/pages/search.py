@@ -7,7 +7,7 @@ from flask import Blueprint, Response, current_app, redirect, render_template
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.catalogue.search import MAX_QUERY, named_by_address
+from banners.catalogue.search import MAX_QUERY, appid_of, named_by_address
 from banners.errors import BadCatalogue, BadInput, UnknownGame
 from webapp import queries
 from webapp.current import catalogue
@@ -60,7 +60,7 @@ def _only_match(served: ServedCatalogue, query: str) -> Game | None:
     if found.total != 1 or found.approximate:
         return None
     only = served.game(found.rows[0])
-    return only if games.titled(query) == found.rows or query == str(only.appid) else None  # an address is a title
+    return only if games.titled(query) == found.rows or appid_of(query) == only.appid else None
 
 
 def _looks_like(served: ServedCatalogue, query: str) -> tuple[tuple[Result, ...], str]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from banners.catalogue import labels
-from banners.catalogue.search import named_by_address
+from banners.catalogue.search import appid_of, named_by_address
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
@@ -291,7 +291,7 @@ def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
     game of an address is not in the catalogue."""
     games, appids = served.catalogue.games, served.catalogue.appids
     found = games.search(text, 1)
-    rows = games.titled(text) or [row for row in found.rows if str(appids[row]) == text]
+    rows = games.titled(text) or [row for row in found.rows if int(appids[row]) == appid_of(text)]
     if not rows and named_by_address(text) is None and served.query_encoder.has_text:
         return Part("text", text, is_minus)
     if not rows and found.total == 1 and not found.approximate:
