@@ -1,5 +1,6 @@
 """Errors of the core. Each message is one line, written for the person who runs the program or opens the page."""
 
+import re
 from typing import Self
 
 
@@ -7,7 +8,7 @@ def one_line(error: BaseException) -> str:
     """The message of a library's error in one line of at most 300 characters, its type if it has none; of an error of
     the operating system without its number."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())[:300] or type(error).__name__
+    return " ".join(re.sub(r"\[Errno -?[0-9]+\] ", "", text).split())[:300] or type(error).__name__
 
 
 class SteamClipError(Exception):

@@ -16,7 +16,7 @@ from urllib3 import exceptions
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
 from urllib3.util import Retry, Timeout, make_headers, parse_url
 
-from banners.errors import BadInput, SteamClipError
+from banners.errors import BadInput, SteamClipError, one_line
 from banners.files import write_whole
 
 USER_AGENT = "steam-clip/0.1 (banner similarity; one polite client)"
@@ -241,10 +241,10 @@ def _pool(proxy: str, connections: int, read: float) -> urllib3.PoolManager:
 
 def _reason(error: Exception) -> str:
     inner = getattr(error, "reason", None) or error
-    text = re.sub(r"^\w+\(host=[^)]*\): ", "", str(inner).partition("?")[0])  # the address is named anyway
+    text = re.sub(r"^\w+\(host=[^)]*\): ", "", one_line(inner).partition("?")[0])  # the address is named anyway
     if "CERTIFICATE_VERIFY_FAILED" in text:
         text = "its certificate is not trusted here; behind a proxy that reads along, name its own in SSL_CERT_FILE"
-    return " ".join(text.split())[:200] or type(inner).__name__
+    return text[:200]
 
 
 def _hang_up(response: urllib3.BaseHTTPResponse) -> None:

@@ -302,8 +302,9 @@ def test_a_certificate_is_trusted_if_the_environment_names_it(tmp_path, monkeypa
 
 
 def test_a_server_that_answers_oddly_is_not_unreachable():
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable) as caught:
         client(attempts=1).get("http://127.0.0.1:9/x")
+    assert "Errno" not in str(caught.value)
     with raw_server(lambda line: line.sendall(b"nonsense\r\n\r\n")) as url:
         with pytest.raises(Unanswered) as caught:
             client(attempts=2).get(url)
