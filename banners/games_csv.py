@@ -186,8 +186,10 @@ def parse_appid(text: str, where: str = "") -> int:
 
 
 def _appid_of(cell: str, where: str = "") -> int:
-    """The appid of a cell, where "620.0" and "00620" are 620. Raises `BadInput`."""
-    return parse_appid(re.sub(r"^0+(?=[0-9])|\.0*$", "", cell), where)
+    """The appid of a cell, where "620.0" and "00620" are 620, "1,091,500" is 1091500. Raises `BadInput`."""
+    if _THOUSANDS.fullmatch(cell) and " " not in cell:  # with blanks it may be two
+        cell = re.sub("[^0-9]", "", cell)
+    return parse_appid(re.sub(r"^0+(?=[0-9])|(?<=[0-9])\.0*$", "", cell), where)
 
 
 def valid_unicode(text: str) -> str:

@@ -129,6 +129,18 @@ def test_what_is_no_number_is_empty_and_said_with_its_line(tmp_path, text):
     )
 
 
+@pytest.mark.parametrize("text", ["1091500", "1,091,500", "1091500.0", "01091500", "1091500.", "1.091.500"])
+def test_the_appid_of_a_table_is_read_where_its_meaning_is_clear(tmp_path, text):
+    assert list(read_games(write(tmp_path / "games.csv", f'appid,name\n"{text}",x\n'))) == [1091500]
+
+
+@pytest.mark.parametrize("text", ["1.0915E+06", "620.5", "-620", "#620", "620 730", ""])
+def test_an_appid_that_might_be_another_is_not_guessed(tmp_path, text):
+    table = read_table(write(tmp_path / "games.csv", f'appid,name\n"{text}",x\n'))
+    assert table.games == {}
+    assert table.left_out[0].startswith(f"line 2: {text!r} is not an appid")
+
+
 def test_rows_that_cannot_be_read_are_left_out_each_with_its_line(tmp_path):
     path = write(
         tmp_path / "games.csv", 'appid,name\n1,a\nx,b\n2,"b"c\n3,"two\nlines"\n1,again\n4,d,e\n5,f,\n6,"g\n7,h\n'
