@@ -167,10 +167,13 @@ def by_rank(games: Sequence[Game]) -> list[int]:
 
 def build_index(db: sqlite3.Connection) -> None:
     """Fill the search tables, made by `SCHEMA`, from the games that `db` holds."""
-    names = db.execute("SELECT rank, name, title FROM games ORDER BY rank")
-    db.executemany(
-        "INSERT INTO words (rowid, title) VALUES (?, ?)",
-        [(rank, " ".join([title, *also_called(name)])) for rank, name, title in names],
+    db.execute("CREATE TEMP TABLE further (rank INTEGER PRIMARY KEY, words TEXT)")
+    named = db.execute("SELECT rank, name FROM games").fetchall()
+    further = ((rank, " ".join(words)) for rank, name in named if (words := also_called(name)))
+    db.executemany("INSERT INTO further VALUES (?, ?)", further)
+    db.execute(
+        "INSERT INTO words (rowid, title) SELECT rank, title || coalesce(' ' || words, '')"
+        " FROM games LEFT JOIN further USING (rank) ORDER BY rank"
     )
     db.execute("INSERT INTO trigrams (rowid, title) SELECT rank, title FROM games ORDER BY rank")
     db.execute("INSERT INTO vocabulary (word) SELECT term FROM word_counts WHERE length(term) > 2 ORDER BY term")
