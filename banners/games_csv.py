@@ -370,7 +370,7 @@ def _whole(text: str) -> int | None:
 
 
 def _year(text: str) -> int | None:
-    """The year of "2011", "2011.0" or a date; None if there is none, or more than one."""
+    """The year of "2011", "2011.0" or a date; None unless `text` names exactly one year."""
     years = set(_YEAR.findall(text))
     number = _whole(text)
     if len(years) == 1:
@@ -403,7 +403,7 @@ def read_banners_folder(folder: Path, takes_any_table: bool = False) -> BannersF
 
 
 def why_no_banners(folder: BannersFolder) -> str:
-    """What is there instead, for the message that a folder has no banners."""
+    """The end of the message that a folder has no banners: which names are needed, and what the folder has instead."""
     wanted = f" named <appid>{', '.join(SUFFIXES)}"
     if folder.misnamed:
         return f"{wanted}; {folder.misnamed[0][0]}: {folder.misnamed[0][1]}"

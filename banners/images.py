@@ -23,15 +23,15 @@ FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
 MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
-_MAX_EXIF = 65_536  # bytes, as in a JPEG; those of others may take a parser seconds
-_MAX_PROFILE = 4_000_000  # bytes; those of printers have two million
+_MAX_EXIF = 65_536  # bytes, the limit of a JPEG; larger EXIF data in a PNG can cost seconds and gigabytes
+_MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 _END = b"\xff\xd9"  # of a JPEG
 _NOISE = b"\xb5\x6a\xd3\x2c" * 1024
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
-_Load = Callable[[Path | IO[bytes]], Image.Image]  # raises what is wrong with a file
+_Load = Callable[[Path | IO[bytes]], Image.Image]  # decodes a file, or raises a decoder's error
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
 # filter is set once because `warnings.catch_warnings` is not safe in the threads that decode.

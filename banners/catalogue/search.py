@@ -138,7 +138,7 @@ def also_called(name: str) -> list[str]:
 
 
 def named_by_address(text: str) -> int | None:
-    """The appid in the address of a game's page, on the store, in Steam or on SteamDB; None where `text` is none."""
+    """The appid in the address of a game's page on the store, in Steam or on SteamDB; None for any other text."""
     match = _ADDRESS.fullmatch(unicodedata.normalize("NFKC", text.strip()))
     return min(int(next(filter(None, match.groups()))[:20]), 2**62) if match else None
 

@@ -77,6 +77,7 @@ def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) ->
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert (folder / ".unfinished").exists() or not (folder / "games.csv").exists()
+            assert (folder / "games.csv").exists() or not banners_in(folder)
         process.communicate(timeout=300)
         again = {appid for appid in server.bodies if server.bodies[appid] > sent[appid]} & on_disk
         assert again == set()
