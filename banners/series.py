@@ -10,7 +10,7 @@ that is called like a game's own developer or publisher says nothing: all their 
 import re
 from itertools import takewhile
 
-from banners.catalogue.search import fold
+from banners.catalogue.names import fold
 from banners.games_csv import Game
 
 _SUBTITLE = re.compile(r":|\s[-–—|~]\s|\s?[([]")

@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 from banners.catalogue import writer
 from banners.catalogue.games_db import Games, write_games_db
+from banners.catalogue.names import fold
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.reader import open_catalogue
-from banners.catalogue.search import fold
 from banners.games_csv import Game
 
 PORT = 8142

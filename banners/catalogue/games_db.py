@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue import search
+from banners.catalogue import names, search
 from banners.catalogue.labels import Labels, Term
 from banners.catalogue.search import Found
 from banners.errors import BadCatalogue, Unavailable, one_line
@@ -87,7 +87,7 @@ def _record(rank: int, row: int, game: Game) -> tuple[object, ...]:
         game.is_adult,
         bool(game.known.get("benchmark")),
         json.dumps(known, ensure_ascii=False),
-        *search.search_columns(name),
+        *names.search_columns(name),
     )
 
 
@@ -99,7 +99,7 @@ def _properties(game: Game) -> Iterator[tuple[str, str]]:
 
 def _folded(value: str) -> str:
     """A name as filters compare it: "C#" and "C++" are two."""
-    return " ".join(search.fold_letters(value).split())
+    return " ".join(names.fold_letters(value).split())
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:

@@ -6,15 +6,14 @@ stops early however many names match.
 
 import re
 import sqlite3
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, product
 from string import ascii_lowercase
 
-from banners.errors import BadInput
-from banners.games_csv import Game, parse_appid
+from banners.catalogue.names import IDEOGRAPH, PIECE, ROMAN, also_called, appid_of, fold, named_by_address
+from banners.games_csv import Game
 
 MAX_QUERY = 200  # characters; the longest name on the store has 137
 MAX_WORDS = 16  # of a query are looked up, so that the work for a query is bounded
@@ -33,44 +32,9 @@ SCHEMA = f"""
     CREATE VIRTUAL TABLE trigram_counts USING fts5vocab('trigrams', 'row');
 """
 
-_ROMAN = {
-    roman: str(number)
-    for number, roman in enumerate(
-        "ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split(), start=2
-    )
-}
-_LETTERS_AND_ROMAN = re.compile(rf"([a-z]{{2,}}?)({'|'.join(sorted(_ROMAN, key=len, reverse=True))})")
-_MARKS = re.compile(r"[™®©℠]")
-_APOSTROPHES = re.compile(r"['’‘`´]")
-_DOTTED = re.compile(r"(?<!\w)(?:[^\W\d_]\.){1,}[^\W\d_](?!\w)")  # S.T.A.L.K.E.R
-_GREEK = re.compile("[\u03b1-\u03c9]")
-# A word is a run of letters, a run of digits, or a single ideograph: "gta5" is "gta 5", and two ideographs of a name
-# find it wherever they stand.
-_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Vowels of the scripts of India and South-East Asia are marks that Python counts to no word.
-_VOWELS = "".join(chr(code) for code in range(0x900, 0x1D00) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|[0-9]+|(?:(?![{_IDEOGRAPH}0-9])[^\W_]|[{_VOWELS}])+")
-# Scripts whose words are found wherever they stand in a title: without blanks, or (Hangul) with few.
-_PIECE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff]")
+_LETTERS_AND_ROMAN = re.compile(rf"([a-z]{{2,}}?)({'|'.join(sorted(ROMAN, key=len, reverse=True))})")
 _ARTICLES = ("the ", "a ", "an ")
 
-
-def _latin_letters() -> Iterator[tuple[int, str]]:
-    """Letters that Unicode does not take apart, as people without them on their keyboard write them: "ø", "ł"."""
-    for code in range(0xC0, 0x250):
-        letter = re.fullmatch(r"LATIN SMALL LETTER ([A-Z]) WITH .*", unicodedata.name(chr(code), ""))
-        if letter:
-            yield code, letter[1].lower()
-    yield from zip(map(ord, "æœðþıŋ"), ("ae", "oe", "d", "th", "i", "n"), strict=True)
-
-
-_LATIN = dict(_latin_letters())
-# Where a game is named by an address: a store page, Steam's own links, SteamDB.
-_ADDRESS = re.compile(
-    r"(?:https?://)?(?:[a-z0-9-]+\.)*(?:steampowered|steamcommunity|steamdb|steamstatic)\.[a-z]+/(?:[^?#]*/)?apps?/([0-9]+)(?:[/?#].*)?"
-    r"|steam:/*(?:[a-z]+/)+([0-9]+)(?:[/?#].*)?|/?apps?/([0-9]+)(?:[/?#].*)?",
-    re.IGNORECASE | re.ASCII,
-)
 
 # Short names that no rule gives, by folded words.
 _ALIASES = {
@@ -108,56 +72,6 @@ class Found:
     rows: list[int]
     total: int
     approximate: bool
-
-
-def fold(text: str, with_roman: bool = True) -> list[str]:
-    """The words of a name as they are compared: no case, accents, punctuation or trademark signs; Roman numerals as
-    digits unless `with_roman` is False."""
-    words = _WORD.findall(fold_letters(_MARKS.sub("", _APOSTROPHES.sub("", text))))
-    return [_ROMAN.get(word, word) for word in words] if with_roman else words
-
-
-def fold_letters(text: str) -> str:
-    """`text` without case and accents, in any script."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
-    if plain.isascii():
-        return plain
-    return "".join(character for character in plain if not unicodedata.combining(character)).translate(_LATIN)
-
-
-def also_called(name: str) -> list[str]:
-    """Further words that a name is found by: "stalker" for "S.T.A.L.K.E.R.", "delta" and "v" for "ΔV"."""
-    dotted = _DOTTED.findall(name) if "." in name else []
-    words = [word for one in dotted for word in fold(one.replace(".", ""))]
-    for word in [] if name.isascii() else fold(name):
-        if _GREEK.search(word) and (len(word) == 1 or re.search("[a-z]", word)):
-            words += _GREEK.sub(
-                lambda letter: f" {unicodedata.name(letter[0]).rpartition(' ')[2].lower()} ", word
-            ).split()
-    return words
-
-
-def named_by_address(text: str) -> int | None:
-    """The appid in the address of a game's page on the store, in Steam or on SteamDB; None for any other text."""
-    match = _ADDRESS.fullmatch(unicodedata.normalize("NFKC", text.strip()))
-    return min(int(next(filter(None, match.groups()))[:20]), 2**62) if match else None
-
-
-def appid_of(text: str) -> int | None:
-    """The appid that `text` is, in digits of any width, or that its address names; None for other texts."""
-    digits = unicodedata.normalize("NFKC", text.strip())
-    try:
-        return parse_appid(digits)
-    except BadInput:
-        return named_by_address(text)
-
-
-def search_columns(name: str) -> tuple[str, str, str]:
-    """The columns `title`, `joined` and `initials` of a game."""
-    words = fold(name)
-    # Numbers stay whole: "Grand Theft Auto V" is gta5.
-    initials = "".join(word if word.isdigit() else word[0] for word in words) if len(words) > 1 else ""
-    return " ".join(words), "".join(words), initials
 
 
 def by_rank(games: Sequence[Game]) -> list[int]:
@@ -282,10 +196,10 @@ class _Names:
     def containing(self) -> list[int]:
         """Titles with the ideographs of the query side by side, or its pieces of Korean, Thai and the like anywhere."""
         text = " ".join(self.words)
-        if re.search(f"[{_IDEOGRAPH}]", text):
-            pieces = re.findall(rf"[{_IDEOGRAPH}](?: [{_IDEOGRAPH}])+", text)
+        if re.search(f"[{IDEOGRAPH}]", text):
+            pieces = re.findall(rf"[{IDEOGRAPH}](?: [{IDEOGRAPH}])+", text)
         else:
-            pieces = [word for word in self.words if _PIECE.search(word)]
+            pieces = [word for word in self.words if PIECE.search(word)]
         trigrams = [piece[at : at + 3] for piece in pieces for at in range(len(piece) - 2)][:_MOST_TRIGRAMS]
         if not trigrams:
             return []
@@ -362,7 +276,7 @@ def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
 def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:
     """Names with exactly these initials, then, where they hold a number, names whose initials go on after it."""
     spelled = _LETTERS_AND_ROMAN.fullmatch(initials)
-    forms = [initials, *([spelled[1] + _ROMAN[spelled[2]]] if spelled else [])]
+    forms = [initials, *([spelled[1] + ROMAN[spelled[2]]] if spelled else [])]
     found: list[int] = []
     for form in forms:
         if len(form) >= _SHORTEST_INITIALS:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from banners.audit import Examination
 from banners.catalogue import measures
-from banners.catalogue.search import fold
+from banners.catalogue.names import fold
 
 Rows = npt.NDArray[np.int32]
 

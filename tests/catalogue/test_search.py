@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banners.catalogue.games_db import Games, write_games_db
-from banners.catalogue.search import fold, named_by_address
+from banners.catalogue.names import fold, named_by_address
 from banners.games_csv import Game
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta, field, structs
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.catalogue.search import named_by_address
+from banners.catalogue.names import named_by_address
 from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue

@@ -7,7 +7,8 @@ from flask import Blueprint, Response, current_app, redirect, render_template
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
-from banners.catalogue.search import MAX_QUERY, appid_of, named_by_address
+from banners.catalogue.names import appid_of, named_by_address
+from banners.catalogue.search import MAX_QUERY
 from banners.errors import BadCatalogue, BadInput, UnknownGame
 from webapp import queries
 from webapp.current import catalogue

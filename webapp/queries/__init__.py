@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from banners.catalogue import labels
-from banners.catalogue.search import appid_of, named_by_address
+from banners.catalogue.names import appid_of, named_by_address
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
