@@ -24,7 +24,7 @@ run: $(CATALOGUE)/manifest.json serve
 
 serve: .venv/embed
 	@echo "Steam CLIP is on http://127.0.0.1:$(PORT)"
-	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/gunicorn
+	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/python -m webapp
 
 # games.csv does not show whether a run was killed; .unfinished does.
 $(BANNERS)/games.csv: $(if $(wildcard $(BANNERS)/.unfinished),unfinished) | .venv/embed

@@ -7,7 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import cast
@@ -15,12 +14,13 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import ExifTags, Image
+from PIL import Image
 
 from banners.catalogue.measures import connected, group_identical, members
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
 from banners.images import FORMATS, check_size, mend, read, to_rgb
+from banners.metadata import without_metadata
 from banners.processes import begin_worker
 
 _BATCH = 32  # banners examined by a process at a time
@@ -81,25 +81,23 @@ def examine(banner: Banner) -> Examination:
         return Examination(appid, file, b"", str(error))
     content = hashlib.sha256(data).digest()
     try:
-        return _measured(appid, file, content, data)
+        return _measured(appid, file, content, *without_metadata(data, strict=True))
     except Exception as error:  # the decoders raise many types
         flaw = one_line(error)
     try:  # as it is embedded
-        return replace(_measured(appid, file, content, mend(data), is_strict=False), flaw=flaw)
+        orientation = without_metadata(data).orientation
+        return replace(_measured(appid, file, content, mend(data), orientation, is_strict=False), flaw=flaw)
     except UnusableImage as error:
         return Examination(appid, file, content, str(error), _is_truncated(data))
 
 
-def _measured(appid: int, file: str, content: bytes, data: bytes, is_strict: bool = True) -> Examination:
+def _measured(
+    appid: int, file: str, content: bytes, data: bytes, orientation: int, is_strict: bool = True
+) -> Examination:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         check_size(image)
         mode, has_alpha = _mode_of(image), image.has_transparency_data
-        is_jpeg = image.format in ("JPEG", "MPO")
-        frames = 1 if is_jpeg else getattr(image, "n_frames", 1)
-        orientation = 1  # upright, where it is not given or cannot be read
-        with suppress(Exception):  # malformed metadata
-            orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-        if is_strict and is_jpeg and mode in ("RGB", "L"):
+        if is_strict and image.format == "JPEG" and mode in ("RGB", "L"):
             grey = _jpeg_levels(data)
         else:
             grey = (image if mode in ("RGB", "L") else to_rgb(image)).convert("L")
@@ -115,7 +113,7 @@ def _measured(appid: int, file: str, content: bytes, data: bytes, is_strict: boo
             size=image.size,
             mode=mode,
             has_alpha=has_alpha,
-            frames=frames,
+            frames=getattr(image, "n_frames", 1),
             orientation=orientation,
             blank_level=low if is_blank else None,
             contrast=float(reduced.std()),

@@ -2,14 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal, Self, get_args
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -17,21 +16,33 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from banners.errors import BadInput, UnusableImage, one_line
 from banners.games_csv import is_url
+from banners.metadata import JPEG, MAX_PROFILE, PNG, without_metadata
 
 Fit = Literal["squash", "crop", "pad"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 40_000_000  # a 600x900 banner has 540,000; a decoded image of this size takes 120 MB
 MAX_BYTES = 200_000_000  # of a file; the largest banners have a few
-_MAX_EXIF = 65_536  # bytes, the limit of a JPEG; larger EXIF data in a PNG can cost seconds and gigabytes
-_MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 _END = b"\xff\xd9"  # of a JPEG
 _NOISE = b"\xb5\x6a\xd3\x2c" * 1024
-_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
-_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
-_Load = Callable[[Path | IO[bytes]], Image.Image]  # decodes a file, or raises a decoder's error
+_TURNS = dict(  # by EXIF orientation
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        start=2,
+    )
+)
+
+_Load = Callable[[bytes], Image.Image]  # decodes a file without metadata, or raises a decoder's error
 
 # Pillow warns above its own limit and refuses only at twice that; here a warning about a bomb is a refusal. The
 # filter is set once because `warnings.catch_warnings` is not safe in the threads that decode.
@@ -74,91 +85,66 @@ def decode(
     `allow_animated`, which decodes the first frame.
     """
     load = partial(_load, max_pixels=max_pixels, allow_animated=allow_animated, shrink_to=shrink_to)
-    try:
-        return load(source)
-    except UnusableImage:
-        raise
-    except Exception as error:  # the decoders raise many types
-        if isinstance(source, Path):
-            return _mended(read(source), load, error)[1]
+    if isinstance(source, Path):
+        data = read(source)
+    else:
         source.seek(0)
-        return _mended(source.read(), load, error)[1]
+        data = source.read()
+    image, orientation = _decoded(data, load)[1:]
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def mend(data: bytes) -> bytes:
-    """The file as `decode` reads it, without what decoders refuse beside the pixels: for a JPEG a missing end mark, for
-    a PNG chunks that do not belong to its pixels. Raises `UnusableImage` where the pixels are not whole."""
-    load = partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None)
+    """The file as `decode` reads it: without metadata, and without what decoders refuse beside the pixels. For a JPEG
+    that is a missing end mark. Raises `UnusableImage` where the pixels are not whole."""
+    return _decoded(data, partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None))[0]
+
+
+def _decoded(data: bytes, load: _Load) -> tuple[bytes, Image.Image, int]:
+    """A file that `load` can decode, its image, and the orientation of that. Raises `UnusableImage`."""
+    bare, orientation = without_metadata(data)
     try:
-        load(BytesIO(data))
-        return data
-    except Exception as error:
-        return _mended(data, load, error)[0]
-
-
-def _mended(data: bytes, load: _Load, error: Exception) -> tuple[bytes, Image.Image]:
-    """A file that `load` can decode, and its image. `error` is why it cannot decode `data`.
-
-    Raises `UnusableImage`.
-    """
-    if data.startswith(b"\xff\xd8"):
+        return bare, load(bare), orientation
+    except UnusableImage:
+        raise
+    except Exception as error:  # the decoders raise many types
+        reason = _reason(error, data)
+    if data.startswith(JPEG):
         with suppress(Exception):
-            image = load(BytesIO(data + _END))
+            image = load(bare + _END)
             # Appended to a scan that was cut short, other bytes would be taken for more of its pixels.
-            if image.tobytes() == load(BytesIO(data + _NOISE + _END)).tobytes():
-                return data + _END, image
-    elif data.startswith(_PNG):
-        for optional in (frozenset({b"tRNS", b"iCCP", b"eXIf"}), frozenset({b"tRNS"}), frozenset()):
-            file = _PNG + b"".join(_chunks(data, _PNG_PIXELS | optional))
+            if image.tobytes() == load(bare + _NOISE + _END).tobytes():
+                return bare + _END, image, orientation
+    elif data.startswith(PNG):
+        for colours in ((b"tRNS",), ()):
+            bare = without_metadata(data, colours).data
             with suppress(Exception):
-                return file, load(BytesIO(file))
-    raise _reason(error, data)
-
-
-def _chunks(data: bytes, kept: Collection[bytes]) -> Iterator[bytes]:
-    """The chunks of a PNG that are `kept`; those that may be left out get the right checksum."""
-    place = len(_PNG)
-    while place + 12 <= len(data):
-        end = place + 12 + int.from_bytes(data[place : place + 4])
-        kind, chunk = data[place + 4 : place + 8], data[place:end]
-        if kind in kept and kind in _PNG_PIXELS:
-            yield chunk
-        elif kind in kept:
-            yield chunk[:-4] + crc32(chunk[4:-4]).to_bytes(4)
-        place = end
-    yield _PNG_END
+                return bare, load(bare), orientation
+    raise reason
 
 
 def _reason(error: Exception, data: bytes) -> UnusableImage:
     """The error that says why a file is no usable picture."""
-    if isinstance(error, UnusableImage):
-        return error
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return UnusableImage("oversized: it has more pixels than anybody decodes")
     if not data:
         return UnusableImage("the file is empty")
     if isinstance(error, UnidentifiedImageError):
-        begun = [
-            name for begin, name in ((b"\xff\xd8", "JPEG"), (_PNG, "PNG"), (b"RIFF", "WebP")) if data.startswith(begin)
-        ]
+        begun = [name for begin, name in ((JPEG, "JPEG"), (PNG, "PNG"), (b"RIFF", "WebP")) if data.startswith(begin)]
         return UnusableImage(f"unreadable: a damaged {begun[0]}" if begun else "not a JPEG, PNG or WebP image")
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}")
 
 
-def _load(source: Path | IO[bytes], *, max_pixels: int, allow_animated: bool, shrink_to: int | None) -> Image.Image:
-    with Image.open(source, formats=FORMATS) as image:
+def _load(data: bytes, *, max_pixels: int, allow_animated: bool, shrink_to: int | None) -> Image.Image:
+    with Image.open(BytesIO(data), formats=FORMATS) as image:
         if shrink_to is not None and not image.info.get("progressive"):  # those are held whole in any case
             image.draft("RGB", (shrink_to, shrink_to))
         check_size(image, max_pixels)
-        # A JPEG of several pictures (as phones write them) shows its first; only the others are animations.
-        frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+        frames = getattr(image, "n_frames", 1)
         if frames > 1 and not allow_animated:
             raise UnusableImage(f"animated: {frames} frames")
         image.load()
-        if len(image.info.get("exif", b"")) <= _MAX_EXIF:
-            with suppress(Exception):  # metadata that cannot be read turn nothing; the pixels are whole
-                ImageOps.exif_transpose(image, in_place=True)
         return to_rgb(in_srgb(image))
 
 
@@ -175,7 +161,8 @@ def in_srgb(image: Image.Image) -> Image.Image:
     """A decoded image with its colour profile applied, if it has one that can be: pictures of a wide gamut would look
     pale without it."""
     profile = image.info.get("icc_profile", b"")
-    if not 0 < len(profile) <= _MAX_PROFILE:
+    # Elements of processing ("mpet", ICC.1:2010, section 10.14) can be any number for each colour.
+    if not 0 < len(profile) <= MAX_PROFILE or b"mpet" in profile:
         return image
     plain = image
     if image.has_transparency_data:

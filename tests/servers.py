@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,17 @@ class Server:
             with error:
                 return error.code, error.read().decode()
 
+    def post(self, path: str, body: bytes) -> int:
+        """The status of a picture's query."""
+        request = urllib.request.Request(self.url + path, body, {"Content-Type": "image/png"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answer.read()
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
     def processes(self) -> list[int]:
         """The master and its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -44,13 +55,14 @@ class Server:
         return total
 
 
-def start(catalogue: Path, banners: Path | None = None, **environment: str) -> Server:
+def start(catalogue: Path, banners: Path | None = None, under: Sequence[str] = (), **environment: str) -> Server:
+    """`under` is a command that runs another."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = {"CATALOGUE": str(catalogue), "BANNERS": str(banners or ""), "PORT": str(port), "HOST": "127.0.0.1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn"],
+        [*under, sys.executable, "-m", "webapp"],
         cwd=ROOT,
         env=os.environ | given | environment,
         stdout=subprocess.PIPE,
@@ -61,8 +73,10 @@ def start(catalogue: Path, banners: Path | None = None, **environment: str) -> S
 
 
 @contextmanager
-def serving(catalogue: Path, banners: Path | None = None, **environment: str) -> Iterator[Server]:
-    server = start(catalogue, banners, **environment)
+def serving(
+    catalogue: Path, banners: Path | None = None, under: Sequence[str] = (), **environment: str
+) -> Iterator[Server]:
+    server = start(catalogue, banners, under, **environment)
     try:
         for _ in range(600):  # a minute, on a machine that is busy
             try:

@@ -64,7 +64,6 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
 
     Raises `BadInput` when it cannot be reached, `Unavailable` without Ray.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_worker_niceness", "0")  # as without a cluster; with its 15 they starve beside others
     _check_answers(address or os.environ.get("RAY_ADDRESS", ""))

@@ -20,12 +20,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Self
 
-from PIL import Image
-
 from banners.errors import BadInput, UnusableImage
 from banners.files import write_whole
 from banners.games_csv import CURATED, Game, list_banners
-from banners.images import FORMATS, decode
+from banners.images import decode
+from banners.metadata import JPEG, PNG
 from banners.steam import art_name
 from banners.steam.api import Item
 from banners.steam.http import Answer, Client, Unanswered
@@ -38,7 +37,7 @@ MAX_PIXELS = 20_000_000  # the largest kind, a hero of 3840x1240, has 5 million;
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')  # RFC 9110, section 8.8.3, but for bytes beyond ASCII
 
 Status = Literal["fetched", "unchanged", "missing", "failed"]
-_SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+_SUFFIXES = ((JPEG, ".jpg"), (PNG, ".png"), (b"RIFF", ".webp"))  # by what a picture begins with
 
 
 @dataclass(frozen=True)
@@ -257,8 +256,7 @@ def _write(
     folder: Path, present: File | None, answer: Answer, item: Item, image: str, path: str, journal: Journal
 ) -> None:
     """Put a banner in place of `present`, and its line into the journal before that. Raises `OSError`."""
-    with Image.open(BytesIO(answer.body), formats=FORMATS) as banner:
-        suffix = _SUFFIX_OF_FORMAT.get(banner.format or "", ".jpg")  # MPO is a JPEG
+    suffix = next(suffix for begin, suffix in _SUFFIXES if answer.body.startswith(begin))
     file = folder / f"{item.appid}{suffix}"
     if os.path.lexists(file) and (present is None or present.path != file):
         raise FileExistsError(errno.EEXIST, f"{file.name} is there already, and not fetched by this program")

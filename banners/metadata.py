@@ -1,0 +1,152 @@
+"""What an image file holds beside its pixels. It is left out before a decoder sees the file: decoders parse all of it,
+and a megabyte of EXIF can cost them seconds and gigabytes. Only the orientation is read, and a colour profile kept."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+from zlib import crc32
+
+from banners.errors import UnusableImage
+
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
+
+_MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
+_MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
+_FILL = re.compile(rb"\xff{1,10000}")  # before a marker's code; any number of them may fill
+_MAX_CHUNKS = 50_000  # of a PNG or WebP
+_MAX_EXTRAS = 50  # chunks of a PNG beside its pixels; each may unpack to a megabyte
+
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
+_PNG_COLOURS = frozenset({b"tRNS", b"iCCP"})
+_WEBP_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
+_WEBP_FLAGS = 0x2C  # that a profile, EXIF and XMP are there
+_APP2, _COM, _SOS, _EOI = 0xE2, 0xFE, 0xDA, 0xD9
+_METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, _COM})  # all APPn but JFIF and Adobe, which tell the colours
+
+
+class Picture(NamedTuple):
+    """An image file of pixels and their colour profile, and the EXIF orientation 1..8 that it was to be shown in."""
+
+    data: bytes
+    orientation: int
+
+
+class Segment(NamedTuple):
+    """A JPEG's segment: its marker's code, and where the marker and the next segment begin."""
+
+    code: int
+    start: int
+    end: int
+
+
+def without_metadata(data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, strict: bool = False) -> Picture:
+    """A JPEG, PNG or WebP without what it holds beside its pixels; other data as they are.
+
+    `colours` are the chunks of a PNG that may stay, with their checksums mended. With `strict` a PNG keeps all chunks
+    but its EXIF, for a decoder to complain about. Raises `UnusableImage` for more than cameras and programs write.
+    """
+    if data.startswith(JPEG):
+        return _jpeg(data)
+    if data.startswith(PNG):
+        return _png(data, colours, strict)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    return Picture(data, 1)
+
+
+def jpeg_segments(data: bytes) -> Iterator[Segment]:
+    """The segments of a JPEG up to its first scan, with that. Raises `UnusableImage` for too many."""
+    place = len(JPEG)
+    for _ in range(_MAX_SEGMENTS):
+        fill = _FILL.match(data, place)
+        if fill is None or fill.end() == len(data):
+            return
+        start, code = fill.end() - 1, data[fill.end()]
+        is_alone = code in (0, 1) or 0xD0 <= code <= 0xD8
+        place = start + 2 + (0 if is_alone else int.from_bytes(data[start + 2 : start + 4]))
+        if code == 0xFF:
+            break
+        yield Segment(code, start, place)
+        if code in (_SOS, _EOI):
+            return
+    raise UnusableImage("malformed: a JPEG with too much beside its picture")
+
+
+def _jpeg(data: bytes) -> Picture:
+    kept, exif, place = [JPEG], b"", len(JPEG)
+    for code, start, end in jpeg_segments(data):
+        content, place = data[start + 4 : end], end
+        if code not in _METADATA or (code == _APP2 and content.startswith(b"ICC_PROFILE\0")):
+            kept.append(data[start:end])
+        elif content.startswith(b"Exif\0\0"):
+            exif = exif or content
+    return Picture(b"".join([*kept, data[place:]]), _orientation(exif))
+
+
+def _png(data: bytes, colours: Collection[bytes], strict: bool) -> Picture:
+    kept, left, exif, extras, place = [PNG], set(colours), b"", 0, len(PNG)
+    for _ in range(_MAX_CHUNKS):
+        if place + 12 > len(data):
+            break
+        end = place + 12 + int.from_bytes(data[place : place + 4])
+        kind, chunk, place = data[place + 4 : place + 8], data[place:end], end
+        if kind == b"IEND":
+            break
+        extras += kind not in _PNG_PIXELS
+        if kind == b"eXIf":
+            exif = exif or chunk[8:-4]
+        elif kind in _PNG_PIXELS or strict:
+            kept.append(chunk)
+        elif kind in left:
+            left.remove(kind)  # there is one of each
+            kept.append(chunk[:-4] + crc32(chunk[4:-4]).to_bytes(4))
+        if extras > _MAX_EXTRAS:
+            raise UnusableImage("malformed: a PNG with too much beside its picture")
+    else:
+        raise UnusableImage("malformed: a PNG of too many pieces")
+    is_cut_short = place > len(data)
+    return Picture(b"".join(kept) + (b"" if is_cut_short else _PNG_END), _orientation(exif))
+
+
+def _webp(data: bytes) -> Picture:
+    kept, seen, exif, place = [], set(), b"", 12
+    for _ in range(_MAX_CHUNKS):
+        if place >= len(data):
+            break
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        end = place + 8 + size + size % 2
+        kind, chunk, place = data[place : place + 4], data[place:end], end
+        if kind == b"EXIF":
+            exif = exif or chunk[8:]
+        elif kind in _WEBP_PIXELS and not (kind == b"ICCP" and (size > MAX_PROFILE or kind in seen)):
+            kept.append(chunk)
+            seen.add(kind)
+    else:
+        raise UnusableImage("malformed: a WebP of too many pieces")
+    if kept and kept[0].startswith(b"VP8X"):
+        flags = kept[0][8:9]
+        kept[0] = (
+            kept[0][:8] + bytes(flag & ~_WEBP_FLAGS | (0x20 if b"ICCP" in seen else 0) for flag in flags) + kept[0][9:]
+        )
+    body = b"WEBP" + b"".join(kept)
+    return Picture(b"RIFF" + len(body).to_bytes(4, "little") + body, _orientation(exif))
+
+
+def _orientation(exif: bytes) -> int:
+    """EXIF's orientation, 1 where it is not given. See EXIF 2.32, section 4.6.5, and TIFF 6.0, section 2."""
+    exif = exif.removeprefix(b"Exif\0\0")[:_MAX_EXIF]
+    is_little = exif.startswith(b"II*\0")
+    if not is_little and not exif.startswith(b"MM\0*"):
+        return 1
+
+    def number(place: int, size: int) -> int:
+        return int.from_bytes(exif[place : place + size], "little" if is_little else "big")
+
+    directory = number(4, 4)
+    for entry in range(directory + 2, min(directory + 2 + 12 * number(directory, 2), len(exif)), 12):
+        if number(entry, 2) == 0x0112:
+            value = number(entry + 8, 4 if number(entry + 2, 2) == 4 else 2)  # LONG or SHORT
+            return value if 1 <= value <= 8 else 1
+    return 1
