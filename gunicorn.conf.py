@@ -1,13 +1,19 @@
 """Gunicorn settings. Environment variables change them; see docs/deploying.md."""
 
+import fcntl
+import logging
 import os
+import resource
 import shutil
 import socket
 import struct
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from gunicorn.glogging import Logger as GunicornLogger
 
 sys.path.insert(0, str(Path(__file__).parent))  # gunicorn does so only later
 from banners import settings
@@ -17,14 +23,67 @@ from banners.errors import BadInput, SteamClipError
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def _refuse(reason: object) -> NoReturn:
+    sys.stderr.write(f"steam-clip: cannot start: {reason}\n")
+    sys.exit(1)
+
+
 def _number(name: str, default: int, least: int, most: int) -> int:
     try:
         return settings.whole(os.environ.get(name) or str(default), least, most, name)
     except BadInput as error:
-        sys.stderr.write(f"steam-clip: cannot start: {error}\n")
-        sys.exit(1)
+        _refuse(error)
 
 
+def _folder_for_metrics() -> Path:
+    """A new folder in memory, or on a disk; the one that is there if only these settings are read again (HUP).
+
+    It is locked as long as a process of this server lives. Folders without a lock belong to servers that were killed.
+    """
+    there = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    prefix = f"steam-clip-metrics-{os.getpid()}-"
+    if Path(there).name.startswith(prefix) and Path(there).is_dir():
+        return Path(there)
+    for parent in ("/dev/shm", None):  # noqa: S108
+        with suppress(OSError):
+            made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX)
+            for other in made.parent.glob("steam-clip-metrics-*"):
+                with suppress(OSError):
+                    descriptor = os.open(other, os.O_RDONLY)
+                    try:
+                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        shutil.rmtree(other, ignore_errors=True)
+                    finally:
+                        os.close(descriptor)
+            return made
+    _refuse("no folder for temporary files can be written; name one in TMPDIR")
+
+
+class Logger(GunicornLogger):
+    """One format for all lines. What people typed and sent stays out of the access log."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        ours = logging.getLogger("webapp")
+        ours.handlers, ours.propagate = self.error_log.handlers, False
+        ours.setLevel(logging.INFO)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.info("a client sent or read nothing for %d seconds", _SILENCE)
+        else:
+            super().exception(msg, *args, **kwargs)
+
+    def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
+        known: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        path = ascii(environ["RAW_URI"].partition("?")[0])[1:-1]
+        request = f"{environ['REQUEST_METHOD']} {path} {environ['SERVER_PROTOCOL']}"
+        # Names of users, queries, and the address of the page before, with its query.
+        return known | {"u": "-", "q": "-", "f": "-", "U": path, "r": request}
+
+
+_SILENCE = 20  # seconds for which a client may send and read nothing
 _port = _number("PORT", 8000, 0, 65535)
 # Newer platforms route over IPv6; the dual-stack address answers both.
 _host = os.environ.get("HOST") or ("[::]" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104
@@ -36,32 +95,39 @@ wsgi_app = "webapp.wsgi:app"
 workers = _number("WEB_CONCURRENCY", 2, 1, 64)
 worker_class = "gthread"
 threads = _number("WEB_THREADS", 4, 1, 256)
+# Each connection is an open file, and the rest of a worker needs some. More of them wait until others end.
+_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+worker_connections = max(threads + 1, min(1000, _files - 200)) if _files != resource.RLIM_INFINITY else 1000
 preload_app = True  # the catalogue is read once and its memory shared
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a disk may stall the heartbeat
 keepalive = 95  # longer than the 90 s for which a router keeps its connections
 max_requests = 20_000
 max_requests_jitter = 2_000
 graceful_timeout = 20
-forwarded_allow_ips = ""  # whom to believe about the client is PROXY_HOPS' business
+forwarded_allow_ips = ""  # ProxyFix handles this, by PROXY_HOPS
 limit_request_line = 8190
 limit_request_fields = 60
-_RECEIVE_TIMEOUT = 20  # seconds without a byte of a request
+sendfile = False  # Python's waits without end for a client that does not read
 _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
+logger_class = Logger
 accesslog = os.environ.get("ACCESS_LOG") or None
+access_log_format = '%(h)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
 
 # All workers count their requests in this folder; see webapp/operations.py.
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="steam-clip-metrics-", dir=worker_tmp_dir)
+_metrics = _folder_for_metrics()
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+worker_tmp_dir = str(_metrics.parent)  # a disk may stall the heartbeat
 
 
 def when_ready(server: Any) -> None:
-    """Connections inherit this receive timeout: silent ones would hold all threads for ever."""
+    """Connections inherit these timeouts: silent clients would hold all threads for ever."""
     for listener in server.LISTENERS:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _RECEIVE_TIMEOUT, 0))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _SILENCE, 0))
 
 
 def on_exit(server: Any) -> None:
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    shutil.rmtree(_metrics, ignore_errors=True)
 
 
 def pre_fork(server: Any, worker: Any) -> None:

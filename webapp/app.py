@@ -3,7 +3,8 @@
 import mimetypes
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +14,10 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, Response, abort, current_app, request
 from flask_compress import Compress
 from jinja2 import StrictUndefined
-from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
+from werkzeug.sansio.utils import get_host
+from werkzeug.utils import cached_property
 
 from banners import settings
 from banners.steam import CDN, base_url
@@ -34,7 +37,9 @@ DEFAULTS = {
     "RATELIMIT_STORAGE_URI": "memory://",  # where these are counted; each worker for itself unless it is a server's
     "QUERY_THREADS": "2",  # that embed a query
     "PROXY_HOPS": "0",  # reverse proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed
+    "TRUSTED_HOSTS": "",  # the names of this server, with commas between them; "" for any
 }
+_OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "WEB_THREADS", "QUERIES_AT_START", "ACCESS_LOG")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
@@ -53,10 +58,30 @@ class _Request(Request):
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
         return BytesIO()
 
+    @cached_property
+    def host(self) -> str:
+        """The Host header, the server's address without one, "" for one that is no name. A name with an underscore is
+        none in the DNS, but container networks have them (steam_clip:8000)."""
+        given = self.headers.get("Host") or None
+        plain = given and given.replace("_", "-")
+        return (
+            given
+            if given and plain != given and get_host(self.scheme, plain)
+            else get_host(self.scheme, given, self.server)
+        )
+
+
+class _App(Flask):
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """No route depends on the Host header, so none of these keeps a request from its route; see `_check_host`."""
+        if request is None:
+            return super().create_url_adapter(None)
+        return self.url_map.bind_to_environ({**request.environ, "HTTP_HOST": "localhost"})
+
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
-    app = Flask("webapp", root_path=str(ROOT), static_folder=None, template_folder="templates")
+    app = _App("webapp", root_path=str(ROOT), static_folder=None, template_folder="templates")
     app.request_class = _Request
     app.config.from_mapping(DEFAULTS)
     app.config.from_mapping(
@@ -67,6 +92,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     )
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
+    trusted = app.config["TRUSTED_HOSTS"]
+    names = trusted.split(",") if isinstance(trusted, str) else trusted
+    app.extensions["hosts"] = [name.strip().partition(":")[0].lower() for name in names if name.strip()]
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     banners = app.config["BANNERS"]
     cdn = base_url(app.config["STEAM_CDN_URL"], "STEAM_CDN_URL")
@@ -97,15 +125,33 @@ def _whole(app: Flask, name: str, least: int, most: int) -> int:
     return settings.whole(str(app.config[name]), least, most, name)
 
 
+def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables that are hardly meant for another program, and the setting that each resembles."""
+    known = (*DEFAULTS, *_OF_GUNICORN)
+    for name in environment:
+        near = get_close_matches(name.upper(), known, 1, cutoff=0.85)
+        if near and name not in known:
+            yield name, near[0]
+
+
 def _check_host() -> Response | None:
     """Refuse a host that is no name (as `xn--a`), is not among TRUSTED_HOSTS, or comes with an unknown scheme from a
-    proxy: every address that a page names would be wrong."""
+    proxy: every address that a page names would be wrong. Operations name none."""
+    if request.blueprint == operations.operations.name:
+        return None
     try:
-        if request.host and request.host_url and request.scheme in ("http", "https"):
+        is_name = request.host and request.host.encode("idna") and request.host_url
+        if is_name and _is_trusted(request.host) and request.scheme in ("http", "https"):
             return None
-    except (UnicodeError, SecurityError):
+    except UnicodeError:
         pass
     return errors.bad_host()
+
+
+def _is_trusted(host: str) -> bool:
+    """Whether a host is among TRUSTED_HOSTS; `.example.org` there stands for all names below it too."""
+    trusted, name = current_app.extensions["hosts"], urlsplit(f"//{host}").hostname or ""
+    return not trusted or any(name == one or (one[0] == "." and f".{name}".endswith(one)) for one in trusted)
 
 
 def _add_headers(response: Response) -> Response:

@@ -41,12 +41,13 @@ class CurrentCatalogue:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def begin_worker(self, app: Flask) -> None:
-        """Call this in a process that was just forked: it opens its own `games.db`, and the new catalogue if one was
-        put in place since the parent opened it."""
+        """Call this in a process that was just forked. It opens the new catalogue if one was put in place since the
+        parent opened it; if there is none, it goes on with what the parent opened."""
+        self.served.catalogue.games.begin_process()
         stamp = self._read_stamp()
-        if stamp in (self._stamp, _ABSENT):
-            self.served.catalogue.games.connect()
-        else:
+        if stamp == _ABSENT:
+            app.logger.warning("no catalogue at %s; the one that was opened before is served", self._catalogue)
+        elif stamp != self._stamp:
             self._lock.acquire()
             self._replace(app, stamp)
 

@@ -26,7 +26,9 @@ from webapp.queries.uploads import reason
 from webapp.records import Game
 from webapp.served import ServedCatalogue
 
-BAD_HOST = "The Host header is not a name of this server."
+_BAD_HOST = (
+    "is no name of this server. A proxy in front has to send the Host header that it got; see TRUSTED_HOSTS too."
+)
 OFFERED = 6  # games instead of one that does not exist
 
 _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; the message is the detail
@@ -67,9 +69,10 @@ def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), 
 
 def bad_host() -> Response:
     """An answer that names no address."""
+    detail = f"{request.headers.get('Host', '')[:100]!r} {_BAD_HOST}"
     if is_json(request.path):
-        return _answer(400, "Bad Request", BAD_HOST)
-    return Response(f"{BAD_HOST}\n", status=400, mimetype="text/plain")
+        return _answer(400, "Bad Request", detail)
+    return Response(f"{detail}\n", status=400, mimetype="text/plain")
 
 
 def _unknown_game(error: UnknownGame) -> Response:

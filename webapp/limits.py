@@ -1,30 +1,81 @@
 """Rate limits for queries, which cost the server a model's work."""
 
 import ipaddress
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask, current_app, request
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import storage_from_string
-from limits.strategies import FixedWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from banners.errors import BadInput
 
 _PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
+_IN_MEMORY = "memory://"
+_PATIENCE = 0.25  # seconds for which a page waits for a storage on another machine
+_PAUSE = 60.0  # seconds until it is tried again
+_TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}  # of Redis, in the background
+
+
+class Limiter:
+    """Counts the queries of each client: in the storage that was named, and in memory while that does not answer."""
+
+    def __init__(self, limit: RateLimitItem | None, storage: str) -> None:
+        """`limit` is None for any number. Raises `BadInput`."""
+        self._limit = limit
+        self._here = _limiter(_IN_MEMORY)
+        self._shared = None if storage == _IN_MEMORY else _limiter(storage)
+        # Names that cannot be resolved, and answers byte by byte, outlast any timeout of a socket.
+        self._pool = ThreadPoolExecutor(4, "limits")
+        self._lock, self._away_until = threading.Lock(), 0.0
+
+    def seconds_to_wait(self, client: str, cost: int) -> float:
+        """Count a query. 0 if it may be answered."""
+        if self._limit is None:
+            return 0
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                return self._pool.submit(_hit, self._shared, self._limit, client, cost).result(_PATIENCE)
+            except Exception as error:  # each kind of storage has errors of its own
+                with self._lock:
+                    is_news = time.monotonic() >= self._away_until
+                    self._away_until = time.monotonic() + _PAUSE
+                if is_news:
+                    name = type(error).__name__
+                    current_app.logger.warning("queries are counted in memory: RATELIMIT_STORAGE_URI fails (%s)", name)
+        return _hit(self._here, self._limit, client, cost)
+
+
+def _limiter(storage: str) -> RateLimiter:
+    kind = storage.partition(":")[0]
+    try:
+        options = _TIMEOUTS if kind.startswith(("redis", "valkey")) else {}
+        return FixedWindowRateLimiter(storage_from_string(storage, **options))
+    except Exception as error:  # each kind of storage has errors of its own
+        # Its text is not shown: a URI may hold a password.
+        reason = f"pip install 'limits[{kind}]'" if "prerequisite" in str(error) else type(error).__name__
+        raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {reason}") from None
+
+
+def _hit(limiter: RateLimiter, limit: RateLimitItem, client: str, cost: int) -> float:
+    if limiter.hit(limit, client, cost=cost):
+        return 0
+    seconds = limiter.get_window_stats(limit, client).reset_time - time.time()
+    if seconds > limit.get_expiry() + 1:  # the clock was set back
+        limiter.clear(limit, client)
+        return 0
+    return max(1.0, seconds)
 
 
 def register(app: Flask, per_minute: int, storage: str) -> None:
     """Allow each client `per_minute` queries, 0 for any number. `storage` is a URI of the limits library: with
     "memory://" each worker process counts for itself. Raises `BadInput` for one that cannot be used."""
-    try:
-        limiter = FixedWindowRateLimiter(storage_from_string(storage))
-    except Exception as error:  # each kind of storage has errors of its own
-        # Its text is not shown: a URI may hold a password.
-        raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {type(error).__name__}") from None
     limit = RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None  # a picture costs 3
-    app.extensions["limiter"] = (limiter, limit)
+    app.extensions["limiter"] = Limiter(limit, storage)
 
 
 def client_of(address: str) -> str:
@@ -44,8 +95,7 @@ def client_of(address: str) -> str:
 
 def charge(cost: float) -> None:
     """Raise a 429 with Retry-After where this request's client asks for too much."""
-    limiter, limit = current_app.extensions["limiter"]
     client = client_of(request.remote_addr or "")
-    if limit is not None and not limiter.hit(limit, client, cost=max(1, round(_PARTS * cost))):
-        seconds = limiter.get_window_stats(limit, client).reset_time - time.time()
-        raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=max(1, round(seconds)))
+    seconds = current_app.extensions["limiter"].seconds_to_wait(client, max(1, round(_PARTS * cost)))
+    if seconds:
+        raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=round(seconds))

@@ -1,11 +1,12 @@
 """The WSGI app for gunicorn. A catalogue that cannot be served ends the start with one line instead of a traceback."""
 
 import gc
+import os
 import sys
 
 from banners.errors import SteamClipError
 from banners.processes import give_freed_memory_back
-from webapp.app import create_app
+from webapp.app import create_app, misspelt
 
 give_freed_memory_back()
 try:
@@ -13,7 +14,19 @@ try:
 except SteamClipError as error:
     sys.stderr.write(f"steam-clip: cannot start: {error}\n")
     sys.exit(1)
-app.extensions["catalogue"].served.warm()
+for name, setting in misspelt(os.environ):
+    app.logger.warning("%s is no setting; is %s meant?", name, setting)
+served = app.extensions["catalogue"].served
+served.warm()
+app.logger.info(
+    "%d games of %s, encoder %s, queries by %s, banners from %s, at most %s queries a minute (0: any number)",
+    len(served),
+    app.config["CATALOGUE"],
+    served.site.encoder,
+    "words and pictures" if served.site.takes_words else "pictures" if served.site.takes_pictures else "nothing",
+    app.config["BANNERS"] or (served.cdn if served.cdn_name else "nowhere"),
+    app.config["QUERIES_PER_MINUTE"],
+)
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers
     app.jinja_env.get_template(template)
 # Objects made so far live on. Frozen, they are not visited by the garbage collector, so workers share their memory.

@@ -141,17 +141,18 @@ class Games(Sequence[Game]):
     path: Path
 
     def __post_init__(self) -> None:
-        self.connect()
-
-    def connect(self) -> None:
-        """Open the file. A forked process calls it again: SQLite's connections must not cross a fork."""
-        self._local = threading.local()
+        self.begin_process()
         try:
             self._first = self._open()
             self._identity = self._identity_of_file()
             self._count: int = self._first.execute("SELECT count(*) FROM games").fetchone()[0]
         except (OSError, sqlite3.Error) as error:
             raise BadCatalogue(f"cannot read {self.path}: {one_line(error)}") from None
+
+    def begin_process(self) -> None:
+        """Call this in a process that was just forked: its threads open the file for themselves. Only `_first` stays,
+        to be copied where the file is gone: nobody locks or writes a file that is opened as immutable."""
+        self._local = threading.local()
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -175,7 +176,7 @@ class Games(Sequence[Game]):
         return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def _connection_to_the_same_file(self) -> sqlite3.Connection:
-        """Another connection to the file that `connect` opened; a copy in memory if a new catalogue has replaced it."""
+        """Another connection to the file that was opened; a copy in memory if it was replaced or is gone."""
         with suppress(OSError, sqlite3.Error):
             db = self._open()
             if self._identity_of_file() == self._identity:

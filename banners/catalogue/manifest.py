@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -89,3 +91,24 @@ def measure(path: Path) -> tuple[int, str]:
     """Size in bytes and SHA-256 of a file."""
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class OpenedFile:
+    """A file of a catalogue that is read later. It stays the same file while another is put in its place. Raises
+    `OSError`."""
+
+    def __init__(self, path: Path, expected: tuple[int, str]) -> None:
+        """`expected` are its size and SHA-256."""
+        self._path, self._expected = path, expected
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            os.close(self._descriptor)
+
+    def checked(self) -> Path:
+        """A path that leads to the file. Raises `BadCatalogue` if its content has changed."""
+        path = Path(f"/dev/fd/{self._descriptor}")
+        if measure(path) != self._expected:
+            raise BadCatalogue(f"{self._path} was changed: its SHA-256 is not the manifest's")
+        return path

@@ -4,6 +4,8 @@ Each side is loaded when it is first asked for. One query is computed at a time,
 neither memory nor cores depend on how many readers ask at once.
 """
 
+import hashlib
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from banners.catalogue.manifest import Manifest
+from banners.catalogue.manifest import Manifest, OpenedFile
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
 
@@ -90,21 +92,34 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 @dataclass(frozen=True)
 class QueryEncoder:
     """The encoder of a catalogue. It embeds the words and pictures of queries. `about` is what the manifest says of
-    its sides."""
+    its sides, `files` are those of a catalogue that there are, by name. `fingerprint` tells encoders apart whose
+    embeddings cannot be compared."""
 
-    folder: Path
     preprocessing: Preprocessing
     dim: int
     about: Mapping[str, Any]
+    files: Mapping[str, OpenedFile]
     threads: int
+    fingerprint: str
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
-        """The query encoder of the catalogue in `folder`; None if it has none."""
+        """The query encoder of the catalogue in `folder`; None if it has none. Raises `BadCatalogue`."""
         about = manifest.raw.get("queries")
         if about is None or manifest.d is None:
             return None
-        return cls(folder, Preprocessing.from_json(manifest.raw["preprocessing"]), manifest.d, about, threads)
+        try:
+            files = {
+                name: OpenedFile(folder / name, manifest.files[name])
+                for name in (IMAGE_MODEL, TEXT_MODEL, TOKENIZER)
+                if name in manifest.files
+            }
+        except OSError as error:
+            raise BadCatalogue(f"cannot read {error.filename}: {error.strerror}") from None
+        preprocessing = manifest.raw["preprocessing"]
+        identity = json.dumps([manifest.encoder, manifest.revision, preprocessing], sort_keys=True)
+        fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        return cls(Preprocessing.from_json(preprocessing), manifest.d, about, files, threads, fingerprint)
 
     @property
     def has_text(self) -> bool:
@@ -133,7 +148,7 @@ class QueryEncoder:
 
     def _checked(self, embedded: Matrix) -> Vector:
         if embedded.shape != (1, self.dim):
-            raise BadCatalogue(f"{self.folder}: the query encoder gives no embedding of length {self.dim}")
+            raise BadCatalogue(f"the query encoder gives no embedding of length {self.dim}")
         if not np.isfinite(embedded).all():
             raise BadInput("The encoder gave no usable result for this.")
         vector: Vector = embedded[0]
@@ -141,18 +156,19 @@ class QueryEncoder:
 
     @cached_property
     def _images(self) -> Session:
-        return Session(self.folder / IMAGE_MODEL, self.about["image"]["precision"], self.threads)
+        return Session(self.files[IMAGE_MODEL].checked(), self.about["image"]["precision"], self.threads)
 
     @cached_property
     def _texts(self) -> Session:
-        return Session(self.folder / TEXT_MODEL, self.about["text"]["precision"], self.threads)
+        return Session(self.files[TEXT_MODEL].checked(), self.about["text"]["precision"], self.threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         about = self.about["text"]
         try:
-            return tokenizer_of(
-                (self.folder / TOKENIZER).read_text(encoding="utf-8"), about["length"], about["padding"]
-            )
+            text = self.files[TOKENIZER].checked().read_text(encoding="utf-8")
+            return tokenizer_of(text, about["length"], about["padding"])
+        except BadCatalogue:
+            raise
         except Exception as error:  # the library's own have no name
-            raise BadCatalogue(f"cannot read {self.folder / TOKENIZER}: {one_line(error)}") from None
+            raise BadCatalogue(f"cannot read {TOKENIZER}: {one_line(error)}") from None

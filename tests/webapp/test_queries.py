@@ -70,7 +70,7 @@ def test_plus_and_minus_can_be_combined_and_shared(client):
     page = text(client, "/mix?game=11&not_game=31")
     assert not {11, 31} & set(shown(page))
     assert set(shown(page)[:3]) == {12, 41, 42}  # red without blue
-    picture = picture_of(vector_of_colour(client, "green"))
+    picture = picture_of(vector_of_colour(client, "green"), fingerprint_of(client))
     assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
 
 
@@ -78,6 +78,10 @@ def test_an_empty_mix_offers_games_to_count_for_whatever_sign_was_chosen(client)
     page = text(client, "/mix?as=minus&add=")
     assert "/mix?game=" in page
     assert "not_game" not in page
+
+
+def fingerprint_of(client):
+    return client.application.extensions["catalogue"].served.encoder.fingerprint
 
 
 def vector_of_colour(client, colour):
@@ -213,9 +217,11 @@ def test_a_picture_survives_its_way_through_an_address():
     for dim in (3, 512, 1280):
         vector = np.random.default_rng(dim).normal(size=dim)
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
-        assert vector_of(picture_of(vector), dim) @ vector > 0.999
-        with pytest.raises(BadInput):
-            vector_of(picture_of(vector), dim + 1)
+        assert vector_of(picture_of(vector, "0123abcd"), "0123abcd", dim) @ vector > 0.999
+        with pytest.raises(BadInput, match="no picture of this catalogue"):
+            vector_of(picture_of(vector, "0123abcd"), "0123abcd", dim + 1)
+        with pytest.raises(BadInput, match="another encoder"):
+            vector_of(picture_of(vector, "0123abcd"), "0123abce", dim)
 
 
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
@@ -357,7 +363,7 @@ def test_a_picture_is_answered_by_a_catalogue_of_games_without_neighbours(query_
     found = served.catalogue.view("plain")
     monkeypatch.setitem(served.catalogue.views, "plain", Neighbours(found.rows[:, :0], found.similarities[:, :0]))
     with query_app.app_context():
-        picture = picture_of(served.encoder.picture(coloured("green", 5)))
+        picture = picture_of(served.encoder.picture(coloured("green", 5)), served.encoder.fingerprint)
     answer = query_app.test_client().get("/api/v1/similar", query_string={"picture": picture})
     assert answer.status_code == 200
     assert answer.get_json()["stands_out_percent"] is None

@@ -162,7 +162,7 @@ def similar(
         rows = others
     results = served.results(rows, cosines, view)
     picture = next((part.value for part in parts if part.kind == "picture"), "")
-    shown = _labels_of(served, vector_of(picture, served.catalogue.embeddings.shape[1])) if picture else ()
+    shown = _labels_of(served, _picture(served, picture)) if picture else ()
     stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
     is_clear = view != "plain" or len(parts) > 1 or _is_clear(served, parts, results, vector)
     return SimilarGames(picture, stands_out, is_clear, shown, results)
@@ -251,23 +251,32 @@ def _vector(served: ServedCatalogue, part: Part) -> Vector:
     if part.kind == "game":
         return np.array(served.catalogue.embeddings[served.catalogue.row_of(int(part.value))])
     if part.kind == "picture":
-        return vector_of(part.value, served.catalogue.embeddings.shape[1])
+        return _picture(served, part.value)
     return served.query_encoder.words(part.value)
 
 
-def picture_of(vector: Vector) -> str:
-    """An embedding as a part of an address."""
+def _picture(served: ServedCatalogue, picture: str) -> Vector:
+    encoder = served.query_encoder
+    return vector_of(picture, encoder.fingerprint, encoder.dim)
+
+
+def picture_of(vector: Vector, fingerprint: str) -> str:
+    """An embedding as a part of an address, after the fingerprint of its encoder."""
     codes = np.rint(vector * (127 / np.abs(vector).max())).astype(np.int8)
-    return base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
+    return fingerprint + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
 
 
-def vector_of(picture: str, dim: int) -> Vector:
-    """The embedding that `picture_of` wrote: float32 (dim,), L2-normalised. Raises `BadInput`."""
+def vector_of(picture: str, fingerprint: str, dim: int) -> Vector:
+    """The embedding that `picture_of` wrote: float32 (dim,), L2-normalised. Raises `BadInput`, where it is another
+    encoder's too."""
+    encoded = picture[len(fingerprint) :]
     try:
-        data = base64.b64decode(picture + "=" * (-len(picture) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         data = b""
     codes = np.frombuffer(data, np.int8).astype(np.float32)
+    if not picture.startswith(fingerprint) and codes.any():
+        raise BadInput("This address holds a picture that another encoder looked at; choose the picture again.")
     if len(codes) != dim or not codes.any():
         raise BadInput("This address holds no picture of this catalogue; choose the picture again.")
     return np.asarray(codes / np.linalg.norm(codes), np.float32)
@@ -281,7 +290,7 @@ def embed_upload(served: ServedCatalogue, data: bytes) -> tuple[Part, bool]:
     encoder = served.query_encoder
     charge(_COST_OF_UPLOAD)
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
-    picture = picture_of(encoder.picture(decode_upload(data, side)))
+    picture = picture_of(encoder.picture(decode_upload(data, side)), encoder.fingerprint)
     return Part("picture", picture), is_animated(data)
 
 

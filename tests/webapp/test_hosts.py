@@ -1,0 +1,319 @@
+"""What hosts and their operators do to a server: files that are away, settings, names, and stores that fail."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from banners.catalogue import manifest
+from banners.errors import BadInput
+from tests.colour_clip import coloured
+from tests.conftest import with_file
+from tests.servers import Server, serving, start
+from tests.webapp.query_site import encoded, form
+from tests.webapp.small_site import make_catalogue
+from webapp import create_app
+from webapp.app import misspelt
+
+METRICS = "steam-clip-metrics-*"
+
+
+def workers(server: Server) -> list[int]:
+    return server.processes()[1:]
+
+
+def replace_workers(server: Server, how: signal.Signals) -> None:
+    """End all workers, or have the master replace them, and wait for the new ones."""
+    while len(workers(server)) < 2:
+        time.sleep(0.05)
+    before = set(workers(server))
+    if how == signal.SIGHUP:
+        os.kill(server.process.pid, how)
+    deadline = time.monotonic() + 40
+    while (old := before & set(workers(server))) or len(workers(server)) < 2:
+        for pid in old if how != signal.SIGHUP else ():  # again, for one that was not ready for signals
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def output_of(server: Server) -> str:
+    server.process.terminate()
+    return server.process.communicate(timeout=30)[0]
+
+
+# -- files that are away ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("away", ["", "games.db"])
+def test_a_catalogue_that_is_away_when_workers_restart_is_served_on(tmp_path, how, away):
+    folder = make_catalogue(tmp_path / "c")
+    with serving(folder) as server:
+        (folder / away).rename(tmp_path / "away")
+        replace_workers(server, how)
+        for _ in range(8):
+            assert server.get("/render/10")[0] == 200
+            assert "Portal 2" in server.get("/search?q=portal")[1]
+        (tmp_path / "away").rename(folder / away)
+        assert server.get("/render/20")[0] == 200
+        output = output_of(server)
+    assert "Traceback" not in output
+    assert ("the one that was opened before is served" in output) == (not away)
+
+
+def other_site(folder: Path, site: Path) -> Path:
+    """A catalogue whose image encoder is another one's."""
+    return with_file(site / "c", folder, "image_encoder.onnx", b"of another encoder")
+
+
+def test_a_refused_or_a_sound_replacement_never_mixes_vectors_with_another_encoder(tmp_path, colour_site):
+    folder = tmp_path / "c"
+    shutil.copytree(colour_site / "c", folder)
+    picture = encoded(coloured("red"))
+    client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
+    shutil.rmtree(folder)
+    other_site(folder, colour_site)
+    answer = client.post("/api/v1/pictures?n=2", data=picture, content_type="image/png")
+    assert {result["game"]["appid"] for result in answer.get_json()["results"]} == {11, 12}
+    again = client.get("/api/v1/similar", query_string={"picture": answer.get_json()["picture"], "n": 2}).get_json()
+    assert again["results"] == answer.get_json()["results"]
+
+
+def test_an_encoder_that_is_overwritten_before_it_is_read_is_a_503(tmp_path, colour_site):
+    folder = tmp_path / "c"
+    shutil.copytree(colour_site / "c", folder)
+    client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
+    with (folder / "image_encoder.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"overwritten")
+    assert client.post("/api/v1/pictures", data=encoded(coloured("red"))).status_code == 503
+    assert client.get("/render/11").status_code == 200
+
+
+def test_the_picture_in_a_link_is_known_by_its_encoder(query_app, tmp_path, colour_site):
+    folder = tmp_path / "c"
+    shutil.copytree(colour_site / "c", folder)
+    data = json.loads((folder / manifest.MANIFEST).read_text())
+    data["encoder"]["revision"] = "another"
+    (folder / manifest.MANIFEST).write_text(json.dumps(data))
+    client = query_app.test_client()
+    link = client.post("/upload", **form(encoded(coloured("red")))).location
+    assert client.get(link).status_code == 200
+    other = create_app({"CATALOGUE": folder}).test_client().get(link)
+    assert other.status_code == 400
+    assert "another encoder looked at" in other.get_data(as_text=True)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "is_fine"), [("", True), ("1", True), ("two", False), ("0", False)])
+def test_a_number_of_workers_that_is_none_is_one_line_and_an_empty_one_the_default(tmp_path, value, is_fine):
+    folder = make_catalogue(tmp_path / "c")
+    if is_fine:
+        with serving(folder, WEB_CONCURRENCY=value) as server:
+            assert server.get("/healthz")[0] == 200
+        return
+    output, _ = start(folder, WEB_CONCURRENCY=value).process.communicate(timeout=30)
+    assert output == f"steam-clip: cannot start: WEB_CONCURRENCY is '{value}', not a whole number from 1 to 64\n"
+
+
+def test_misspelt_settings_are_named_and_those_of_others_are_not(tmp_path):
+    settings = {"CATALOG": "x", "PROXY_HOP": "1", "RATELIMIT_STORAGE_URL": "", "catalogue": "x", "WEB_THREAD": "4"}
+    assert dict(misspelt(settings)) == {
+        "CATALOG": "CATALOGUE",
+        "PROXY_HOP": "PROXY_HOPS",
+        "RATELIMIT_STORAGE_URL": "RATELIMIT_STORAGE_URI",
+        "catalogue": "CATALOGUE",
+        "WEB_THREAD": "WEB_THREADS",
+    }
+    others = (
+        "HOSTNAME",
+        "HOME",
+        "http_proxy",
+        "PYTHONPATH",
+        "CATALOGUE_SERVICE_HOST",
+        "REDIS_URL",
+        "CATALOGUE",
+        "PORT",
+    )
+    assert dict(misspelt(dict.fromkeys(others, "x"))) == {}
+
+
+def test_the_log_says_what_is_served_in_lines_of_one_form(tmp_path):
+    with serving(make_catalogue(tmp_path / "c"), PROXY_HOP="1", ACCESS_LOG="-") as server:
+        server.get("/search?q=secret", Authorization="Basic YWxpY2UKOng=", Referer="http://h/mix?picture=secret")
+        server.get("/render/10%0Aforged")
+        lines = output_of(server).splitlines()
+    assert any(f"8 games of {tmp_path / 'c'}, encoder test-encoder, queries by nothing" in line for line in lines)
+    assert any("PROXY_HOP is no setting; is PROXY_HOPS meant?" in line for line in lines)
+    assert any('127.0.0.1 "GET /search HTTP/1.1" 200' in line for line in lines)
+    assert not re.search("secret|alice|^forged", "\n".join(lines), re.MULTILINE)
+    own = [line for line in lines if '"GET ' not in line]
+    assert all(re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] ", line) for line in own), own
+
+
+def test_what_killed_servers_leave_in_memory_is_removed_by_the_next_and_counts_survive_a_reload(tmp_path):
+    shared = Path("/dev/shm")
+    folder = make_catalogue(tmp_path / "c")
+
+    def of(server: Server) -> list[Path]:
+        return list(shared.glob(f"steam-clip-metrics-{server.process.pid}-*"))
+
+    killed = start(folder)
+    with serving(folder) as living:
+        while not of(killed):
+            time.sleep(0.05)
+        children = killed.processes()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        killed.process.communicate()
+        start(tmp_path / "none").process.communicate()
+        for _ in range(20):
+            living.get("/about")
+        replace_workers(living, signal.SIGHUP)
+        assert len(of(living)) == 1
+        assert 'route="/about",status="200"} 20.0' in living.get("/metrics")[1]
+        with serving(folder) as other:
+            assert of(killed) == []
+            assert len(of(living)) == len(of(other)) == 1
+    assert of(living) == of(other) == []
+
+
+def test_without_a_folder_that_can_be_written_the_start_ends_with_one_line(tmp_path):
+    under = ["unshare", "--mount", "sh", "-c", 'mount -o ro,bind /dev/shm /dev/shm && exec "$@"', "sh"]
+    folder = make_catalogue(tmp_path / "c")
+    try:
+        subprocess.run([*under, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this user may mount nothing")
+    with serving(folder, under=under) as server:
+        assert server.get("/render/10")[0] == 200
+    nowhere = 'mount -o ro,bind / / && mount -o ro,bind /tmp /tmp; mount -o ro,bind /dev/shm /dev/shm; exec "$@"'
+    server = start(folder, under=[*under[:4], nowhere, "sh"], TMPDIR="/proc")
+    output, _ = server.process.communicate(timeout=30)
+    assert output == "steam-clip: cannot start: no folder for temporary files can be written; name one in TMPDIR\n"
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def app_of(tmp_path):
+    folder = make_catalogue(tmp_path / "c")
+    return lambda **settings: create_app({"CATALOGUE": folder, **settings}).test_client()
+
+
+@pytest.mark.parametrize("host", ["", "a b", "evil.example", "[", "a..b"])
+def test_operations_answer_whatever_the_host(app_of, host):
+    client = app_of(TRUSTED_HOSTS="good.example")
+    for path in ("/healthz", "/readyz", "/version", "/metrics", "/robots.txt"):
+        assert client.get(path, environ_overrides={"HTTP_HOST": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["steam_clip:8000", "my_app.name_space.svc", "", "localhost", "[::1]:8000"])
+def test_pages_answer_under_the_names_of_container_networks(app_of, host):
+    page = app_of().get("/render/10", environ_overrides={"HTTP_HOST": host})
+    assert page.status_code == 200
+    assert f'<link rel="canonical" href="http://{host or "localhost"}/render/10">' in page.get_data(as_text=True)
+
+
+def test_a_refused_host_says_what_to_change(app_of):
+    answer = app_of(TRUSTED_HOSTS="good.example").get("/render/10", environ_overrides={"HTTP_HOST": "evil.example"})
+    assert answer.status_code == 400
+    assert "'evil.example' is no name of this server" in answer.get_data(as_text=True)
+    assert "TRUSTED_HOSTS" in answer.get_data(as_text=True)
+
+
+def test_trusted_hosts_are_compared_without_case(app_of):
+    client = app_of(TRUSTED_HOSTS="Good.Example, .wild.example,my_app")
+    for host in ("GOOD.example:8000", "good.example", "a.WILD.example", "wild.example", "My_App:80"):
+        assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 200, host
+    for host in ("bad.example", "evilwild.example", "my-app"):
+        assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 400, host
+
+
+# -- a store for rate limits that fails -------------------------------------------------------------------------------
+
+
+@contextmanager
+def store(answers: list[bytes] | None) -> Iterator[str]:
+    """The URI of a Redis that takes connections and sends these bytes, one every 0.1 seconds, then no more; None: there
+    is no such server."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+    connections = []
+
+    def serve(connection: socket.socket) -> None:
+        for answer in answers or []:
+            if done.wait(0.1):
+                return
+            connection.sendall(answer)
+
+    def accept() -> None:
+        while not done.is_set():
+            try:
+                connections.append(listener.accept()[0])
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connections[-1],), daemon=True).start()
+
+    if answers is None:
+        listener.close()
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
+    try:
+        name = listener.getsockname()[1] if answers is not None else 1
+        yield f"redis://:password@127.0.0.1:{name}/0"
+    finally:
+        done.set()
+        if answers is not None:
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for connection in connections:
+            connection.close()
+        accepting.join(5)
+
+
+@pytest.mark.parametrize("answers", [None, [], [b"+"] * 100, [b"nonsense\r\n"]], ids=["dead", "frozen", "slow", "odd"])
+def test_a_store_that_fails_costs_no_page_more_than_a_moment(colour_site, caplog, answers):
+    with store(answers) as uri:
+        settings = {"CATALOGUE": colour_site / "c", "RATELIMIT_STORAGE_URI": uri, "QUERIES_PER_MINUTE": "3"}
+        client = create_app(settings).test_client()
+        client.get("/api/v1/similar?game=11")  # the encoder is loaded
+        statuses = []
+        for number in range(14):
+            begun = time.perf_counter()
+            statuses.append(client.get(f"/api/v1/similar?game={(11, 12)[number % 2]}").status_code)
+            assert client.get("/search?q=red").status_code in (200, 302)
+            assert time.perf_counter() - begun < 0.6
+        assert statuses.count(429) > 0, "queries are still counted"
+        assert [record.getMessage() for record in caplog.records if "counted in memory" in record.message] != []
+        assert sum("counted in memory" in record.getMessage() for record in caplog.records) == 1
+        assert "password" not in caplog.text
+
+
+def test_a_storage_whose_library_is_missing_names_it(colour_site):
+    with pytest.raises(BadInput, match=r"pip install 'limits\[memcached\]'"):
+        create_app({"CATALOGUE": colour_site / "c", "RATELIMIT_STORAGE_URI": "memcached://127.0.0.1:1"})
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(colour_site, monkeypatch):
+    client = create_app({"CATALOGUE": colour_site / "c", "QUERIES_PER_MINUTE": "3"}).test_client()
+    while client.get("/api/v1/similar?game=11").status_code != 429:
+        pass
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    assert client.get("/api/v1/similar?game=11").status_code == 200
