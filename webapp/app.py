@@ -25,6 +25,7 @@ from webapp import context, current, errors, limits, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
 from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
+from webapp.params import MAX_ADDRESS
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_YEAR = 365 * 24 * 3600
@@ -156,6 +157,8 @@ def _is_trusted(host: str) -> bool:
 
 def _add_headers(response: Response) -> Response:
     """Security headers, CORS for JSON, and an entity tag for what is made anew for every request."""
+    if len(response.location or "") > MAX_ADDRESS:
+        response = errors.too_long()
     response.headers.update(current_app.config["HEADERS"])
     if errors.is_json(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"  # nothing there depends on who asks

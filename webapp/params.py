@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from banners.errors import BadInput
 
 ADULT_COOKIE = "adult"
+MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
 FLAGS = {
     form: is_yes
     for words, is_yes in ((("1", "true", "yes", "on"), True), (("0", "false", "no", "off", ""), False))
@@ -72,6 +73,12 @@ def read(kind: type[AnyQuery], *, from_form: bool = False, **fixed: object) -> A
 def words(given: str) -> str:
     """A text with single spaces between its words and without control characters."""
     return "".join(character for character in " ".join(given.split()) if character.isprintable()).strip()
+
+
+def parameters_but(*names: str) -> str:
+    """This request's parameters as they came, so that no address grows, without those of `names` and empty ones."""
+    parameters = request.query_string.decode("ascii", "ignore").split("&")
+    return "&".join(one for one in parameters if one.partition("=")[2] and one.partition("=")[0] not in names)
 
 
 def uploaded(name: str, most: int) -> bytes:

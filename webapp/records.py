@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from webapp.local_images import WIDTHS
+from webapp.params import parameters_but
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,7 @@ def paging(page: int, total: int, per_page: int) -> Paging:
     pages = max(1, -(-total // per_page))
 
     def url(number: int) -> str:
-        kept = [(name, value) for name, value in request.args.items(multi=True) if name != "page" and value]
-        return f"{request.path}?{urlencode([*kept, ('page', str(number))])}"
+        return f"{request.path}?{'&'.join(filter(None, (parameters_but('page'), f'page={number}')))}"
 
     previous = url(min(page - 1, pages)) if page > 1 else None
     return Paging(page, pages, total, previous, url(page + 1) if page < pages else None)

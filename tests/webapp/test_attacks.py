@@ -1,13 +1,8 @@
-"""Clients that mean no good, or are many: load, silence, and hostile pictures. Those that take long run by `make soak`."""
+"""Clients that mean no good, or are many: load, silence, hostile pictures. What takes long is run by `make soak`."""
 
-import http.client
 import resource
 import socket
-import statistics
-import threading
 import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,14 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.core.metadata_bombs import BOMBS
 from tests.servers import Server, serving
 from tests.webapp.small_site import make_catalogue
-from tests.webapp.test_uploads import HOSTILE
 
 
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=30)
+def connect(server: Server, timeout: float = 30) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout)
 
 
 @pytest.fixture
@@ -66,7 +59,9 @@ def test_more_connections_than_files_may_be_open_kill_no_worker(tmp_path):
             before, clients = server.processes(), []
             for _ in range(3000):
                 try:
-                    clients.append(socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=1))
+                    clients.append(
+                        socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=1)
+                    )
                 except OSError:
                     break
             time.sleep(5)

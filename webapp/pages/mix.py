@@ -64,7 +64,7 @@ def _mix_page(
         games={one.value: served.game(served.catalogue.row_of(int(one.value))) for one in parts if one.kind == "game"},
         url_of=lambda changed: queries.url_of(changed, kept),
         parameters=queries.parameters_of(parts, kept),
-        add_url=queries.url_of(parts, kept) if parts and len(parts) < queries.MAX_PARTS else "",
+        add_url=queries.url_of(parts, kept) if queries.has_room(parts, kept) else "",
         more_url=queries.url_of(parts, kept, n=more) if has_more else "",
         views=[
             (label, queries.url_of(parts, structs.replace(given, view=name).kept()), name == view)

@@ -20,7 +20,7 @@ from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
 from webapp.limits import charge
-from webapp.params import Appid, words
+from webapp.params import MAX_ADDRESS, Appid, words
 from webapp.queries.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
 from webapp.queries.uploads import decode_upload, is_animated
 from webapp.records import Label, Result
@@ -33,7 +33,6 @@ MAX_PARTS = 8
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_RESULTS = 200
 _NO_FILTERS = FilterQuery()
-MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
 _COST: dict[Kind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over the matrix
 _COST_OF_UPLOAD = 3.0
 
@@ -136,6 +135,15 @@ def check(parts: Sequence[Part], kept: Kept = ()) -> None:
     for part in parts:
         if part.kind == "text" and not 0 < len(part.value) <= MAX_TEXT:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
+
+
+def has_room(parts: Sequence[Part], kept: Kept) -> bool:
+    """Whether a game can be added."""
+    return (
+        bool(parts)
+        and len(parts) < MAX_PARTS
+        and len(url_of([*parts, Part("game", "4294967295", True)], kept)) <= MAX_ADDRESS
+    )
 
 
 def similar(

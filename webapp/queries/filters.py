@@ -4,7 +4,6 @@ series."""
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from msgspec import Meta, field, to_builtins
 from banners.encoders.views import View
 from banners.series import same_series
 from webapp.limits import charge
-from webapp.params import Query
+from webapp.params import Query, parameters_but, words
 from webapp.records import Result
 from webapp.served import ServedCatalogue
 
@@ -34,6 +33,9 @@ class FilterQuery(Query):
     publisher: Annotated[_Name, Meta(description="Only games of this publisher.")] = ""
     lesser: Annotated[bool, Meta(description="Only the less popular half of the games, 1 or 0.")] = False
 
+    def __post_init__(self) -> None:
+        self.tag, self.developer, self.publisher = map(words, (self.tag, self.developer, self.publisher))
+
     def kept(self) -> tuple[tuple[str, str], ...]:
         """The filters that are set, for the addresses of other lists."""
         filters, given = SeriesFilterQuery.__struct_encode_fields__, to_builtins(self)  # without defaults
@@ -48,7 +50,7 @@ class SeriesFilterQuery(FilterQuery):
 
 def active(given: FilterQuery) -> list[tuple[str, str]]:
     """The filters that are set: a label, and the address of this page without it."""
-    words = {
+    labels = {
         "from": "from {}",
         "to": "until {}",
         "tag": "{}",
@@ -60,11 +62,10 @@ def active(given: FilterQuery) -> list[tuple[str, str]]:
     }
 
     def without(name: str) -> str:
-        kept = [(one, value) for one, value in request.args.items(multi=True) if one not in (name, "page") and value]
-        return f"{request.path}?{urlencode(kept)}" if kept else request.path
+        return f"{request.path}?{parameters_but(name, 'page')}".rstrip("?")
 
     shown = to_builtins(given).items()  # those that are set
-    return [(words[name].format(value), without(name)) for name, value in shown if name in words]
+    return [(labels[name].format(value), without(name)) for name, value in shown if name in labels]
 
 
 def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:
