@@ -95,6 +95,7 @@ wsgi_app = "webapp.wsgi:app"
 workers = _number("WEB_CONCURRENCY", 2, 1, 64)
 worker_class = "gthread"
 threads = _number("WEB_THREADS", 4, 1, 256)
+os.environ["WEB_THREADS"] = str(threads)  # the app limits what may hold all of them
 # Each connection is an open file, and the rest of a worker needs some. More of them wait until others end.
 _files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 worker_connections = max(threads + 1, min(1000, _files - 200)) if _files != resource.RLIM_INFINITY else 1000

@@ -50,7 +50,7 @@
     status.textContent = "Looking …";
     await prepare(input.files[0]).catch(() => {}); // the browser cannot decode it, or keeps nothing
     if (input.files[0].size > MOST_BYTES) {
-      status.textContent = "That picture has more than 10 MB. Make it smaller: 600x900 is enough.";
+      status.textContent = "A picture may be at most 10 MB. Make it smaller: 600x900 is enough.";
       return;
     }
     form.requestSubmit();

@@ -25,7 +25,6 @@ from webapp import context, current, errors, limits, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
 from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
-from webapp.params import MAX_ADDRESS
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_YEAR = 365 * 24 * 3600
@@ -37,10 +36,11 @@ DEFAULTS = {
     "QUERIES_PER_MINUTE": "60",  # in words, of one client; a picture counts as three; 0 for no limit
     "RATELIMIT_STORAGE_URI": "memory://",  # where these are counted; each worker for itself unless it is a server's
     "QUERY_THREADS": "2",  # that embed a query
+    "WEB_THREADS": "0",  # that answer requests; gunicorn.conf.py has the default
     "PROXY_HOPS": "0",  # reverse proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed
     "TRUSTED_HOSTS": "",  # the names of this server, with commas between them; "" for any
 }
-_OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "WEB_THREADS", "QUERIES_AT_START", "ACCESS_LOG")
+_OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "QUERIES_AT_START", "ACCESS_LOG")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
@@ -103,7 +103,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config["HEADERS"] = {name: value.format(cdn=origin) for name, value in HEADERS.items()}
     threads = _whole(app, "QUERY_THREADS", 1, 64)
     current.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, threads, cdn)
-    limits.register(app, _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), app.config["RATELIMIT_STORAGE_URI"])
+    per_minute, serving = _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), _whole(app, "WEB_THREADS", 0, 256)
+    limits.register(app, per_minute, app.config["RATELIMIT_STORAGE_URI"], serving)
     # Redirects to the one right form of an address would lead to whatever the Host header says.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
     app.url_map.converters.update(appid=AppidConverter, count=CountConverter, variant=VariantConverter)
@@ -111,6 +112,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
         app.register_blueprint(blueprint)
     errors.register(app)
     app.before_request(_check_host)
+    app.before_request(_match_any)
     Compress(app)  # the first to be registered is the last to run
     app.after_request(_add_headers)
     context.register(app)
@@ -155,10 +157,14 @@ def _is_trusted(host: str) -> bool:
     return not trusted or any(name == one or (one[0] == "." and f".{name}".endswith(one)) for one in trusted)
 
 
+def _match_any() -> None:
+    """Let `If-Match: *` pass, as RFC 9110, section 13.1.1, has it; Werkzeug compares the star with the entity tag."""
+    if request.if_match.star_tag:
+        request.environ.pop("HTTP_IF_MATCH")
+
+
 def _add_headers(response: Response) -> Response:
     """Security headers, CORS for JSON, and an entity tag for what is made anew for every request."""
-    if len(response.location or "") > MAX_ADDRESS:
-        response = errors.too_long()
     response.headers.update(current_app.config["HEADERS"])
     if errors.is_json(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"  # nothing there depends on who asks
@@ -176,6 +182,9 @@ def _add_headers(response: Response) -> Response:
         response.add_etag(weak=True)  # weak: compressed or not, it is the same page
         response.cache_control.no_cache = True  # kept, but asked about
         response.make_conditional(request)
+    if response.status_code == 412:  # If-Match names another version
+        response.set_data(b"")
+        response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -75,11 +75,6 @@ def bad_host() -> Response:
     return Response(f"{detail}\n", status=400, mimetype="text/plain")
 
 
-def too_long() -> Response:
-    """Instead of a redirect that no server would take."""
-    return _answer(400, "That cannot be answered", "This is too long for an address. Use fewer or shorter filters.")
-
-
 def _unknown_game(error: UnknownGame) -> Response:
     served = catalogue()
     rows = served.catalogue.games.search(str(error.appid), OFFERED).rows

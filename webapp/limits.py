@@ -3,15 +3,18 @@
 import ipaddress
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
-from werkzeug.exceptions import TooManyRequests
+from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
 from banners.errors import BadInput
+from webapp.params import discard_body
 
 _PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
@@ -71,11 +74,13 @@ def _hit(limiter: RateLimiter, limit: RateLimitItem, client: str, cost: int) -> 
     return max(1.0, seconds)
 
 
-def register(app: Flask, per_minute: int, storage: str) -> None:
+def register(app: Flask, per_minute: int, storage: str, threads: int) -> None:
     """Allow each client `per_minute` queries, 0 for any number. `storage` is a URI of the limits library: with
-    "memory://" each worker process counts for itself. Raises `BadInput` for one that cannot be used."""
+    "memory://" each worker process counts for itself. Of the `threads` that answer requests, 0 for any number, all but
+    two may receive pictures. Raises `BadInput` for a storage that cannot be used."""
     limit = RateLimitItemPerMinute(_PARTS * max(3, per_minute)) if per_minute else None  # a picture costs 3
     app.extensions["limiter"] = Limiter(limit, storage)
+    app.extensions["receiving"] = threading.BoundedSemaphore(max(1, threads - 2) if threads else 1000)
 
 
 def client_of(address: str) -> str:
@@ -99,3 +104,17 @@ def charge(cost: float) -> None:
     seconds = current_app.extensions["limiter"].seconds_to_wait(client, max(1, round(_PARTS * cost)))
     if seconds:
         raise TooManyRequests("That was a lot at once; ask again a little later.", retry_after=round(seconds))
+
+
+@contextmanager
+def receiving() -> Iterator[None]:
+    """Around the reception of a picture, which may take long. Raises a 503 where too many threads are at it: pages
+    need some, too."""
+    turns = current_app.extensions["receiving"]
+    if not turns.acquire(blocking=False):
+        discard_body()
+        raise ServiceUnavailable("Many pictures came at once; send it again in a moment.", retry_after=2)
+    try:
+        yield
+    finally:
+        turns.release()

@@ -10,10 +10,11 @@ from zlib import crc32
 from PIL import Image
 
 from banners.errors import UnusableImage
-from banners.images import decode, is_image_file
+from banners.images import MAX_BYTES, decode, is_image_file
 
 WIDTHS = (200, 400)  # of thumbnails: for a card, and for one on a phone or a dense screen
 _SIDE = 800  # pixels, at least, of what thumbnails and share pictures are made of
+_MAX_WEBP = 16_383  # pixels of a side
 _KEPT = 2048  # thumbnails, some 16 MB
 
 one_at_a_time = threading.Lock()  # in memory: decoded banners, whoever asks for how many
@@ -40,20 +41,26 @@ class LocalImage(NamedTuple):
         """Part of the addresses of the image, so that browsers may keep it."""
         return f"{crc32(f'{self.changed} {self.size}'.encode()):08x}"
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether this is a file that could have been embedded."""
+        return self.size <= MAX_BYTES and is_image_file(self.path)
+
     def decode(self) -> Image.Image:
         """An RGB image of whatever can be embedded; a large JPEG is shrunk while it is decoded. Raises
         `UnusableImage`."""
-        if not is_image_file(self.path):
-            raise UnusableImage("not a JPEG, PNG or WebP image")
+        if not self.is_shown:
+            raise UnusableImage("not a JPEG, PNG or WebP image, or a very large one")
         return decode(self.path, shrink_to=_SIDE)
 
 
 @lru_cache(maxsize=_KEPT)
 def thumbnail(image: LocalImage, width: int) -> bytes:
-    """A WebP of `image`, `width` pixels wide or as wide as the original if that is less. Raises `UnusableImage`."""
+    """A WebP of `image`, `width` pixels wide, less where the original is less wide or very long. Raises
+    `UnusableImage`."""
     with one_at_a_time:
         picture = image.decode()
-    picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
+    picture.thumbnail((width, min(picture.height, _MAX_WEBP)), Image.Resampling.LANCZOS)
     file = BytesIO()
     picture.save(file, "WEBP", quality=75, method=2)  # 10 ms; 4, the default, takes twice that for 4 % less
     return file.getvalue()

@@ -1,6 +1,7 @@
 """Query parameters and uploads, as strangers send them. A page's parameters are the fields of a `Query`; from these the
 OpenAPI document is made too. Invalid values raise `BadInput`, which is answered with a 400."""
 
+import time
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -14,6 +15,7 @@ from banners.errors import BadInput
 
 ADULT_COOKIE = "adult"
 MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
+_MAX_DISCARDING = 30.0  # seconds
 FLAGS = {
     form: is_yes
     for words, is_yes in ((("1", "true", "yes", "on"), True), (("0", "false", "no", "off", ""), False))
@@ -84,6 +86,7 @@ def parameters_but(*names: str) -> str:
 def uploaded(name: str, most: int) -> bytes:
     """The bytes of a file, sent in the field `name` of a form or as the body itself. More than `most` are a 413."""
     request.max_content_length = most + 10_000  # for the form around it
+    data: bytes | None
     try:
         if request.mimetype == "multipart/form-data":
             file = request.files.get(name)
@@ -95,12 +98,21 @@ def uploaded(name: str, most: int) -> bytes:
     except RequestEntityTooLarge:
         if request.content_length is not None and request.content_length <= most:
             raise BadInput("The form has too many fields, or a text field is too long.") from None
-        raise
-    if len(data) > most:
+        data = None
+    if data is None or len(data) > most:
+        discard_body()
         raise RequestEntityTooLarge(
             f"A picture may be at most {most // 1_000_000} MB. Make it smaller: 600x900 is enough."
         )
     return data
+
+
+def discard_body() -> None:
+    """Read the rest of a body: a client that still sends it would see a broken connection instead of the answer."""
+    deadline = time.monotonic() + _MAX_DISCARDING
+    with suppress(OSError):
+        while time.monotonic() < deadline and request.environ["wsgi.input"].read(2**16):
+            pass
 
 
 def shows_adult() -> bool:

@@ -98,8 +98,8 @@ def _properties(game: Game) -> Iterator[tuple[str, str]]:
 
 
 def _folded(value: str) -> str:
-    """A name as filters compare it: "C#" and "C++" are two."""
-    return " ".join(names.fold_letters(value).split())
+    """A name as filters compare it: "C#" and "C++" are two. Characters that nobody sees, as joiners, do not count."""
+    return " ".join("".join(filter(str.isprintable, " ".join(names.fold_letters(value).split()))).split())
 
 
 def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:

@@ -79,7 +79,7 @@ def _load(path: Path) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # neither archives nor pickles
     except FileNotFoundError:
         raise BadInput(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a header may say anything
         raise BadInput(f"{path} is not a readable array: {one_line(error)}") from None
     if array.dtype.kind not in "iu":
         raise BadInput(f"{path} is {array.dtype}, not whole numbers")

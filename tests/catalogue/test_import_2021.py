@@ -60,6 +60,37 @@ def test_views_are_read_in_every_spelling(tmp_path, form):
     assert read.neighbours["rotate"].rows.tolist() == [[1, 2], [0, 2], [0, 1]]
 
 
+def with_header(header: str) -> bytes:
+    """An array file of twelve bytes of numbers."""
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + bytes(12)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(-1,)",
+        "(3, -4)",
+        f"({10**30},)",
+        "(2**62,)",
+        "('x',)",
+        "(1.5,)",
+        "3",
+        "(True,)",
+        "((3,),)",
+        "(" * 50,
+        "(0,)",
+        "()",
+    ],
+)
+@pytest.mark.parametrize("name", ["app_ids.npy", "matches.npy"])
+def test_a_header_with_an_odd_shape_is_one_line(tmp_path, capsys, name, shape):
+    folder = export(tmp_path / "export", [[0, 1, 2], [1, 0, 2], [2, 0, 1]])
+    (folder / name).write_bytes(with_header(f"{{'descr': '<u4', 'fortran_order': False, 'shape': {shape}}}"))
+    assert main(["import-matches", str(folder), str(tmp_path / "c")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [

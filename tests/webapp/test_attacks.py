@@ -1,8 +1,12 @@
 """Clients that mean no good, or are many: load, silence, hostile pictures. What takes long is run by `make soak`."""
 
+import http.client
 import resource
 import socket
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.core.metadata_bombs import BOMBS
 from tests.servers import Server, serving
+from tests.webapp.query_site import form
 from tests.webapp.small_site import make_catalogue
+from tests.webapp.test_uploads import HOSTILE
 
 
 def connect(server: Server, timeout: float = 30) -> socket.socket:
@@ -74,3 +81,63 @@ def test_more_connections_than_files_may_be_open_kill_no_worker(tmp_path):
             assert "Traceback" not in server.process.communicate()[0]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+LARGE = b"x" * 34_000_000
+
+
+@pytest.fixture(scope="module")
+def queried(colour_site):
+    with serving(colour_site / "c", colour_site / "banners", QUERIES_PER_MINUTE="0") as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["form", "body", "chunks"])
+@pytest.mark.parametrize("path", ["/upload", "/api/v1/pictures"])
+def test_a_picture_that_is_far_too_large_is_told_so_however_it_is_sent(queried, path, kind):
+    body, headers = LARGE, {"Content-Type": "image/png"}
+    if kind == "form":
+        whole = form(LARGE)
+        body, headers = whole["data"], {"Content-Type": whole["content_type"]}
+    connection = http.client.HTTPConnection(queried.url.removeprefix("http://"), timeout=30)
+    pieces = iter([body[:20_000_000], body[20_000_000:]])
+    connection.request("POST", path, pieces if kind == "chunks" else body, headers, encode_chunked=kind == "chunks")
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert "at most 10 MB" in answer.read().decode()
+    connection.close()
+
+
+def test_fifty_hostile_pictures_at_once_leave_pages_fast_and_workers_small(queried):
+    pictures = [*BOMBS.values(), *HOSTILE.values()]
+    pictures = [pictures[number % len(pictures)] for number in range(50)]
+    queried.post("/api/v1/pictures", pictures[0])
+    statuses: Counter[int] = Counter()
+    times, largest, done = [], 0, threading.Event()
+
+    def read_pages() -> None:
+        nonlocal largest
+        while not done.is_set():
+            begun = time.perf_counter()
+            statuses[queried.get("/render/11")[0]] += 1
+            times.append(time.perf_counter() - begun)
+            largest = max([largest, *map(resident, queried.processes()[1:])])
+
+    reader = threading.Thread(target=read_pages)
+    reader.start()
+    try:
+        with ThreadPoolExecutor(50) as pool:
+            sent = Counter(pool.map(lambda data: queried.post("/api/v1/pictures", data), pictures))
+    finally:
+        done.set()
+        reader.join()
+    assert set(statuses) == {200}
+    assert set(sent) <= {200, 413, 415, 503}
+    assert sent[200] > 0
+    assert max(times) < 1
+    assert largest < 260e6
+
+
+def resident(pid: int) -> int:
+    """The memory of a process in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

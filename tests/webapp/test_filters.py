@@ -53,21 +53,27 @@ def test_neighbours_that_pass_come_from_all_games(client, games, view):
 @pytest.mark.parametrize("name", ["developer", "publisher", "tag"])
 @pytest.mark.parametrize("typed", ["Étoile", "étoile", "ÉTOILE", "etoile", " Étoile "])
 def test_names_are_compared_without_case_and_accents_in_any_script(tmp_path, name, typed):
-    values = ["Étoile", "ЗВЕЗДА", "C++", "C#"]
+    values = ["Étoile", "ЗВЕЗДА", "C++", "C#", "नमस्ते\u200d खेल"]
     column = "tags" if name == "tag" else name
     writer.save(
         tmp_path / "c",
         games=[Game(10 + row, f"Game {row}", {column: value}) for row, value in enumerate(values)],
-        neighbours={"plain": nearest(np.eye(4, dtype=np.float32), k=3)},
-        embeddings=np.eye(4, dtype=np.float32),
+        neighbours={"plain": nearest(np.eye(5, dtype=np.float32), k=4)},
+        embeddings=np.eye(5, dtype=np.float32),
         about={"encoder": {"id": "test"}},
     )
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
-    for wanted, appid in ((typed, 10), ("звезда", 11), ("Звезда", 11), ("c++", 12)):
+    for wanted, appid in ((typed, 10), ("звезда", 11), ("Звезда", 11), ("c++", 12), (values[-1], 14)):
         answer = client.get("/api/v1/games/13/neighbours", query_string={name: wanted}).get_json()
         assert [one["game"]["appid"] for one in answer["results"]] == [appid], wanted
     page = text(client, f"/render/13?{urlencode({name: typed})}")
     assert f'id="filter-{name}"' in page
+
+
+def test_padded_filters_are_normalised_in_every_address_of_the_page(client):
+    page = text(client, f"/render/{GAME}?{urlencode({'tag': '  Puzzle ' + chr(9) + ' '})}")
+    assert "tag=Puzzle" in page
+    assert not re.search(r'href="/render/[^"]*tag=(\+|%20)', page)
 
 
 def test_a_mix_whose_filters_make_its_address_too_long_is_refused_before_the_redirect(client):

@@ -163,3 +163,54 @@ def test_banners_come_in_the_size_of_a_card_under_an_address_that_changes_with_t
 def test_unknown_and_multiple_ranges_are_ignored(client, asked, status):
     with client.get("/banners/10.jpg", headers={"Range": asked}) as answer:
         assert answer.status_code == status
+
+
+def test_a_very_long_banner_has_thumbnails(tmp_path):
+    (tmp_path / "banners").mkdir()
+    Image.new("RGB", (340, 16_900), "red").save(tmp_path / "banners" / "10.jpg")
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "BANNERS": tmp_path / "banners"}).test_client()
+    for width in (200, 400):
+        thumbnail = client.get(f"/thumbnails/{width}/10.webp")
+        assert thumbnail.status_code == 200
+        assert max(Image.open(io.BytesIO(thumbnail.data)).size) <= 16_383
+    assert client.get("/share/10.jpg").status_code == 200
+
+
+def test_a_file_larger_than_any_that_is_embedded_is_neither_sent_nor_read(tmp_path):
+    (tmp_path / "banners").mkdir()
+    picture(1).save(tmp_path / "banners" / "10.jpg")
+    with (tmp_path / "banners" / "10.jpg").open("r+b") as file:
+        file.truncate(5_000_000_000)  # sparse
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "BANNERS": tmp_path / "banners"}).test_client()
+    for address in ("/banners/10.jpg", "/thumbnails/200/10.webp", "/share/10.jpg"):
+        assert client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_is_truncated_while_it_is_sent_ends_the_connection(tmp_path, method):
+    folder = tmp_path / "banners"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "10.png", compress_level=0)
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c"), "BANNERS": folder}).test_client()
+    response = client.open("/banners/10.png", method=method, buffered=False)
+    assert response.content_length == (folder / "10.png").stat().st_size
+    if method == "HEAD":
+        response.close()
+        return
+    chunks = response.iter_encoded()
+    next(chunks)
+    with (folder / "10.png").open("r+b") as file:
+        file.truncate(100_000)
+    with pytest.raises(ConnectionResetError):
+        list(chunks)
+    response.close()
+
+
+@pytest.mark.parametrize("address", ["/banners/10.jpg", "/render/10", "/api/v1/games/10", "/static/site.css"])
+def test_preconditions_are_those_of_rfc_9110(client, address):
+    assert client.get(address, headers={"If-Match": "*"}, buffered=True).status_code == 200
+    other = client.get(address, headers={"If-Match": '"of another version"'}, buffered=True)
+    assert other.status_code == 412
+    assert other.data == b""
+    assert other.headers["Cache-Control"] == "no-store"

@@ -14,10 +14,9 @@ from webapp.api.openapi import document, endpoints, route
 from webapp.current import catalogue
 from webapp.pages import about, game, search
 from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, wall_page
-from webapp.params import AdultFlag, PageNumber, Query, uploaded, words
+from webapp.params import AdultFlag, PageNumber, Query, words
 from webapp.queries import ResultCount, SimilarGames, SimilarQuery
 from webapp.queries.filters import FilterQuery, SeriesFilterQuery
-from webapp.queries.uploads import MAX_BYTES
 from webapp.records import Game
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -96,11 +95,11 @@ def find_similar(given: SimilarQuery) -> SimilarGames:
     return queries.similar(catalogue(), parts, given.n, given.view, given)
 
 
-@route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501))
+@route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501, 503))
 def find_by_picture(given: PicturesQuery) -> SimilarGames:
     """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
-    picture, is_first_frame = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
+    picture, is_first_frame = queries.embed_upload(catalogue())
     found = queries.similar(catalogue(), [picture], given.n, given.view, given)
     return replace(found, is_first_frame=is_first_frame)
 

@@ -7,7 +7,9 @@ from werkzeug.wrappers import Response
 
 from webapp.params import ADULT_COOKIE
 
-_IS_OUR_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*", re.ASCII)  # "//" and "/\\" begin another site's address
+_IS_OUR_PATH = re.compile(
+    r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,8000}", re.ASCII
+)  # "//" and "/\\" begin another site's address
 
 blueprint = Blueprint("adult", __name__)
 

@@ -1,14 +1,17 @@
 """Local banners, in their own size and smaller, the pictures that other sites show beside links to games, and the
 aspect of the catalogue's images."""
 
+import errno
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from io import BytesIO
+from typing import cast
 
 from flask import Blueprint, Response, abort, request, send_file
 from PIL import Image, ImageOps
+from werkzeug.wsgi import FileWrapper
 
 from banners.errors import NotInCatalogue, UnusableImage
-from banners.images import is_image_file
 from webapp.current import catalogue
 from webapp.local_images import WIDTHS, LocalImage, one_at_a_time, thumbnail
 
@@ -28,12 +31,28 @@ blueprint = Blueprint("images", __name__)
 def banner(appid: int, suffix: str) -> Response:
     """A local banner. Its file was found when the server started; nothing of the address reaches the file system."""
     image = _local(appid)
-    if image.path.suffix.lower() != f".{suffix}" or not is_image_file(image.path):
+    if image.path.suffix.lower() != f".{suffix}" or not image.is_shown:
         abort(404)
     asked = request.range
     if asked is None or asked.units != "bytes" or len(asked.ranges) > 1:
         request.environ.pop("HTTP_RANGE", None)  # a server may ignore ranges (RFC 9110, section 14.2)
-    return _kept(send_file(image.path, conditional=True), image.version)
+    response = send_file(image.path, conditional=True)
+    if response.content_length:
+        file = cast(FileWrapper, response.response)
+        response.response = _complete(file, response.content_length)
+        response.direct_passthrough = False  # which would leave the file open
+        response.call_on_close(file.close)
+    return _kept(response, image.version)
+
+
+def _complete(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The `length` bytes of `chunks`. If the file has become shorter the connection ends: the client would wait for the
+    rest."""
+    for chunk in chunks:
+        length -= len(chunk)
+        yield chunk
+    if length > 0:
+        raise ConnectionResetError(errno.ECONNRESET, "a banner became shorter while it was sent")
 
 
 @blueprint.get(f"/thumbnails/<any{tuple(map(str, WIDTHS))}:width>/<appid:appid>.webp")

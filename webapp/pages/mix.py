@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from flask import Blueprint, redirect, render_template, request
 from msgspec import Meta, field, structs
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.catalogue.names import named_by_address
@@ -15,7 +15,7 @@ from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
 from webapp.pages.game import match_views
-from webapp.params import read, uploaded, words
+from webapp.params import read, words
 from webapp.queries import Part, SimilarGames
 from webapp.queries.filters import active
 from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, reason
@@ -117,14 +117,14 @@ def upload() -> tuple[str, int] | BaseResponse:
     if request.method == "POST":
         queries.check([*others, Part("picture", "")], kept)  # before the work is done
         try:
-            picture, is_first_frame = queries.embed_upload(catalogue(), uploaded("picture", MAX_BYTES))
+            picture, is_first_frame = queries.embed_upload(catalogue())
             queries.check([picture, *others], kept)
             note = [("first_frame", "1")] if is_first_frame else []
             return redirect(queries.url_of([picture, *others], [*kept, *note]), 303)
         except UnusableImage as error:
             complaint, status = reason(error), 415
-        except RequestEntityTooLarge as error:
-            complaint, status = error.description or "", 413
+        except (RequestEntityTooLarge, ServiceUnavailable) as error:
+            complaint, status = error.description or "", error.code
     parameters = queries.parameters_of(others, kept)
     html = render_template(
         "upload.html",

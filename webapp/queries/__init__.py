@@ -19,10 +19,10 @@ from banners.catalogue.names import appid_of, named_by_address
 from banners.catalogue.vectors import nearest_to
 from banners.encoders.views import View
 from banners.errors import BadInput, CannotAnswer
-from webapp.limits import charge
-from webapp.params import MAX_ADDRESS, Appid, words
+from webapp.limits import charge, receiving
+from webapp.params import MAX_ADDRESS, Appid, uploaded, words
 from webapp.queries.filters import FilterQuery, Mask, SeriesFilterQuery, mask, without_series
-from webapp.queries.uploads import decode_upload, is_animated
+from webapp.queries.uploads import MAX_BYTES, decode_upload, is_animated
 from webapp.records import Label, Result
 from webapp.served import ServedCatalogue
 
@@ -290,16 +290,18 @@ def vector_of(picture: str, fingerprint: str, dim: int) -> Vector:
     return np.asarray(codes / np.linalg.norm(codes), np.float32)
 
 
-def embed_upload(served: ServedCatalogue, data: bytes) -> tuple[Part, bool]:
-    """The part of a query that an uploaded picture is, and whether it is the first frame of an animation.
+def embed_upload(served: ServedCatalogue) -> tuple[Part, bool]:
+    """The part of a query that this request's picture is, and whether it is the first frame of an animation.
 
-    Raises `UnusableImage`, `CannotAnswer`.
+    Raises `UnusableImage`, `CannotAnswer`, and errors of HTTP for too large a file or too many of them.
     """
     encoder = served.query_encoder
-    charge(_COST_OF_UPLOAD)
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
-    picture = picture_of(encoder.picture(decode_upload(data, side)), encoder.fingerprint)
-    return Part("picture", picture), is_animated(data)
+    with receiving():
+        data = uploaded("picture", MAX_BYTES)
+        charge(_COST_OF_UPLOAD)
+        picture = picture_of(encoder.picture(decode_upload(data, side)), encoder.fingerprint)
+        return Part("picture", picture), is_animated(data)
 
 
 def meant(served: ServedCatalogue, text: str, is_minus: bool) -> Part | None:
