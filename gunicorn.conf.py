@@ -1,6 +1,5 @@
 """Gunicorn settings. Environment variables change them; see docs/deploying.md."""
 
-import fcntl
 import logging
 import os
 import resource
@@ -36,26 +35,17 @@ def _number(name: str, default: int, least: int, most: int) -> int:
 
 
 def _folder_for_metrics() -> Path:
-    """A new folder in memory, or on a disk; the one that is there if only these settings are read again (HUP).
-
-    It is locked as long as a process of this server lives. Folders without a lock belong to servers that were killed.
-    """
-    there = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    prefix = f"steam-clip-metrics-{os.getpid()}-"
-    if Path(there).name.startswith(prefix) and Path(there).is_dir():
-        return Path(there)
+    """A new folder in memory, or on a disk; the one that is there if only these settings are read again (HUP). Those of
+    servers that were killed are removed."""
+    there, prefix = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")), f"steam-clip-metrics-{os.getpid()}-"
+    if there.name.startswith(prefix) and there.is_dir():
+        return there
     for parent in ("/dev/shm", None):  # noqa: S108
         with suppress(OSError):
             made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-            fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX)
-            for other in made.parent.glob("steam-clip-metrics-*"):
-                with suppress(OSError):
-                    descriptor = os.open(other, os.O_RDONLY)
-                    try:
-                        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        shutil.rmtree(other, ignore_errors=True)
-                    finally:
-                        os.close(descriptor)
+            for other in made.parent.glob("steam-clip-metrics-*-*"):
+                if not Path("/proc", other.name.split("-")[3]).exists():
+                    shutil.rmtree(other, ignore_errors=True)
             return made
     _refuse("no folder for temporary files can be written; name one in TMPDIR")
 

@@ -27,20 +27,8 @@ _END = b"\xff\xd9"  # of a JPEG
 _NOISE = b"\xb5\x6a\xd3\x2c" * 1024
 MAX_ASPECT = 50  # longer ones would make `crop`, which resizes before it cuts, allocate without bound
 
-_TURNS = dict(  # by EXIF orientation
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        start=2,
-    )
-)
+_NAMES = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+_TURNS = dict(enumerate((Image.Transpose[name] for name in _NAMES.split()), 2))  # by EXIF orientation
 
 _Load = Callable[[bytes], Image.Image]  # decodes a file without metadata, or raises a decoder's error
 

@@ -1,5 +1,5 @@
-"""What an image file holds beside its pixels. It is left out before a decoder sees the file: decoders parse all of it,
-and a megabyte of EXIF can cost them seconds and gigabytes. Only the orientation is read, and a colour profile kept."""
+"""What an image file holds beside its pixels. Decoders parse it, and a megabyte of EXIF can cost them seconds and
+gigabytes. It is left out before they see the file; only the orientation is read, and a colour profile kept."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -14,14 +14,13 @@ MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 _MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
 _MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
 _FILL = re.compile(rb"\xff{1,10000}")  # before a marker's code; any number of them may fill
-_MAX_CHUNKS = 50_000  # of a PNG or WebP
+_MAX_CHUNKS = 50_000  # of a PNG
 _MAX_EXTRAS = 50  # chunks of a PNG beside its pixels; each may unpack to a megabyte
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 _PNG_COLOURS = frozenset({b"tRNS", b"iCCP"})
-_WEBP_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
-_WEBP_FLAGS = 0x2C  # that a profile, EXIF and XMP are there
+_WEBP_EXIF = re.compile(rb"EXIF....(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)  # the chunk's name and size
 _APP2, _COM, _SOS, _EOI = 0xE2, 0xFE, 0xDA, 0xD9
 _METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, _COM})  # all APPn but JFIF and Adobe, which tell the colours
 
@@ -33,16 +32,8 @@ class Picture(NamedTuple):
     orientation: int
 
 
-class Segment(NamedTuple):
-    """A JPEG's segment: its marker's code, and where the marker and the next segment begin."""
-
-    code: int
-    start: int
-    end: int
-
-
 def without_metadata(data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, strict: bool = False) -> Picture:
-    """A JPEG, PNG or WebP without what it holds beside its pixels; other data as they are.
+    """A JPEG or PNG without what it holds beside its pixels; other data as they are.
 
     `colours` are the chunks of a PNG that may stay, with their checksums mended. With `strict` a PNG keeps all chunks
     but its EXIF, for a decoder to complain about. Raises `UnusableImage` for more than cameras and programs write.
@@ -51,13 +42,13 @@ def without_metadata(data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, 
         return _jpeg(data)
     if data.startswith(PNG):
         return _png(data, colours, strict)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _webp(data)
-    return Picture(data, 1)
+    exif = _WEBP_EXIF.search(data)  # Pillow's decoder of WebP parses nothing
+    return Picture(data, _orientation(data[exif.end() : exif.end() + _MAX_EXIF]) if exif else 1)
 
 
-def jpeg_segments(data: bytes) -> Iterator[Segment]:
-    """The segments of a JPEG up to its first scan, with that. Raises `UnusableImage` for too many."""
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG up to its first scan, with that: the code of each, where its marker and where the next
+    segment begins. Raises `UnusableImage` for too many."""
     place = len(JPEG)
     for _ in range(_MAX_SEGMENTS):
         fill = _FILL.match(data, place)
@@ -68,7 +59,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
         place = start + 2 + (0 if is_alone else int.from_bytes(data[start + 2 : start + 4]))
         if code == 0xFF:
             break
-        yield Segment(code, start, place)
+        yield code, start, place
         if code in (_SOS, _EOI):
             return
     raise UnusableImage("malformed: a JPEG with too much beside its picture")
@@ -108,30 +99,6 @@ def _png(data: bytes, colours: Collection[bytes], strict: bool) -> Picture:
         raise UnusableImage("malformed: a PNG of too many pieces")
     is_cut_short = place > len(data)
     return Picture(b"".join(kept) + (b"" if is_cut_short else _PNG_END), _orientation(exif))
-
-
-def _webp(data: bytes) -> Picture:
-    kept, seen, exif, place = [], set(), b"", 12
-    for _ in range(_MAX_CHUNKS):
-        if place >= len(data):
-            break
-        size = int.from_bytes(data[place + 4 : place + 8], "little")
-        end = place + 8 + size + size % 2
-        kind, chunk, place = data[place : place + 4], data[place:end], end
-        if kind == b"EXIF":
-            exif = exif or chunk[8:]
-        elif kind in _WEBP_PIXELS and not (kind == b"ICCP" and (size > MAX_PROFILE or kind in seen)):
-            kept.append(chunk)
-            seen.add(kind)
-    else:
-        raise UnusableImage("malformed: a WebP of too many pieces")
-    if kept and kept[0].startswith(b"VP8X"):
-        flags = kept[0][8:9]
-        kept[0] = (
-            kept[0][:8] + bytes(flag & ~_WEBP_FLAGS | (0x20 if b"ICCP" in seen else 0) for flag in flags) + kept[0][9:]
-        )
-    body = b"WEBP" + b"".join(kept)
-    return Picture(b"RIFF" + len(body).to_bytes(4, "little") + body, _orientation(exif))
 
 
 def _orientation(exif: bytes) -> int:

@@ -1,7 +1,4 @@
-"""`python -m webapp` starts gunicorn, which reads gunicorn.conf.py.
-
-It reads WEB_CONCURRENCY before any settings of ours, and ends with a traceback where that is no number.
-"""
+"""`python -m webapp` starts gunicorn. That reads WEB_CONCURRENCY before any settings of ours, so it is checked here."""
 
 import os
 import sys
@@ -10,9 +7,8 @@ from banners import settings
 from banners.errors import BadInput
 
 try:
-    settings.whole(os.environ.get("WEB_CONCURRENCY") or "1", 1, 64, "WEB_CONCURRENCY")
+    os.environ["WEB_CONCURRENCY"] = os.environ.get("WEB_CONCURRENCY") or "2"
+    settings.whole(os.environ["WEB_CONCURRENCY"], 1, 64, "WEB_CONCURRENCY")
 except BadInput as error:
     sys.exit(f"steam-clip: cannot start: {error}")
-if not os.environ.get("WEB_CONCURRENCY"):
-    os.environ.pop("WEB_CONCURRENCY", None)
 os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *sys.argv[1:]])  # noqa: S606

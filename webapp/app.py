@@ -41,6 +41,7 @@ DEFAULTS = {
     "TRUSTED_HOSTS": "",  # the names of this server, with commas between them; "" for any
 }
 _OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "QUERIES_AT_START", "ACCESS_LOG")
+_UNDERSCORE = "--underscore--"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
@@ -63,13 +64,8 @@ class _Request(Request):
     def host(self) -> str:
         """The Host header, the server's address without one, "" for one that is no name. A name with an underscore is
         none in the DNS, but container networks have them (steam_clip:8000)."""
-        given = self.headers.get("Host") or None
-        plain = given and given.replace("_", "-")
-        return (
-            given
-            if given and plain != given and get_host(self.scheme, plain)
-            else get_host(self.scheme, given, self.server)
-        )
+        given = self.headers.get("Host", "").replace("_", _UNDERSCORE)
+        return get_host(self.scheme, given or None, self.server).replace(_UNDERSCORE, "_")
 
 
 class _App(Flask):

@@ -34,7 +34,7 @@ class Limiter:
         self._shared = None if storage == _IN_MEMORY else _limiter(storage)
         # Names that cannot be resolved, and answers byte by byte, outlast any timeout of a socket.
         self._pool = ThreadPoolExecutor(4, "limits")
-        self._lock, self._away_until = threading.Lock(), 0.0
+        self._away_until = 0.0
 
     def seconds_to_wait(self, client: str, cost: int) -> float:
         """Count a query. 0 if it may be answered."""
@@ -44,9 +44,8 @@ class Limiter:
             try:
                 return self._pool.submit(_hit, self._shared, self._limit, client, cost).result(_PATIENCE)
             except Exception as error:  # each kind of storage has errors of its own
-                with self._lock:
-                    is_news = time.monotonic() >= self._away_until
-                    self._away_until = time.monotonic() + _PAUSE
+                is_news = time.monotonic() >= self._away_until
+                self._away_until = time.monotonic() + _PAUSE
                 if is_news:
                     name = type(error).__name__
                     current_app.logger.warning("queries are counted in memory: RATELIMIT_STORAGE_URI fails (%s)", name)

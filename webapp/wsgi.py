@@ -18,14 +18,12 @@ for name, setting in misspelt(os.environ):
     app.logger.warning("%s is no setting; is %s meant?", name, setting)
 served = app.extensions["catalogue"].served
 served.warm()
+words, pictures = served.site.takes_words, served.site.takes_pictures
 app.logger.info(
-    "%d games of %s, encoder %s, queries by %s, banners from %s, at most %s queries a minute (0: any number)",
-    len(served),
-    app.config["CATALOGUE"],
-    served.site.encoder,
-    "words and pictures" if served.site.takes_words else "pictures" if served.site.takes_pictures else "nothing",
-    app.config["BANNERS"] or (served.cdn if served.cdn_name else "nowhere"),
-    app.config["QUERIES_PER_MINUTE"],
+    f"{len(served)} games of {app.config['CATALOGUE']}, encoder {served.site.encoder},"
+    f" queries by {'words and pictures' if words else 'pictures' if pictures else 'nothing'},"
+    f" banners from {app.config['BANNERS'] or (served.cdn if served.cdn_name else 'nowhere')},"
+    f" limit of {app.config['QUERIES_PER_MINUTE']} queries a minute"
 )
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers
     app.jinja_env.get_template(template)

@@ -170,7 +170,7 @@ def similar(
         rows = others
     results = served.results(rows, cosines, view)
     picture = next((part.value for part in parts if part.kind == "picture"), "")
-    shown = _labels_of(served, _picture(served, picture)) if picture else ()
+    shown = _labels_of(served, _vector(served, Part("picture", picture))) if picture else ()
     stands_out = _stands_out(served, results, view) if is_comparable(parts) else None
     is_clear = view != "plain" or len(parts) > 1 or _is_clear(served, parts, results, vector)
     return SimilarGames(picture, stands_out, is_clear, shown, results)
@@ -259,13 +259,8 @@ def _vector(served: ServedCatalogue, part: Part) -> Vector:
     if part.kind == "game":
         return np.array(served.catalogue.embeddings[served.catalogue.row_of(int(part.value))])
     if part.kind == "picture":
-        return _picture(served, part.value)
+        return vector_of(part.value, served.query_encoder.fingerprint, served.query_encoder.dim)
     return served.query_encoder.words(part.value)
-
-
-def _picture(served: ServedCatalogue, picture: str) -> Vector:
-    encoder = served.query_encoder
-    return vector_of(picture, encoder.fingerprint, encoder.dim)
 
 
 def picture_of(vector: Vector, fingerprint: str) -> str:
