@@ -1,8 +1,13 @@
 """Clients that mean no good, or are many: load, silence, hostile pictures. What takes long is run by `make soak`."""
 
 import http.client
+import os
+import re
 import resource
+import shutil
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,6 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from banners.catalogue.reader import open_catalogue
+from manage_catalogue import main as manage
+from tests.conftest import skip_or_fail
 from tests.core.metadata_bombs import BOMBS
 from tests.servers import Server, serving
 from tests.webapp.query_site import form
@@ -141,3 +149,59 @@ def test_fifty_hostile_pictures_at_once_leave_pages_fast_and_workers_small(queri
 def resident(pid: int) -> int:
     """The memory of a process in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+_LOAD = """
+local paths = {}
+for line in io.lines(os.getenv("PATHS")) do paths[#paths + 1] = line end
+request = function() return wrk.format("GET", paths[math.random(#paths)]) end
+delay = function() return tonumber(os.getenv("DELAY")) end
+"""
+_CONNECTIONS = 32
+
+
+def load(server: Server, folder: Path, seconds: int, delay: float = 0) -> str:
+    """What wrk says of `_CONNECTIONS` that wait `delay` milliseconds after each answer."""
+    (folder / "load.lua").write_text(_LOAD if delay else _LOAD[: _LOAD.index("delay")])
+    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(folder / "load.lua"), server.url]
+    environment = os.environ | {"PATHS": str(folder / "paths"), "DELAY": str(round(delay))}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+@pytest.mark.soak
+def test_five_minutes_of_load_over_restarts_fail_no_request_and_take_no_more_memory(tmp_path, steam_2021):
+    if shutil.which("wrk") is None:
+        skip_or_fail("no wrk")
+    assert manage(["import-matches", str(steam_2021), str(tmp_path / "c")]) == 0
+    appids = open_catalogue(tmp_path / "c").appids[::10].tolist()
+    searches = [f"/search?q={first}{second}" for first in "bcdfg" for second in "aeiou"]
+    pages = [f"/render/{appid}" for appid in appids]
+    (tmp_path / "paths").write_text("\n".join([*pages, *searches, "/", "/popular", "/hubs"]))
+    with serving(tmp_path / "c") as server:
+        answered = re.search(r"Requests/sec: *([\d.]+)", load(server, tmp_path, 10))
+        capacity = float(answered[1])
+        sizes: dict[int, list[int]] = {}
+        done = threading.Event()
+
+        def restart_and_measure() -> None:
+            for second in range(300):
+                if second % 60 == 59:
+                    os.kill(server.processes()[1 + second // 60 % 2], signal.SIGTERM)
+                for pid in server.processes()[1:]:
+                    with suppress(OSError):
+                        sizes.setdefault(pid, []).append(resident(pid))
+                if done.wait(1):
+                    return
+
+        watching = threading.Thread(target=restart_and_measure)
+        watching.start()
+        try:
+            said = load(server, tmp_path, 300, 1000 * _CONNECTIONS / (0.6 * capacity))
+        finally:
+            done.set()
+            watching.join()
+    assert "Non-2xx" not in said, said
+    assert "Socket errors" not in said, said
+    assert len(sizes) >= 6
+    for measured in sizes.values():
+        assert max(measured[60:], default=0) - max(measured[:60]) < 5e6

@@ -15,7 +15,7 @@ from banners.errors import UnusableImage
 from webapp import queries
 from webapp.current import catalogue
 from webapp.pages.game import match_views
-from webapp.params import read, words
+from webapp.params import MAX_ADDRESS, read, words
 from webapp.queries import Part, SimilarGames
 from webapp.queries.filters import active
 from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, reason
@@ -23,6 +23,7 @@ from webapp.records import json_url
 from webapp.served import ServedCatalogue
 
 STARTS = 12  # games to begin with
+_LONGEST_GAME = len("&not_game=4294967295")
 
 blueprint = Blueprint("mix", __name__)
 
@@ -57,6 +58,7 @@ def _mix_page(
     more = min(queries.MAX_RESULTS, len(served), 2 * count)
     has_more = parts and more > len(found.results) == count
     views = match_views(served) if parts else []
+    address = queries.url_of(parts, kept)
     return render_template(
         "mix.html",
         page=found,
@@ -64,7 +66,7 @@ def _mix_page(
         games={one.value: served.game(served.catalogue.row_of(int(one.value))) for one in parts if one.kind == "game"},
         url_of=lambda changed: queries.url_of(changed, kept),
         parameters=queries.parameters_of(parts, kept),
-        add_url=queries.url_of(parts, kept) if queries.has_room(parts, kept) else "",
+        add_url=address if 0 < len(parts) < queries.MAX_PARTS and len(address) < MAX_ADDRESS - _LONGEST_GAME else "",
         more_url=queries.url_of(parts, kept, n=more) if has_more else "",
         views=[
             (label, queries.url_of(parts, structs.replace(given, view=name).kept()), name == view)

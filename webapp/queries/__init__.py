@@ -137,15 +137,6 @@ def check(parts: Sequence[Part], kept: Kept = ()) -> None:
             raise BadInput(f"A description has 1 to {MAX_TEXT} characters.")
 
 
-def has_room(parts: Sequence[Part], kept: Kept) -> bool:
-    """Whether a game can be added."""
-    return (
-        bool(parts)
-        and len(parts) < MAX_PARTS
-        and len(url_of([*parts, Part("game", "4294967295", True)], kept)) <= MAX_ADDRESS
-    )
-
-
 def similar(
     served: ServedCatalogue,
     parts: Sequence[Part],
