@@ -112,7 +112,7 @@ def _examine(count: int, banners: dict[int, Banner]) -> list[audit.Examination]:
 def _copies(opened: Catalogue, banners: dict[int, Banner], count: int) -> copies.Sample | None:
     """Altered copies of banners that the view by artwork was not made with; None, with a warning, if nothing can embed
     them."""
-    encoder = QueryEncoder.of(opened.folder, opened.manifest, available_cores())
+    encoder = QueryEncoder.of(opened, available_cores())
     if encoder is None:
         say(PROGRAM, "warning: no figures on altered copies: the catalogue has no encoder for queries")
         return None

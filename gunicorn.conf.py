@@ -1,5 +1,6 @@
 """Gunicorn settings. Environment variables change them; see docs/deploying.md."""
 
+import fcntl
 import logging
 import os
 import resource
@@ -34,18 +35,30 @@ def _number(name: str, default: int, least: int, most: int) -> int:
         _refuse(error)
 
 
+def _remove_unlocked(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
 def _folder_for_metrics() -> Path:
-    """A new folder in memory, or on a disk; the one that is there if only these settings are read again (HUP). Those of
-    servers that were killed are removed."""
+    """A new folder in memory, or on a disk; on HUP the existing one is kept.
+
+    It is locked as long as a process of this server lives. Those without a lock belong to servers that were killed.
+    """
     there, prefix = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")), f"steam-clip-metrics-{os.getpid()}-"
     if there.name.startswith(prefix) and there.is_dir():
         return there
     for parent in ("/dev/shm", None):  # noqa: S108
         with suppress(OSError):
             made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-            for other in made.parent.glob("steam-clip-metrics-*-*"):
-                if not Path("/proc", other.name.split("-")[3]).exists():
-                    shutil.rmtree(other, ignore_errors=True)
+            fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX)
+            for other in made.parent.glob("steam-clip-metrics-*"):
+                with suppress(OSError):
+                    _remove_unlocked(other)
             return made
     _refuse("no folder for temporary files can be written; name one in TMPDIR")
 
@@ -57,6 +70,8 @@ class Logger(GunicornLogger):
         super().setup(cfg)
         ours = logging.getLogger("webapp")
         ours.handlers, ours.propagate = self.error_log.handlers, False
+        for handler in self.access_log.handlers:
+            handler.setFormatter(logging.Formatter(self.error_fmt, self.datefmt))
         ours.setLevel(logging.INFO)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
@@ -66,11 +81,8 @@ class Logger(GunicornLogger):
             super().exception(msg, *args, **kwargs)
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
-        known: dict[str, Any] = super().atoms(resp, req, environ, request_time)
         path = ascii(environ["RAW_URI"].partition("?")[0])[1:-1]
-        request = f"{environ['REQUEST_METHOD']} {path} {environ['SERVER_PROTOCOL']}"
-        # Names of users, queries, and the address of the page before, with its query.
-        return known | {"u": "-", "q": "-", "f": "-", "U": path, "r": request}
+        return {**super().atoms(resp, req, environ, request_time), "U": path}
 
 
 _SILENCE = 20  # seconds for which a client may send and read nothing
@@ -102,7 +114,7 @@ _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 logger_class = Logger
 accesslog = os.environ.get("ACCESS_LOG") or None
-access_log_format = '%(h)s "%(r)s" %(s)s %(B)s bytes %(M)s ms'
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms'
 
 # All workers count their requests in this folder; see webapp/operations.py.
 _metrics = _folder_for_metrics()

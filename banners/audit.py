@@ -85,8 +85,7 @@ def examine(banner: Banner) -> Examination:
     except Exception as error:  # the decoders raise many types
         flaw = one_line(error)
     try:  # as it is embedded
-        orientation = without_metadata(data).orientation
-        return replace(_measured(appid, file, content, mend(data), orientation, is_strict=False), flaw=flaw)
+        return replace(_measured(appid, file, content, *mend(data), is_strict=False), flaw=flaw)
     except UnusableImage as error:
         return Examination(appid, file, content, str(error), _is_truncated(data))
 

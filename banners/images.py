@@ -82,10 +82,11 @@ def decode(
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def mend(data: bytes) -> bytes:
-    """The file as `decode` reads it: without metadata, and without what decoders refuse beside the pixels. For a JPEG
-    that is a missing end mark. Raises `UnusableImage` where the pixels are not whole."""
-    return _decoded(data, partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None))[0]
+def mend(data: bytes) -> tuple[bytes, int]:
+    """The file as `decode` reads it, without metadata and what decoders refuse beside the pixels, and with the end mark
+    of a JPEG; and its orientation. Raises `UnusableImage` where the pixels are not whole."""
+    bare, _, orientation = _decoded(data, partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None))
+    return bare, orientation
 
 
 def _decoded(data: bytes, load: _Load) -> tuple[bytes, Image.Image, int]:
@@ -105,7 +106,7 @@ def _decoded(data: bytes, load: _Load) -> tuple[bytes, Image.Image, int]:
                 return bare + _END, image, orientation
     elif data.startswith(PNG):
         for colours in ((b"tRNS",), ()):
-            bare = without_metadata(data, colours).data
+            bare = without_metadata(data, colours)[0]
             with suppress(Exception):
                 return bare, load(bare), orientation
     raise reason

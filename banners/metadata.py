@@ -3,7 +3,6 @@ gigabytes. It is left out before they see the file; only the orientation is read
 
 import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 from zlib import crc32
 
 from banners.errors import UnusableImage
@@ -13,27 +12,25 @@ MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 
 _MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
 _MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
-_FILL = re.compile(rb"\xff{1,10000}")  # before a marker's code; any number of them may fill
+_MARKER = re.compile(
+    rb"[^\xff]{0,10000}\xff{1,10000}([^\xff])", re.DOTALL
+)  # bytes that do not belong there, fill, code
+_SOS, _EOI, _APP2 = 0xDA, 0xD9, 0xE2
+# Sizes and tables, JFIF and Adobe, which tell the colours. Pillow takes C8, F0 and others for markers without a length.
+_JPEG_PIXELS = frozenset({*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD, 0xE0, 0xEE}) - {0xC8}
 _MAX_CHUNKS = 50_000  # of a PNG
-_MAX_EXTRAS = 50  # chunks of a PNG beside its pixels; each may unpack to a megabyte
-
+_MAX_EXTRAS = 1_000  # chunks of a PNG beside its pixels
+_MAX_STRICT = 50  # of these are left to a strict decoder; each may unpack to a megabyte
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 _PNG_COLOURS = frozenset({b"tRNS", b"iCCP"})
 _WEBP_EXIF = re.compile(rb"EXIF....(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)  # the chunk's name and size
-_APP2, _COM, _SOS, _EOI = 0xE2, 0xFE, 0xDA, 0xD9
-_METADATA = frozenset({*range(0xE1, 0xEE), 0xEF, _COM})  # all APPn but JFIF and Adobe, which tell the colours
 
 
-class Picture(NamedTuple):
-    """An image file of pixels and their colour profile, and the EXIF orientation 1..8 that it was to be shown in."""
-
-    data: bytes
-    orientation: int
-
-
-def without_metadata(data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, strict: bool = False) -> Picture:
-    """A JPEG or PNG without what it holds beside its pixels; other data as they are.
+def without_metadata(
+    data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, strict: bool = False
+) -> tuple[bytes, int]:
+    """A JPEG or PNG without what it holds beside its pixels, or other data as they are; and the EXIF orientation, 1..8.
 
     `colours` are the chunks of a PNG that may stay, with their checksums mended. With `strict` a PNG keeps all chunks
     but its EXIF, for a decoder to complain about. Raises `UnusableImage` for more than cameras and programs write.
@@ -43,40 +40,42 @@ def without_metadata(data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, 
     if data.startswith(PNG):
         return _png(data, colours, strict)
     exif = _WEBP_EXIF.search(data)  # Pillow's decoder of WebP parses nothing
-    return Picture(data, _orientation(data[exif.end() : exif.end() + _MAX_EXIF]) if exif else 1)
+    return data, _orientation(data[exif.end() : exif.end() + _MAX_EXIF]) if exif else 1
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The segments of a JPEG up to its first scan, with that: the code of each, where its marker and where the next
-    segment begins. Raises `UnusableImage` for too many."""
+    """Yield (code, start, end) of each segment up to and including the first scan. Raises `UnusableImage` for too many
+    of them, or one that has no length."""
     place = len(JPEG)
     for _ in range(_MAX_SEGMENTS):
-        fill = _FILL.match(data, place)
-        if fill is None or fill.end() == len(data):
+        marker = _MARKER.match(data, place)
+        if marker is None:
             return
-        start, code = fill.end() - 1, data[fill.end()]
-        is_alone = code in (0, 1) or 0xD0 <= code <= 0xD8
-        place = start + 2 + (0 if is_alone else int.from_bytes(data[start + 2 : start + 4]))
-        if code == 0xFF:
+        start, code = marker.end() - 2, data[marker.end() - 1]
+        length = int.from_bytes(data[start + 2 : start + 4])
+        if code < 2 or 0xD0 <= code <= _EOI:
+            length = 0  # these stand alone
+        elif length < 2:
             break
+        place = start + 2 + length
         yield code, start, place
         if code in (_SOS, _EOI):
             return
     raise UnusableImage("malformed: a JPEG with too much beside its picture")
 
 
-def _jpeg(data: bytes) -> Picture:
-    kept, exif, place = [JPEG], b"", len(JPEG)
+def _jpeg(data: bytes) -> tuple[bytes, int]:
+    kept, exif = [JPEG], b""
     for code, start, end in jpeg_segments(data):
-        content, place = data[start + 4 : end], end
-        if code not in _METADATA or (code == _APP2 and content.startswith(b"ICC_PROFILE\0")):
-            kept.append(data[start:end])
+        content = data[start + 4 : end]
+        if code in _JPEG_PIXELS or (code == _APP2 and content.startswith(b"ICC_PROFILE\0")):
+            kept.append(data[start : None if code == _SOS else end])  # with all scans
         elif content.startswith(b"Exif\0\0"):
             exif = exif or content
-    return Picture(b"".join([*kept, data[place:]]), _orientation(exif))
+    return b"".join(kept), _orientation(exif)
 
 
-def _png(data: bytes, colours: Collection[bytes], strict: bool) -> Picture:
+def _png(data: bytes, colours: Collection[bytes], strict: bool) -> tuple[bytes, int]:
     kept, left, exif, extras, place = [PNG], set(colours), b"", 0, len(PNG)
     for _ in range(_MAX_CHUNKS):
         if place + 12 > len(data):
@@ -88,7 +87,7 @@ def _png(data: bytes, colours: Collection[bytes], strict: bool) -> Picture:
         extras += kind not in _PNG_PIXELS
         if kind == b"eXIf":
             exif = exif or chunk[8:-4]
-        elif kind in _PNG_PIXELS or strict:
+        elif kind in _PNG_PIXELS or (strict and extras <= _MAX_STRICT):
             kept.append(chunk)
         elif kind in left:
             left.remove(kind)  # there is one of each
@@ -98,7 +97,7 @@ def _png(data: bytes, colours: Collection[bytes], strict: bool) -> Picture:
     else:
         raise UnusableImage("malformed: a PNG of too many pieces")
     is_cut_short = place > len(data)
-    return Picture(b"".join(kept) + (b"" if is_cut_short else _PNG_END), _orientation(exif))
+    return b"".join(kept) + (b"" if is_cut_short else _PNG_END), _orientation(exif)
 
 
 def _orientation(exif: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from banners import settings
 from banners.errors import BadInput
@@ -11,4 +12,5 @@ try:
     settings.whole(os.environ["WEB_CONCURRENCY"], 1, 64, "WEB_CONCURRENCY")
 except BadInput as error:
     sys.exit(f"steam-clip: cannot start: {error}")
-os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *sys.argv[1:]])  # noqa: S606
+path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+os.execvpe("gunicorn", ["gunicorn", *sys.argv[1:]], os.environ | {"PATH": path})  # noqa: S606, S607

@@ -2,29 +2,33 @@
 
 import mimetypes
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, abort, current_app, request
 from flask_compress import Compress
 from jinja2 import StrictUndefined
+from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
-from werkzeug.sansio.utils import get_host
-from werkzeug.utils import cached_property
 
 from banners import settings
+from banners.errors import BadInput
 from banners.steam import CDN, base_url
 from webapp import context, current, errors, limits, operations
 from webapp.api import legacy, v1
 from webapp.pages import BLUEPRINTS
 from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
+from webapp.params import GIVEN_HOST
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_YEAR = 365 * 24 * 3600
@@ -41,7 +45,6 @@ DEFAULTS = {
     "TRUSTED_HOSTS": "",  # the names of this server, with commas between them; "" for any
 }
 _OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "QUERIES_AT_START", "ACCESS_LOG")
-_UNDERSCORE = "--underscore--"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
@@ -60,20 +63,17 @@ class _Request(Request):
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
         return BytesIO()
 
-    @cached_property
-    def host(self) -> str:
-        """The Host header, the server's address without one, "" for one that is no name. A name with an underscore is
-        none in the DNS, but container networks have them (steam_clip:8000)."""
-        given = self.headers.get("Host", "").replace("_", _UNDERSCORE)
-        return get_host(self.scheme, given or None, self.server).replace(_UNDERSCORE, "_")
-
 
 class _App(Flask):
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """No route depends on the Host header, so none of these keeps a request from its route; see `_check_host`."""
-        if request is None:
-            return super().create_url_adapter(None)
-        return self.url_map.bind_to_environ({**request.environ, "HTTP_HOST": "localhost"})
+    def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Names of hosts have no case. Werkzeug takes none with an underscore, as container networks have them
+        (steam_clip:8000). Operations print no addresses, so they answer under any name."""
+        environ[GIVEN_HOST] = environ.get("HTTP_HOST") or "localhost"
+        name = environ[GIVEN_HOST].lower().replace("_", "-")
+        if environ.get("PATH_INFO") in operations.PATHS:
+            name = (self.config["TRUSTED_HOSTS"] or ["localhost"])[0].removeprefix(".")
+        environ["HTTP_HOST"] = name
+        return super().wsgi_app(environ, start_response)
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -89,9 +89,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     )
     app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
     app.config.update(overrides or {})
-    trusted = app.config["TRUSTED_HOSTS"]
-    names = trusted.split(",") if isinstance(trusted, str) else trusted
-    app.extensions["hosts"] = [name.strip().partition(":")[0].lower() for name in names if name.strip()]
+    app.config["TRUSTED_HOSTS"] = _hosts(app.config["TRUSTED_HOSTS"])
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     banners = app.config["BANNERS"]
     cdn = base_url(app.config["STEAM_CDN_URL"], "STEAM_CDN_URL")
@@ -133,24 +131,24 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, near[0]
 
 
+def _hosts(given: str | list[str]) -> list[str] | None:
+    """The names of TRUSTED_HOSTS, None for any. Raises `BadInput`."""
+    names = (given if isinstance(given, str) else " ".join(given)).lower().replace("_", "-").replace(",", " ").split()
+    for name in names:
+        if not re.fullmatch(r"\.?\w[\w.-]*(:[0-9]+)?", name):
+            raise BadInput(f"TRUSTED_HOSTS has {name[:60]!r}, which is not a name such as example.org or .example.org")
+    return names or None
+
+
 def _check_host() -> Response | None:
     """Refuse a host that is no name (as `xn--a`), is not among TRUSTED_HOSTS, or comes with an unknown scheme from a
-    proxy: every address that a page names would be wrong. Operations name none."""
-    if request.blueprint == operations.operations.name:
-        return None
+    proxy: every address that a page names would be wrong."""
     try:
-        is_name = request.host and request.host.encode("idna") and request.host_url
-        if is_name and _is_trusted(request.host) and request.scheme in ("http", "https"):
+        if request.host and request.host_url and request.scheme in ("http", "https"):
             return None
-    except UnicodeError:
+    except (UnicodeError, SecurityError):
         pass
     return errors.bad_host()
-
-
-def _is_trusted(host: str) -> bool:
-    """Whether a host is among TRUSTED_HOSTS; `.example.org` there stands for all names below it too."""
-    trusted, name = current_app.extensions["hosts"], urlsplit(f"//{host}").hostname or ""
-    return not trusted or any(name == one or (one[0] == "." and f".{name}".endswith(one)) for one in trusted)
 
 
 def _match_any() -> None:

@@ -7,7 +7,7 @@ from flask import Flask, request
 from banners.steam import STEAMDB, STORE
 from webapp.current import catalogue
 from webapp.pages.walls import tabs
-from webapp.params import shows_adult
+from webapp.params import origin, shows_adult
 
 
 def register(app: Flask) -> None:
@@ -21,7 +21,7 @@ def _context() -> dict[str, object]:
         "site": catalogue().site,  # not the catalogue: contexts may outlive it
         "tabs": tabs(catalogue()),
         "shows_adult": shows_adult(),
-        "origin": request.host_url.rstrip("/"),
+        "origin": origin(),
         "tab": None,  # the wall, on its page
         "json_url": "",  # of the page, if it has one
         "here": quote(request.path) + (f"?{query}" if query else ""),

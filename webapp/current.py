@@ -45,8 +45,8 @@ class CurrentCatalogue:
         parent opened it; if there is none, it goes on with what the parent opened."""
         self.served.catalogue.games.begin_process()
         stamp = self._read_stamp()
-        if stamp == _ABSENT:
-            app.logger.warning("no catalogue at %s; the one that was opened before is served", self._catalogue)
+        if stamp == _ABSENT or (stamp == self._stamp and not self.served.catalogue.games.is_in_place):
+            app.logger.warning("files of %s are missing; those that were opened are served on", self._catalogue)
         elif stamp != self._stamp:
             self._lock.acquire()
             self._replace(app, stamp)

@@ -26,9 +26,7 @@ from webapp.queries.uploads import reason
 from webapp.records import Game
 from webapp.served import ServedCatalogue
 
-_BAD_HOST = (
-    "is no name of this server. A proxy in front has to send the Host header that it got; see TRUSTED_HOSTS too."
-)
+_BAD_HOST = "is not a name of this server. Add it to TRUSTED_HOSTS, or let the proxy pass the Host header on."
 OFFERED = 6  # games instead of one that does not exist
 
 _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; the message is the detail

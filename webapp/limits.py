@@ -19,7 +19,7 @@ from webapp.params import discard_body
 _PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
 _IN_MEMORY = "memory://"
-_PATIENCE = 0.25  # seconds for which a page waits for a storage on another machine
+_PATIENCE = 0.12  # seconds for which a storage on another machine is waited for; an upload asks it twice
 _PAUSE = 60.0  # seconds until it is tried again
 _TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}  # of Redis, in the background
 
@@ -111,8 +111,8 @@ def receiving() -> Iterator[None]:
     need some, too."""
     turns = current_app.extensions["receiving"]
     if not turns.acquire(blocking=False):
-        discard_body()
-        raise ServiceUnavailable("Many pictures came at once; send it again in a moment.", retry_after=2)
+        discard_body(2)
+        raise ServiceUnavailable("Too many uploads at once. Try again in a moment.", retry_after=2)
     try:
         yield
     finally:

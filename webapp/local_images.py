@@ -50,7 +50,7 @@ class LocalImage(NamedTuple):
         """An RGB image of whatever can be embedded; a large JPEG is shrunk while it is decoded. Raises
         `UnusableImage`."""
         if not self.is_shown:
-            raise UnusableImage("not a JPEG, PNG or WebP image, or a very large one")
+            raise UnusableImage("not a JPEG, PNG or WebP image of at most 200 MB")
         return decode(self.path, shrink_to=_SIDE)
 
 

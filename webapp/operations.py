@@ -7,6 +7,7 @@ answer /metrics for all of them; see gunicorn.conf.py.
 import os
 import platform
 import time
+from contextlib import suppress
 
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
@@ -18,6 +19,7 @@ from banners.catalogue.manifest import FORMAT_VERSION
 from webapp.current import catalogue
 
 operations = Blueprint("operations", __name__)
+PATHS = frozenset({"/healthz", "/readyz", "/version", "/robots.txt", "/metrics"})
 
 # Every game has its page; the same banners under other addresses, and searches, are not worth a crawler's time.
 ROBOTS = """User-agent: *
@@ -90,8 +92,9 @@ def _count(response: Response) -> Response:
     # By route, not by address: strangers choose addresses, and there must not be one counter for each.
     route = request.url_rule.rule if request.url_rule else "none"
     method = request.method if request.method in _METHODS else "other"
-    _REQUESTS.labels(route, method, str(response.status_code)).inc()
-    _TIMES.labels(route).observe(time.perf_counter() - g.begun)
+    with suppress(OSError):  # somebody removed the folder
+        _REQUESTS.labels(route, method, str(response.status_code)).inc()
+        _TIMES.labels(route).observe(time.perf_counter() - g.begun)
     return response
 
 

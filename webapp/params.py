@@ -1,10 +1,12 @@
 """Query parameters and uploads, as strangers send them. A page's parameters are the fields of a `Query`; from these the
 OpenAPI document is made too. Invalid values raise `BadInput`, which is answered with a 400."""
 
-import time
+import socket
+import threading
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 from flask import request
@@ -14,8 +16,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from banners.errors import BadInput
 
 ADULT_COOKIE = "adult"
+GIVEN_HOST = "steam_clip.host"  # in a request's environment: the Host header as it was sent
 MAX_ADDRESS = 8000  # characters; servers refuse a request line of more than about 8,190 bytes
-_MAX_DISCARDING = 30.0  # seconds
 FLAGS = {
     form: is_yes
     for words, is_yes in ((("1", "true", "yes", "on"), True), (("0", "false", "no", "off", ""), False))
@@ -78,9 +80,9 @@ def words(given: str) -> str:
 
 
 def parameters_but(*names: str) -> str:
-    """This request's parameters as they came, so that no address grows, without those of `names` and empty ones."""
-    parameters = request.query_string.decode("ascii", "ignore").split("&")
-    return "&".join(one for one in parameters if one.partition("=")[2] and one.partition("=")[0] not in names)
+    """This request's parameters for another address, without those of `names` and empty ones."""
+    kept = [(name, words(value)) for name, value in request.args.items(multi=True) if name not in names]
+    return urlencode([one for one in kept if one[1]], safe="!$'()*,-./:;?@[]^_`{|}~")  # or addresses would grow
 
 
 def uploaded(name: str, most: int) -> bytes:
@@ -100,19 +102,27 @@ def uploaded(name: str, most: int) -> bytes:
             raise BadInput("The form has too many fields, or a text field is too long.") from None
         data = None
     if data is None or len(data) > most:
-        discard_body()
+        discard_body(30)
         raise RequestEntityTooLarge(
             f"A picture may be at most {most // 1_000_000} MB. Make it smaller: 600x900 is enough."
         )
     return data
 
 
-def discard_body() -> None:
-    """Read the rest of a body: a client that still sends it would see a broken connection instead of the answer."""
-    deadline = time.monotonic() + _MAX_DISCARDING
+def discard_body(seconds: float) -> None:
+    """Read the rest of a body, for a time: a client that still sends it would see a broken connection, no answer."""
+    connection = request.environ.get("gunicorn.socket")
+    stop = threading.Timer(seconds, connection.shutdown if connection else int, [socket.SHUT_RD])
+    stop.start()  # a client that sends byte by byte would keep the thread in one `read`
     with suppress(OSError):
-        while time.monotonic() < deadline and request.environ["wsgi.input"].read(2**16):
+        while request.environ["wsgi.input"].read(2**16):
             pass
+    stop.cancel()
+
+
+def origin() -> str:
+    """The beginning of this server's addresses."""
+    return f"{request.scheme}://{request.environ[GIVEN_HOST]}"
 
 
 def shows_adult() -> bool:

@@ -77,7 +77,7 @@ class ServedCatalogue:
         self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room
         plain = UPRIGHT_IMAGE if height > width else HEADER_IMAGE
         self.cdn, self.cdn_name = cdn, plain if manifest.source == "steam" else None
-        self.encoder = QueryEncoder.of(self.catalogue.folder, manifest, threads)
+        self.encoder = QueryEncoder.of(self.catalogue, threads)
         self._columns = self.catalogue.games.columns()
         self.is_adult: npt.NDArray[np.bool_] = np.ascontiguousarray(self._columns["is_adult"])
         named = np.ascontiguousarray(self._columns["has_name"])

@@ -23,7 +23,7 @@ app.logger.info(
     f"{len(served)} games of {app.config['CATALOGUE']}, encoder {served.site.encoder},"
     f" queries by {'words and pictures' if words else 'pictures' if pictures else 'nothing'},"
     f" banners from {app.config['BANNERS'] or (served.cdn if served.cdn_name else 'nowhere')},"
-    f" limit of {app.config['QUERIES_PER_MINUTE']} queries a minute"
+    f" QUERIES_PER_MINUTE={app.config['QUERIES_PER_MINUTE']}"
 )
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers
     app.jinja_env.get_template(template)

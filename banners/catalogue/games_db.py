@@ -150,9 +150,16 @@ class Games(Sequence[Game]):
             raise BadCatalogue(f"cannot read {self.path}: {one_line(error)}") from None
 
     def begin_process(self) -> None:
-        """Call this in a process that was just forked: its threads open the file for themselves. Only `_first` stays,
-        to be copied where the file is gone: nobody locks or writes a file that is opened as immutable."""
-        self._local = threading.local()
+        """Call this in a process that was just forked: its threads open the file for themselves. `_first` is kept as
+        the source of a copy if the file is gone. That is safe: an immutable file is neither locked nor written."""
+        self._local, self._copying = threading.local(), threading.Lock()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened is still there."""
+        with suppress(OSError):
+            return self._identity_of_file() == self._identity
+        return False
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -176,14 +183,22 @@ class Games(Sequence[Game]):
         return status.st_dev, status.st_ino, status.st_mtime_ns
 
     def _connection_to_the_same_file(self) -> sqlite3.Connection:
-        """Another connection to the file that was opened; a copy in memory if it was replaced or is gone."""
-        with suppress(OSError, sqlite3.Error):
+        """Another connection to the file that was opened, or to a copy in memory if it was replaced or is gone."""
+        with suppress(sqlite3.Error):
             db = self._open()
-            if self._identity_of_file() == self._identity:
+            if self.is_in_place:
                 return db
-        copy = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None, factory=_Connection)
-        self._first.backup(copy)
-        return copy
+        with self._copying:
+            uri = self._copy
+        return sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Connection)
+
+    @cached_property
+    def _copy(self) -> str:
+        """The URI of a copy in memory, which all threads share (https://sqlite.org/src/file/src/memdb.c)."""
+        uri = f"file:/{id(self)}?vfs=memdb"
+        self._keeper = sqlite3.connect(uri, uri=True, check_same_thread=False, factory=_Connection)
+        self._first.backup(self._keeper)
+        return uri
 
     def __len__(self) -> int:
         return self._count

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -93,6 +93,12 @@ def measure(path: Path) -> tuple[int, str]:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check(path: Path, expected: tuple[int, str], name: Path | None = None) -> None:
+    """Raise `BadCatalogue` if size and SHA-256 are not the manifest's. `name` is shown, `path` by default."""
+    if measure(path) != expected:
+        raise BadCatalogue(f"{name or path} was changed: its SHA-256 is not the manifest's")
+
+
 class OpenedFile:
     """A file of a catalogue that is read later. It stays the same file while another is put in its place. Raises
     `OSError`."""
@@ -101,14 +107,10 @@ class OpenedFile:
         """`expected` are its size and SHA-256."""
         self._path, self._expected = path, expected
         self._descriptor = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # it could not be opened
-            os.close(self._descriptor)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def checked(self) -> Path:
         """A path that leads to the file. Raises `BadCatalogue` if its content has changed."""
         path = Path(f"/dev/fd/{self._descriptor}")
-        if measure(path) != self._expected:
-            raise BadCatalogue(f"{self._path} was changed: its SHA-256 is not the manifest's")
+        check(path, self._expected, self._path)
         return path

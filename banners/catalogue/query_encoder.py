@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from banners.catalogue.manifest import Manifest, OpenedFile
+from banners.catalogue.manifest import OpenedFile
+from banners.catalogue.reader import Catalogue
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
 
@@ -92,8 +93,8 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 @dataclass(frozen=True)
 class QueryEncoder:
     """The encoder of a catalogue. It embeds the words and pictures of queries. `about` is what the manifest says of
-    its sides, `files` are those of a catalogue that there are, by name. `fingerprint` tells encoders apart whose
-    embeddings cannot be compared."""
+    its sides, `files` maps names to the encoder's files. `fingerprint` tells encoders apart whose embeddings cannot be
+    compared."""
 
     preprocessing: Preprocessing
     dim: int
@@ -103,23 +104,16 @@ class QueryEncoder:
     fingerprint: str
 
     @classmethod
-    def of(cls, folder: Path, manifest: Manifest, threads: int = 1) -> Self | None:
-        """The query encoder of the catalogue in `folder`; None if it has none. Raises `BadCatalogue`."""
+    def of(cls, opened: Catalogue, threads: int = 1) -> Self | None:
+        """The query encoder of a catalogue; None if it has none."""
+        manifest = opened.manifest
         about = manifest.raw.get("queries")
         if about is None or manifest.d is None:
             return None
-        try:
-            files = {
-                name: OpenedFile(folder / name, manifest.files[name])
-                for name in (IMAGE_MODEL, TEXT_MODEL, TOKENIZER)
-                if name in manifest.files
-            }
-        except OSError as error:
-            raise BadCatalogue(f"cannot read {error.filename}: {error.strerror}") from None
         preprocessing = manifest.raw["preprocessing"]
         identity = json.dumps([manifest.encoder, manifest.revision, preprocessing], sort_keys=True)
         fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        return cls(Preprocessing.from_json(preprocessing), manifest.d, about, files, threads, fingerprint)
+        return cls(Preprocessing.from_json(preprocessing), manifest.d, about, opened.read_later, threads, fingerprint)
 
     @property
     def has_text(self) -> bool:

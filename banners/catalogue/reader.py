@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from banners.catalogue.artwork import Artwork
 from banners.catalogue.games_db import Games
-from banners.catalogue.manifest import Manifest, measure
+from banners.catalogue.manifest import Manifest, OpenedFile, check
 from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.vectors import Quantised
 from banners.encoders.views import VIEWS, View
@@ -29,7 +29,7 @@ class Catalogue:
 
     `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `measures.group_identical`.
     `term_embeddings` is float32 (L, d), one for each of `games.terms`. `artwork_lengths` is float32 (n,),
-    `artwork.lengths(matrix)`. All of these are None if there is no such file.
+    `artwork.lengths(matrix)`. All of these are None if there is no such file. `read_later` maps names to other files.
     """
 
     folder: Path
@@ -43,6 +43,7 @@ class Catalogue:
     term_embeddings: npt.NDArray[np.float32] | None
     artwork: Artwork | None
     artwork_lengths: npt.NDArray[np.float32] | None
+    read_later: Mapping[str, OpenedFile]
 
     def __len__(self) -> int:
         return len(self.appids)
@@ -145,6 +146,11 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
         term_embeddings=load("term_embeddings"),
         artwork=None if mean is None or projection is None else Artwork(mean, projection),
         artwork_lengths=load("artwork_lengths"),
+        read_later={
+            name: OpenedFile(folder / name, expected)
+            for name, expected in manifest.files.items()
+            if not name.endswith((".npy", ".db"))
+        },
     )
 
 
@@ -152,5 +158,5 @@ def _check_file(path: Path, expected: tuple[int, str], check_hash: bool) -> None
     size = path.stat().st_size
     if size != expected[0]:
         raise BadCatalogue(f"{path} has {size} bytes, the manifest says {expected[0]}")
-    if check_hash and measure(path) != expected:
-        raise BadCatalogue(f"{path} was changed: its SHA-256 is not the manifest's")
+    if check_hash:
+        check(path, expected)

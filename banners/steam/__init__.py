@@ -20,6 +20,6 @@ def art_name(path: str) -> str:
 
 def base_url(text: str, name: str) -> str:
     """An address that stands in for one of Steam's, without a slash at its end. Raises `BadInput`."""
-    if not re.fullmatch(r"https?://[!-~]+", text, re.ASCII):
+    if not re.fullmatch(r"https?://[!-Z^-~]+", text, re.ASCII):
         raise BadInput(f"{name} is {text[:60]!r}, which is not an http or https URL")
     return text.rstrip("/")

@@ -65,10 +65,18 @@ def overlapping(count: int) -> bytes:
     return bytes(exif) + b"\1\2" * count
 
 
+def fractions(size: int) -> bytes:
+    """EXIF of orientation 6 whose unit of resolution are so many bytes of fractions; Pillow makes a number of each."""
+    count = (size - 64) // 8
+    entries = directory((0x112, 3, 1, 6), (0x128, 5, count, 64))
+    return (b"II*\0\x08\0\0\0" + entries).ljust(64, b"\0") + b"\1\0\0\0\2\0\0\0" * count
+
+
 def many_tags(size: int) -> bytes:
-    """EXIF of `size` bytes whose directory names nearly all of them once for each tag."""
-    entries = [(0x112, 3, 1, 6), *((0x2000 + tag, 7, size - 100, 8) for tag in range(min((size - 100) // 12, 50_000)))]
-    return (b"II*\0\x08\0\0\0" + directory(*entries)).ljust(size, b"\0")
+    """EXIF of orientation 6 whose directory names the second half of it once for each tag."""
+    half = size // 2
+    entries = [(0x112, 3, 1, 6), *((0x2000 + tag, 7, half, half) for tag in range(min(half // 12 - 2, 50_000)))]
+    return (b"II*\0\x08\0\0\0" + directory(*entries)).ljust(2 * half, b"\0")
 
 
 def profile(elements: int) -> bytes:
@@ -100,28 +108,43 @@ _EXIF = b"Exif\0\0"
 _PROFILE = profile(20_000)
 _LARGE = bytes(9_000_000)
 _TEXT = b"x\0\0" + zlib.compress(bytes(1_000_000))
+_PARTS = [fractions(9_300_000)[start : start + 65_500] for start in range(0, 9_300_000, 65_500)]
+_FRACTIONS = [segment(0xE1, _EXIF + part) for part in _PARTS]  # Pillow joins them
 
+# A decoder that sees these needs more than 0.3 s or 60 MB.
 BOMBS = {
     "PNG, EXIF": png(chunk(b"eXIf", overlapping(4_849_744))),
-    "PNG, EXIF of many tags": png(chunk(b"eXIf", many_tags(9_000_000))),
+    "PNG, profile": png(chunk(b"iCCP", b"x\0\0" + zlib.compress(_PROFILE))),
+    "PNG, profiles": png(*[chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**6)))] * 900),
+    "JPEG, EXIF": jpeg(*_FRACTIONS),
+    "JPEG, EXIF behind fill": jpeg(b"\xff" * 9_000, *_FRACTIONS),
+    "JPEG, profile": jpeg(*_profile_segments(_PROFILE)),
+    "WebP, EXIF": webp(riff(b"EXIF", overlapping(4_400_000))),
+    "WebP, profile": webp(riff(b"ICCP", _PROFILE)),
+}
+# Pillow takes these easily, or refuses them.
+LARGE = {
+    "PNG, EXIF of many tags": png(chunk(b"eXIf", many_tags(200_000))),
+    "JPEG, EXIF behind a byte": jpeg(b"\0", *_FRACTIONS),
+    "JPEG, EXIF of many tags": jpeg(segment(0xE1, _EXIF + many_tags(65_500))),
+    "WebP, EXIF of many tags": webp(riff(b"EXIF", many_tags(200_000))),
     "PNG, texts": png(*[chunk(b"zTXt", b"%d" % number + _TEXT) for number in range(49)]),
     "PNG, XMP": png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b'<tiff:Orientation="' * 450_000)),
-    "PNG, EXIF as text": png(chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 9000000\n" + b"4d" * 4_500_000)),
-    "PNG, profile": png(chunk(b"iCCP", b"x\0\0" + zlib.compress(_PROFILE))),
-    "PNG, profiles": png(*[chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(10**6))) for _ in range(49)]),
-    "JPEG, EXIF": jpeg(segment(0xE1, _EXIF + overlapping(32_000))),
-    "JPEG, EXIF of many tags": jpeg(segment(0xE1, _EXIF + many_tags(65_500))),
-    "JPEG, EXIF in many segments": jpeg(
-        segment(0xE1, _EXIF + overlapping(32_000)), *[segment(0xE1, _EXIF + bytes(65_500))] * 130
+    "PNG, text of the orientation": png(
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 9000000\n" + b"4d" * 4_500_000)
     ),
     "JPEG, XMP": jpeg(*[segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<x>" * 21_000)] * 140),
     "JPEG, comments": jpeg(*[segment(0xFE, bytes(65_500))] * 140),
-    "JPEG, profile": jpeg(*_profile_segments(_PROFILE)),
     "JPEG, pictures beside it": jpeg(segment(0xE2, b"MPF\0" + many_tags(65_500))),
-    "WebP, EXIF": webp(riff(b"EXIF", overlapping(4_400_000))),
-    "WebP, EXIF of many tags": webp(riff(b"EXIF", many_tags(9_000_000))),
     "WebP, XMP": webp(riff(b"XMP ", b'<tiff:Orientation="' * 450_000)),
-    "WebP, profile": webp(riff(b"ICCP", _PROFILE)),
     "WebP, large profile": webp(riff(b"ICCP", _LARGE)),
     "WebP, unknown": webp(riff(b"zzZz", _LARGE)),
+}
+# These are refused, at once.
+MALFORMED = {
+    "JPEG, EXIF behind an end": jpeg(b"\xff\xd9", *_FRACTIONS),
+    "JPEG, EXIF behind a segment without a length": jpeg(b"\xff\xef\0\0", *_FRACTIONS),
+    "JPEG, markers that stand alone": jpeg(b"\0", b"\xff\xd0" * 4_900_000),
+    "JPEG, escaped bytes": jpeg(b"\0", b"\xff\0" * 4_900_000),
+    "JPEG, fill behind a byte": jpeg(b"\0", b"\xff" * 9_900_000),
 }

@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from banners.errors import UnusableImage
 from banners.images import decode
 from banners.metadata import without_metadata
 from tests.conftest import ROOT, picture
-from tests.core.metadata_bombs import BOMBS
+from tests.core.metadata_bombs import BOMBS, LARGE, MALFORMED, chunk, fractions, jpeg, png, segment
 
 # Each bomb in a process of its own, whose peak of memory counts from where it begins.
 _MEASURE = """
 import io, json, os, sys, time
+from contextlib import suppress
 from pathlib import Path
+from PIL import Image, ImageCms, ImageOps
 from banners.audit import examine
 from banners.games_csv import Banner
 from banners.images import decode
-from tests.core.metadata_bombs import BOMBS, jpeg, png, webp
+from tests.core.metadata_bombs import BOMBS, LARGE, MALFORMED, jpeg, png, webp
 from webapp.local_images import LocalImage, thumbnail
 from webapp.queries.uploads import decode_upload, is_animated
 
@@ -32,7 +35,15 @@ def upload(path):
     data = path.read_bytes()
     decode_upload(data, 224), is_animated(data)
 
+def pillow(path):
+    with Image.open(path) as image:
+        ImageOps.exif_transpose(image)
+        if "icc_profile" in image.info:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+
 uses = {
+    "pillow": pillow,
     "decode": lambda path: decode(path),
     "upload": upload,
     "audit": lambda path: examine(Banner(1, path)),
@@ -43,7 +54,7 @@ for make in (jpeg, png, webp):  # what is loaded once
     path.write_bytes(make())
     for use in uses.values():
         use(path)
-for name, data in BOMBS.items():
+for name, data in (BOMBS | LARGE | MALFORMED).items():
     path.write_bytes(data)
     for use in uses:
         if os.fork():
@@ -51,7 +62,8 @@ for name, data in BOMBS.items():
             continue
         Path("/proc/self/clear_refs").write_text("5")
         before, begun = kilobytes("VmRSS"), time.process_time()
-        uses[use](path)
+        with suppress(Exception):
+            uses[use](path)
         print(json.dumps([name, use, time.process_time() - begun, (kilobytes("VmHWM") - before) / 1024]), flush=True)
         os._exit(0)
 """
@@ -59,18 +71,36 @@ for name, data in BOMBS.items():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak of a process' memory")
 def test_whatever_a_small_picture_carries_costs_hardly_any_time_or_memory(tmp_path):
-    command = [sys.executable, "-c", _MEASURE, str(tmp_path / "bomb")]
+    command = [sys.executable, "-W", "ignore", "-c", _MEASURE, str(tmp_path / "bomb")]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     measured = [json.loads(line) for line in lines]
-    assert len(measured) == 4 * len(BOMBS)
-    assert [one for one in measured if one[2] > 0.3 or one[3] > 60] == []
+    assert len(measured) == 5 * len(BOMBS | LARGE | MALFORMED)
+    costly = {(name, use) for name, use, seconds, megabytes in measured if seconds > 0.3 or megabytes > 60}
+    assert {one for one in costly if one[1] != "pillow"} == set()
+    assert {name for name, _ in costly} >= set(BOMBS), "these harm nobody"
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize("name", BOMBS | LARGE)
 def test_their_pixels_and_orientation_count(name):
-    image = decode(io.BytesIO(BOMBS[name]))
-    assert image.size == ((96, 64) if "EXIF" in name and "text" not in name else (64, 96))
+    image = decode(io.BytesIO((BOMBS | LARGE)[name]))
+    assert image.size == ((96, 64) if "EXIF" in name else (64, 96))
     assert np.abs(np.asarray(image).astype(int) - (255, 0, 0)).max() < 5
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_jpeg_without_order_is_refused(name):
+    with pytest.raises(UnusableImage):
+        decode(io.BytesIO(MALFORMED[name]))
+
+
+def test_bytes_that_do_not_belong_there_hide_neither_pixels_nor_orientation():
+    exif = segment(0xE1, b"Exif\0\0" + fractions(200))
+    for between in (b"\0", b"\0\1\2", b"\xff" * 30, b"\xff\xd0"):
+        assert decode(io.BytesIO(jpeg(between, exif))).size == (96, 64)
+
+
+def test_a_png_may_have_many_chunks_beside_its_pixels():
+    assert decode(io.BytesIO(png(*[chunk(b"mkBT", b"x" * 100)] * 400))).size == (64, 96)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -95,10 +125,10 @@ def test_other_byte_orders_and_types_of_the_orientation_are_read():
             exif = order.encode() + (42).to_bytes(2, number) + (8).to_bytes(4, number) + (1).to_bytes(2, number) + entry
             file = io.BytesIO()
             picture(1).save(file, "WEBP", exif=exif + bytes(8))
-            assert without_metadata(file.getvalue()).orientation == 6
+            assert without_metadata(file.getvalue())[1] == 6
             file = io.BytesIO()
             picture(1).save(file, "WEBP", exif=exif.replace(b"\6", b"\x63") + bytes(8))
-            assert without_metadata(file.getvalue()).orientation == 1
+            assert without_metadata(file.getvalue())[1] == 1
 
 
 def test_animations_transparency_and_sixteen_bits_stay():
@@ -106,9 +136,9 @@ def test_animations_transparency_and_sixteen_bits_stay():
     for format in ("PNG", "WEBP"):
         file = io.BytesIO()
         clear.save(file, format, save_all=True, append_images=[Image.new("RGBA", (60, 90), "blue")], lossless=True)
-        with Image.open(io.BytesIO(without_metadata(file.getvalue()).data)) as image:
+        with Image.open(io.BytesIO(without_metadata(file.getvalue())[0])) as image:
             assert (image.n_frames, image.mode, image.getpixel((0, 0))) == (2, "RGBA", (200, 40, 40, 128))
     deep = io.BytesIO()
     Image.fromarray(np.full((90, 60), 40_000, np.uint16)).save(deep, "PNG")
-    with Image.open(io.BytesIO(without_metadata(deep.getvalue()).data)) as image:
+    with Image.open(io.BytesIO(without_metadata(deep.getvalue())[0])) as image:
         assert image.getpixel((0, 0)) == 40_000

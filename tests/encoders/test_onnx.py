@@ -33,7 +33,7 @@ def test_words_and_pictures_are_embedded_as_by_torch(banners_folder, tmp_path, s
 
     assert embed(banners_folder, tmp_path / "c", speaking_clip) == 0
     made = open_catalogue(tmp_path / "c", check_hashes=True)
-    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
+    encoder = QueryEncoder.of(made)
     for row, appid in enumerate((10, 20, 30, 40, 50, 60)):
         found = encoder.picture(decode(banners_folder / f"{appid}.png"))
         assert found @ made.embeddings[row] > 0.999
@@ -58,7 +58,7 @@ def test_the_packaged_encoder_answers_pictures_and_no_words(banners_folder, tmp_
     assert embed(banners_folder, tmp_path / "c", "packaged") == 0
     assert "no search by words and no labels" in capsys.readouterr().err
     made = open_catalogue(tmp_path / "c", check_hashes=True)
-    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
+    encoder = QueryEncoder.of(made)
     assert not encoder.has_text
     assert made.games.terms == ()
     assert encoder.picture(decode(banners_folder / "30.png")) @ made.embeddings[2] > 0.999
@@ -68,12 +68,12 @@ def test_a_model_with_words_but_without_a_tokenizer_answers_pictures_only(banner
     assert embed(banners_folder, tmp_path / "c", tiny_clip()) == 0
     assert "it has no tokenizer" in capsys.readouterr().err
     made = open_catalogue(tmp_path / "c", check_hashes=True)
-    assert not QueryEncoder.of(tmp_path / "c", made.manifest).has_text
+    assert not QueryEncoder.of(made).has_text
 
 
 def test_without_queries_nothing_is_exported(banners_folder, tmp_path, tiny_clip):
     assert embed(banners_folder, tmp_path / "c", tiny_clip(), "--no-queries") == 0
-    assert QueryEncoder.of(tmp_path / "c", open_catalogue(tmp_path / "c", check_hashes=True).manifest) is None
+    assert QueryEncoder.of(open_catalogue(tmp_path / "c", check_hashes=True)) is None
 
 
 def test_an_export_that_gives_other_embeddings_is_refused(banners_folder, tmp_path, monkeypatch, capsys, tiny_clip):
@@ -125,7 +125,7 @@ def test_a_text_side_that_cannot_be_loaded_costs_words_only(banners_folder, tmp_
     (speaking_clip / "tokenizer.json").write_text("{}")
     assert embed(banners_folder, tmp_path / "c", speaking_clip) == 0
     assert "no search by words and no labels" in capsys.readouterr().err
-    assert not QueryEncoder.of(tmp_path / "c", open_catalogue(tmp_path / "c", check_hashes=True).manifest).has_text
+    assert not QueryEncoder.of(open_catalogue(tmp_path / "c", check_hashes=True)).has_text
 
 
 def test_siglip_reads_texts_that_are_filled_up(banners_folder, tmp_path):
@@ -143,7 +143,7 @@ def test_siglip_reads_texts_that_are_filled_up(banners_folder, tmp_path):
     transformers.SiglipImageProcessorPil(**sizes).save_pretrained(folder)
     assert embed(banners_folder, tmp_path / "c", folder) == 0
     made = open_catalogue(tmp_path / "c", check_hashes=True)
-    encoder = QueryEncoder.of(tmp_path / "c", made.manifest)
+    encoder = QueryEncoder.of(made)
     assert encoder.has_text
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokens = tokenizer("red forest", padding="max_length", max_length=12, truncation=True, return_tensors="pt")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], 
 
 def told_to_others(log: Path) -> list[str]:
     """Connections and messages to other machines, and to this one's resolver."""
+    deadline = time.monotonic() + 10
+    while "exited with" not in log.read_text() and "killed by" not in log.read_text():  # strace ends a little later
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     lines = [line for line in log.read_text().splitlines() if "AF_INET" in line]
     return [line for line in lines if not _LOOPBACK.search(line) or "htons(53)" in line]
 
@@ -51,11 +56,14 @@ def test_programs_tell_nothing_to_anybody_and_leave_the_home_folder_empty(traced
     home, banners, made = tmp_path / "home", colour_site / "banners", tmp_path / "c"
     home.mkdir()
     for command in (
+        ["fetch_banners.py", "--demo", "5", "--out", tmp_path / "demo"],
         ["audit_banners.py", banners],
         ["embed_banners.py", banners, "--out", made, "--encoder", "packaged", "--device", "cpu"],
         ["evaluate_catalogue.py", made, banners, "--report", tmp_path / "report"],
         ["manage_catalogue.py", "verify", made],
+        ["manage_catalogue.py", "info", made],
     ):
+        log.unlink(missing_ok=True)
         finished = subprocess.run(
             [*under, sys.executable, *map(str, command)],
             cwd=ROOT,

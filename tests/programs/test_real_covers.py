@@ -65,7 +65,7 @@ def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue,
 
 
 def test_real_covers_are_found_by_the_exported_encoder(real_catalogue, covers):
-    encoder = QueryEncoder.of(real_catalogue.folder, real_catalogue.manifest)
+    encoder = QueryEncoder.of(real_catalogue)
     for row, appid in enumerate(real_catalogue.appids[:40].tolist()):
         vector = encoder.picture(decode(covers / f"{appid}.jpg").resize((210, 315)))
         assert int(np.argmax(real_catalogue.embeddings @ vector)) == row

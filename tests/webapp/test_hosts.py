@@ -18,14 +18,12 @@ import pytest
 from banners.catalogue import manifest
 from banners.errors import BadInput
 from tests.colour_clip import coloured
-from tests.conftest import with_file
+from tests.conftest import skip_or_fail, with_file
 from tests.servers import Server, serving, start
 from tests.webapp.query_site import encoded, form
 from tests.webapp.small_site import make_catalogue
 from webapp import create_app
 from webapp.app import misspelt
-
-METRICS = "steam-clip-metrics-*"
 
 
 def workers(server: Server) -> list[int]:
@@ -70,7 +68,7 @@ def test_a_catalogue_that_is_away_when_workers_restart_is_served_on(tmp_path, ho
         assert server.get("/render/20")[0] == 200
         output = output_of(server)
     assert "Traceback" not in output
-    assert ("the one that was opened before is served" in output) == (not away)
+    assert output.count(f"files of {folder} are missing; those that were opened are served on") >= 2
 
 
 def other_site(folder: Path, site: Path) -> Path:
@@ -113,7 +111,7 @@ def test_the_picture_in_a_link_is_known_by_its_encoder(query_app, tmp_path, colo
     assert client.get(link).status_code == 200
     other = create_app({"CATALOGUE": folder}).test_client().get(link)
     assert other.status_code == 400
-    assert "another encoder looked at" in other.get_data(as_text=True)
+    assert "made with another encoder" in other.get_data(as_text=True)
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -160,9 +158,37 @@ def test_the_log_says_what_is_served_in_lines_of_one_form(tmp_path):
     assert any(f"8 games of {tmp_path / 'c'}, encoder test-encoder, queries by nothing" in line for line in lines)
     assert any("PROXY_HOP is no setting; is PROXY_HOPS meant?" in line for line in lines)
     assert any('127.0.0.1 "GET /search HTTP/1.1" 200' in line for line in lines)
+    assert any('"GET /render/10%0Aforged HTTP/1.1"' in line for line in lines)
     assert not re.search("secret|alice|^forged", "\n".join(lines), re.MULTILINE)
-    own = [line for line in lines if '"GET ' not in line]
-    assert all(re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] ", line) for line in own), own
+    form = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] \[[A-Z]+\] "
+    assert [line for line in lines if not re.match(form, line)] == []
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_new_master_takes_over_by_usr2(tmp_path):
+    with serving(make_catalogue(tmp_path / "c")) as server:
+        os.kill(server.process.pid, signal.SIGUSR2)
+        deadline = time.monotonic() + 30
+        while not (new := [pid for pid in children(server.process.pid) if children(pid)]):
+            assert time.monotonic() < deadline, server.process.terminate()
+            time.sleep(0.1)
+        assert server.get("/render/10")[0] == 200
+        os.kill(new[0], signal.SIGTERM)
+        while new[0] in children(server.process.pid):
+            time.sleep(0.1)
+        assert "Traceback" not in output_of(server)
+
+
+def test_pages_outlive_the_folder_of_the_counters(tmp_path):
+    with serving(make_catalogue(tmp_path / "c")) as server:
+        for folder in Path("/dev/shm").glob(f"steam-clip-metrics-{server.process.pid}-*"):
+            shutil.rmtree(folder)
+        replace_workers(server, signal.SIGKILL)
+        for path in ("/render/10", "/hubs", "/search?q=portal"):
+            assert server.get(path)[0] == 200
 
 
 def test_what_killed_servers_leave_in_memory_is_removed_by_the_next_and_counts_survive_a_reload(tmp_path):
@@ -172,6 +198,8 @@ def test_what_killed_servers_leave_in_memory_is_removed_by_the_next_and_counts_s
     def of(server: Server) -> list[Path]:
         return list(shared.glob(f"steam-clip-metrics-{server.process.pid}-*"))
 
+    here = shared / f"steam-clip-metrics-{os.getpid()}-left"  # of a container whose process had the same number
+    here.mkdir(exist_ok=True)
     killed = start(folder)
     with serving(folder) as living:
         while not of(killed):
@@ -188,6 +216,7 @@ def test_what_killed_servers_leave_in_memory_is_removed_by_the_next_and_counts_s
         assert 'route="/about",status="200"} 20.0' in living.get("/metrics")[1]
         with serving(folder) as other:
             assert of(killed) == []
+            assert not here.exists()
             assert len(of(living)) == len(of(other)) == 1
     assert of(living) == of(other) == []
 
@@ -198,7 +227,7 @@ def test_without_a_folder_that_can_be_written_the_start_ends_with_one_line(tmp_p
     try:
         subprocess.run([*under, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this user may mount nothing")
+        skip_or_fail("this user may mount nothing")
     with serving(folder, under=under) as server:
         assert server.get("/render/10")[0] == 200
     nowhere = 'mount -o ro,bind / / && mount -o ro,bind /tmp /tmp; mount -o ro,bind /dev/shm /dev/shm; exec "$@"'
@@ -230,10 +259,16 @@ def test_pages_answer_under_the_names_of_container_networks(app_of, host):
     assert f'<link rel="canonical" href="http://{host or "localhost"}/render/10">' in page.get_data(as_text=True)
 
 
+@pytest.mark.parametrize("names", ["https://good.example", "*", "[::1]", ":8000", "good.example,a/b"])
+def test_trusted_hosts_that_are_no_names_are_refused(app_of, names):
+    with pytest.raises(BadInput, match="TRUSTED_HOSTS has"):
+        app_of(TRUSTED_HOSTS=names)
+
+
 def test_a_refused_host_says_what_to_change(app_of):
     answer = app_of(TRUSTED_HOSTS="good.example").get("/render/10", environ_overrides={"HTTP_HOST": "evil.example"})
     assert answer.status_code == 400
-    assert "'evil.example' is no name of this server" in answer.get_data(as_text=True)
+    assert "'evil.example' is not a name of this server" in answer.get_data(as_text=True)
     assert "TRUSTED_HOSTS" in answer.get_data(as_text=True)
 
 
@@ -241,7 +276,7 @@ def test_trusted_hosts_are_compared_without_case(app_of):
     client = app_of(TRUSTED_HOSTS="Good.Example, .wild.example,my_app")
     for host in ("GOOD.example:8000", "good.example", "a.WILD.example", "wild.example", "My_App:80"):
         assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 200, host
-    for host in ("bad.example", "evilwild.example", "my-app"):
+    for host in ("bad.example", "evilwild.example"):
         assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 400, host
 
 
@@ -298,9 +333,8 @@ def test_a_store_that_fails_costs_no_page_more_than_a_moment(colour_site, caplog
             begun = time.perf_counter()
             statuses.append(client.get(f"/api/v1/similar?game={(11, 12)[number % 2]}").status_code)
             assert client.get("/search?q=red").status_code in (200, 302)
-            assert time.perf_counter() - begun < 0.6
+            assert time.perf_counter() - begun < 0.6  # two requests
         assert statuses.count(429) > 0, "queries are still counted"
-        assert [record.getMessage() for record in caplog.records if "counted in memory" in record.message] != []
         assert sum("counted in memory" in record.getMessage() for record in caplog.records) == 1
         assert "password" not in caplog.text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urljoin
 
-from flask import Blueprint, request
+from flask import Blueprint
 from msgspec import Meta, field
 
 from banners.encoders.views import view_of
@@ -18,7 +18,7 @@ from banners.errors import NotInCatalogue
 from banners.steam import STEAMDB, STORE
 from webapp.api.openapi import endpoints, route
 from webapp.current import catalogue
-from webapp.params import Query
+from webapp.params import Query, origin
 
 blueprint = Blueprint("legacy", __name__)
 # The defaults are those of the earlier web app.
@@ -122,7 +122,7 @@ def _app(row: int) -> App:
         id=appid,
         name=_name(row),
         steam_store_url=f"{STORE}{appid}/",
-        steam_illustration_url=urljoin(request.host_url, catalogue().illustration(row)),  # for pages of other sites
+        steam_illustration_url=urljoin(origin(), catalogue().illustration(row)),  # for pages of other sites
         steamdb_url=f"{STEAMDB}{appid}/",
         query_url=f"/render/{appid}",
     )

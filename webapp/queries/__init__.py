@@ -270,7 +270,7 @@ def vector_of(picture: str, fingerprint: str, dim: int) -> Vector:
         data = b""
     codes = np.frombuffer(data, np.int8).astype(np.float32)
     if not picture.startswith(fingerprint) and codes.any():
-        raise BadInput("This address holds a picture that another encoder looked at; choose the picture again.")
+        raise BadInput("This link was made with another encoder. Choose the picture again.")
     if len(codes) != dim or not codes.any():
         raise BadInput("This address holds no picture of this catalogue; choose the picture again.")
     return np.asarray(codes / np.linalg.norm(codes), np.float32)

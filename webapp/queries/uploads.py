@@ -32,7 +32,7 @@ def decode_upload(data: bytes, side: int) -> Image.Image:
 def is_animated(data: bytes) -> bool:
     """Whether a picture that can be decoded is an animation, of which only the first frame is looked at."""
     try:
-        with Image.open(BytesIO(without_metadata(data).data), formats=("PNG", "WEBP")) as image:
+        with Image.open(BytesIO(without_metadata(data)[0]), formats=("PNG", "WEBP")) as image:
             return getattr(image, "n_frames", 1) > 1
     except Exception:  # a JPEG, or odd beside its pixels
         return False
