@@ -18,6 +18,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 sys.path.insert(0, str(Path(__file__).parent))  # gunicorn does so only later
 from banners import settings
 from banners.errors import BadInput, SteamClipError
+from banners.files import alone_in
 
 # NumPy's BLAS would start a thread per core in every worker; the pages multiply nothing.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -35,15 +36,6 @@ def _number(name: str, default: int, least: int, most: int) -> int:
         _refuse(error)
 
 
-def _remove_unlocked(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
-
-
 def _folder_for_metrics() -> Path:
     """A new folder in memory, or on a disk; on HUP the existing one is kept.
 
@@ -57,8 +49,8 @@ def _folder_for_metrics() -> Path:
             made = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             fcntl.flock(os.open(made, os.O_RDONLY), fcntl.LOCK_EX)
             for other in made.parent.glob("steam-clip-metrics-*"):
-                with suppress(OSError):
-                    _remove_unlocked(other)
+                with suppress(OSError, BadInput), alone_in(other):
+                    shutil.rmtree(other, ignore_errors=True)
             return made
     _refuse("no folder for temporary files can be written; name one in TMPDIR")
 
@@ -72,7 +64,7 @@ class Logger(GunicornLogger):
         ours.handlers, ours.propagate = self.error_log.handlers, False
         for handler in self.access_log.handlers:
             handler.setFormatter(logging.Formatter(self.error_fmt, self.datefmt))
-        ours.setLevel(logging.INFO)
+        ours.setLevel(self.error_log.level)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         if isinstance(sys.exc_info()[1], BlockingIOError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from flask import Flask, current_app, request
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import storage_from_string
+from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
@@ -18,7 +18,6 @@ from webapp.params import discard_body
 
 _PARTS = 4  # the least that anything costs is a quarter
 _IPV6_NETWORK = 64  # bits; all addresses of such a network are one customer's
-_IN_MEMORY = "memory://"
 _PATIENCE = 0.12  # seconds for which a storage on another machine is waited for; an upload asks it twice
 _PAUSE = 60.0  # seconds until it is tried again
 _TIMEOUTS = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}  # of Redis, in the background
@@ -28,13 +27,19 @@ class Limiter:
     """Counts the queries of each client: in the storage that was named, and in memory while that does not answer."""
 
     def __init__(self, limit: RateLimitItem | None, storage: str) -> None:
-        """`limit` is None for any number. Raises `BadInput`."""
-        self._limit = limit
-        self._here = _limiter(_IN_MEMORY)
-        self._shared = None if storage == _IN_MEMORY else _limiter(storage)
+        """`limit` is None for any number. Raises `BadInput` for a storage that cannot be used."""
+        kind = storage.partition(":")[0]
+        self._limit, self._here, self._shared = limit, FixedWindowRateLimiter(MemoryStorage()), None
+        if kind != "memory":
+            try:
+                options = _TIMEOUTS if kind.startswith(("redis", "valkey")) else {}
+                self._shared = FixedWindowRateLimiter(storage_from_string(storage, **options))
+            except Exception as error:  # each kind of storage has errors of its own
+                # Its text is not shown: a URI may hold a password.
+                reason = f"pip install 'limits[{kind}]'" if "prerequisite" in str(error) else type(error).__name__
+                raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {reason}") from None
         # Names that cannot be resolved, and answers byte by byte, outlast any timeout of a socket.
-        self._pool = ThreadPoolExecutor(4, "limits")
-        self._away_until = 0.0
+        self._pool, self._away_until = ThreadPoolExecutor(4, "limits"), 0.0
 
     def seconds_to_wait(self, client: str, cost: int) -> float:
         """Count a query. 0 if it may be answered."""
@@ -43,24 +48,12 @@ class Limiter:
         if self._shared is not None and time.monotonic() >= self._away_until:
             try:
                 return self._pool.submit(_hit, self._shared, self._limit, client, cost).result(_PATIENCE)
-            except Exception as error:  # each kind of storage has errors of its own
-                is_news = time.monotonic() >= self._away_until
+            except Exception as error:  # as above
+                if time.monotonic() >= self._away_until:
+                    message = "queries are counted in memory: RATELIMIT_STORAGE_URI fails (%s)"
+                    current_app.logger.warning(message, type(error).__name__)
                 self._away_until = time.monotonic() + _PAUSE
-                if is_news:
-                    name = type(error).__name__
-                    current_app.logger.warning("queries are counted in memory: RATELIMIT_STORAGE_URI fails (%s)", name)
         return _hit(self._here, self._limit, client, cost)
-
-
-def _limiter(storage: str) -> RateLimiter:
-    kind = storage.partition(":")[0]
-    try:
-        options = _TIMEOUTS if kind.startswith(("redis", "valkey")) else {}
-        return FixedWindowRateLimiter(storage_from_string(storage, **options))
-    except Exception as error:  # each kind of storage has errors of its own
-        # Its text is not shown: a URI may hold a password.
-        reason = f"pip install 'limits[{kind}]'" if "prerequisite" in str(error) else type(error).__name__
-        raise BadInput(f"RATELIMIT_STORAGE_URI cannot be used: {reason}") from None
 
 
 def _hit(limiter: RateLimiter, limit: RateLimitItem, client: str, cost: int) -> float:
