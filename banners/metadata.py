@@ -12,9 +12,7 @@ MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 
 _MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
 _MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
-_MARKER = re.compile(
-    rb"[^\xff]{0,10000}\xff{1,10000}([^\xff])", re.DOTALL
-)  # bytes that do not belong there, fill, code
+_MARKER = re.compile(rb"[^\xff]{0,10000}\xff{1,10000}([^\xff])", re.DOTALL)  # other bytes, fill, and the code
 _SOS, _EOI, _APP2 = 0xDA, 0xD9, 0xE2
 # Sizes and tables, JFIF and Adobe, which tell the colours. Pillow takes C8, F0 and others for markers without a length.
 _JPEG_PIXELS = frozenset({*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD, 0xE0, 0xEE}) - {0xC8}
