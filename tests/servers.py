@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 
@@ -55,14 +56,20 @@ class Server:
         return total
 
 
-def start(catalogue: Path, banners: Path | None = None, under: Sequence[str] = (), **environment: str) -> Server:
+def start(
+    catalogue: Path,
+    banners: Path | None = None,
+    under: Sequence[str] = (),
+    command: Sequence[str] = (sys.executable, "-m", "webapp"),
+    **environment: str,
+) -> Server:
     """`under` is a command that runs another."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = {"CATALOGUE": str(catalogue), "BANNERS": str(banners or ""), "PORT": str(port), "HOST": "127.0.0.1"}
     process = subprocess.Popen(
-        [*under, sys.executable, "-m", "webapp"],
+        [*under, *command],
         cwd=ROOT,
         env=os.environ | given | environment,
         stdout=subprocess.PIPE,
@@ -73,10 +80,9 @@ def start(catalogue: Path, banners: Path | None = None, under: Sequence[str] = (
 
 
 @contextmanager
-def serving(
-    catalogue: Path, banners: Path | None = None, under: Sequence[str] = (), **environment: str
-) -> Iterator[Server]:
-    server = start(catalogue, banners, under, **environment)
+def serving(catalogue: Path, banners: Path | None = None, **options: Any) -> Iterator[Server]:
+    """The options are those of `start`."""
+    server = start(catalogue, banners, **options)
     try:
         for _ in range(600):  # a minute, on a machine that is busy
             try:

@@ -26,13 +26,16 @@ def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], 
     if shutil.which("strace") is None:
         skip_or_fail("no strace")
     log = tmp_path / "strace"
-    return ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(log)], log
+    under = ["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(log)]
+    if subprocess.run([*under, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not let programs be traced")
+    return under, log
 
 
 def told_to_others(log: Path) -> list[str]:
     """Connections and messages to other machines, and to this one's resolver."""
     deadline = time.monotonic() + 10
-    while "exited with" not in log.read_text() and "killed by" not in log.read_text():  # strace ends a little later
+    while not log.read_text().endswith("+++\n"):  # strace ends a little later than the program
         assert time.monotonic() < deadline
         time.sleep(0.05)
     lines = [line for line in log.read_text().splitlines() if "AF_INET" in line]
@@ -43,7 +46,7 @@ def test_a_server_tells_nothing_to_anybody_and_leaves_the_home_folder_empty(trac
     under, log = traced
     home = tmp_path / "home"
     home.mkdir()
-    with serving(colour_site / "c", colour_site / "banners", under, HOME=str(home)) as server:
+    with serving(colour_site / "c", colour_site / "banners", under=under, HOME=str(home)) as server:
         assert server.get("/render/11")[0] == 200
         assert server.get("/api/v1/similar?text=red")[0] == 200
         assert server.post("/api/v1/pictures", encoded(coloured("red"))) == 200
