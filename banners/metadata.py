@@ -13,10 +13,12 @@ MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 _MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
 _MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
 _MARKER = re.compile(rb"[^\xff]{0,10000}\xff{1,10000}([^\xff])", re.DOTALL)  # other bytes, fill, and the code
-_SOS, _EOI, _APP2 = 0xDA, 0xD9, 0xE2
+_SOS, _EOI, _APP2, _DQT = 0xDA, 0xD9, 0xE2, 0xDB
+_MAX_TABLES = 65_536  # bytes of quantisation tables; four of these have 516
+_FILL = b"\xff" * 100  # in a scan, where decoders take a time that grows with the square of it
 # Sizes and tables, JFIF and Adobe, which tell the colours. Pillow takes C8, F0 and others for markers without a length.
-_JPEG_PIXELS = frozenset({*range(0xC0, 0xD0), _SOS, 0xDB, 0xDD, 0xE0, 0xEE}) - {0xC8}
-_MAX_CHUNKS = 50_000  # of a PNG
+_JPEG_PIXELS = frozenset({*range(0xC0, 0xD0), _SOS, _DQT, 0xDD, 0xE0, 0xEE}) - {0xC8}
+_MAX_CHUNKS = 20_000  # of a PNG
 _MAX_EXTRAS = 1_000  # chunks of a PNG beside its pixels
 _MAX_STRICT = 50  # of these are left to a strict decoder; each may unpack to a megabyte
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -63,13 +65,18 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg(data: bytes) -> tuple[bytes, int]:
-    kept, exif = [JPEG], b""
+    kept, exif, tables = [JPEG], b"", 0
     for code, start, end in jpeg_segments(data):
         content = data[start + 4 : end]
+        tables += end - start if code == _DQT else 0
+        if tables > _MAX_TABLES:
+            raise UnusableImage("malformed: a JPEG of too many tables")
         if code in _JPEG_PIXELS or (code == _APP2 and content.startswith(b"ICC_PROFILE\0")):
             kept.append(data[start : None if code == _SOS else end])  # with all scans
         elif content.startswith(b"Exif\0\0"):
             exif = exif or content
+    if _FILL in kept[-1]:
+        kept[-1] = re.sub(rb"\xff{100,}", b"\xff\xff", kept[-1])
     return b"".join(kept), _orientation(exif)
 
 

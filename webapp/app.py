@@ -132,11 +132,19 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _hosts(given: str | list[str]) -> list[str] | None:
-    """The names of TRUSTED_HOSTS, None for any. Raises `BadInput`."""
-    names = (given if isinstance(given, str) else " ".join(given)).lower().replace("_", "-").replace(",", " ").split()
-    for name in names:
-        if not re.fullmatch(r"\.?\w[\w.-]*(:[0-9]+)?", name):
-            raise BadInput(f"TRUSTED_HOSTS has {name[:60]!r}, which is not a name such as example.org or .example.org")
+    """The names of TRUSTED_HOSTS as the DNS has them, None for any. Raises `BadInput`."""
+    names = []
+    for name in (given if isinstance(given, str) else " ".join(given)).lower().replace(",", " ").split():
+        dot, host = re.fullmatch(r"(\.?)(.*?)(?::[0-9]+)?", name.replace("_", "-"), re.DOTALL).groups()  # type: ignore[union-attr]
+        try:
+            encoded = host.encode("idna")
+            if not re.fullmatch(rb"[a-z0-9.-]+", encoded) or not encoded.decode("idna"):
+                raise UnicodeError
+        except UnicodeError:
+            raise BadInput(
+                f"TRUSTED_HOSTS has {name[:60]!r}, which is no name such as example.org or .example.org"
+            ) from None
+        names.append(dot + encoded.decode("ascii"))
     return names or None
 
 

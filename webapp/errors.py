@@ -21,7 +21,7 @@ from webapp.api import legacy
 from webapp.api.openapi import Problem
 from webapp.current import catalogue
 from webapp.pages.variants import VARIANTS
-from webapp.params import words
+from webapp.params import GIVEN_HOST, words
 from webapp.queries.uploads import reason
 from webapp.records import Game
 from webapp.served import ServedCatalogue
@@ -67,7 +67,7 @@ def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), 
 
 def bad_host() -> Response:
     """An answer that names no address."""
-    detail = f"{request.headers.get('Host', '')[:100]!r} {_BAD_HOST}"
+    detail = f"{request.environ[GIVEN_HOST][:100]!r} {_BAD_HOST}"
     if is_json(request.path):
         return _answer(400, "Bad Request", detail)
     return Response(f"{detail}\n", status=400, mimetype="text/plain")

@@ -102,22 +102,28 @@ def uploaded(name: str, most: int) -> bytes:
             raise BadInput("The form has too many fields, or a text field is too long.") from None
         data = None
     if data is None or len(data) > most:
-        discard_body(30)
+        discard_body(5)
         raise RequestEntityTooLarge(
             f"A picture may be at most {most // 1_000_000} MB. Make it smaller: 600x900 is enough."
         )
     return data
 
 
-def discard_body(seconds: float) -> None:
-    """Read the rest of a body, for a time: a client that still sends it would see a broken connection, no answer."""
+def discard_body(patience: float) -> None:
+    """Read the rest of a body, while 64 KB come within `patience` seconds, up to 130 MB: a client that still sends it
+    would see a broken connection, no answer."""
     connection = request.environ.get("gunicorn.socket")
-    stop = threading.Timer(seconds, connection.shutdown if connection else int, [socket.SHUT_RD])
-    stop.start()  # a client that sends byte by byte would keep the thread in one `read`
-    with suppress(OSError):
-        while request.environ["wsgi.input"].read(2**16):
-            pass
-    stop.cancel()
+    for _ in range(2_000):
+        # A client that sends byte by byte would keep the thread in one `read`.
+        stop = threading.Timer(patience, connection.shutdown if connection else int, [socket.SHUT_RD])
+        stop.start()
+        try:
+            if not request.environ["wsgi.input"].read(2**16):
+                return
+        except OSError:
+            return
+        finally:
+            stop.cancel()
 
 
 def origin() -> str:

@@ -136,6 +136,7 @@ LARGE = {
     "JPEG, XMP": jpeg(*[segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<x>" * 21_000)] * 140),
     "JPEG, comments": jpeg(*[segment(0xFE, bytes(65_500))] * 140),
     "JPEG, pictures beside it": jpeg(segment(0xE2, b"MPF\0" + many_tags(65_500))),
+    "JPEG, fill in its scan": _encoded("JPEG")[:-2] + b"\xff" * 9_800_000 + b"\xff\xd9",
     "WebP, XMP": webp(riff(b"XMP ", b'<tiff:Orientation="' * 450_000)),
     "WebP, large profile": webp(riff(b"ICCP", _LARGE)),
     "WebP, unknown": webp(riff(b"zzZz", _LARGE)),
@@ -146,5 +147,7 @@ MALFORMED = {
     "JPEG, EXIF behind a segment without a length": jpeg(b"\xff\xef\0\0", *_FRACTIONS),
     "JPEG, markers that stand alone": jpeg(b"\0", b"\xff\xd0" * 4_900_000),
     "JPEG, escaped bytes": jpeg(b"\0", b"\xff\0" * 4_900_000),
+    "JPEG, tables": jpeg(*[segment(0xDB, (b"\0" + b"\1" * 64) * 1_007)] * 150),
+    "PNG, pieces": png(*[chunk(b"IDAT", b"")] * 49_000),
     "JPEG, fill behind a byte": jpeg(b"\0", b"\xff" * 9_900_000),
 }

@@ -98,7 +98,7 @@ def test_their_pixels_and_orientation_count(name):
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_jpeg_without_order_is_refused(name):
+def test_a_file_without_order_is_refused(name):
     with pytest.raises(UnusableImage):
         decode(io.BytesIO(MALFORMED[name]))
 

@@ -266,7 +266,9 @@ def test_pages_answer_under_the_names_of_container_networks(app_of, host):
     assert f'<link rel="canonical" href="http://{host or "localhost"}/render/10">' in page.get_data(as_text=True)
 
 
-@pytest.mark.parametrize("names", ["https://good.example", "*", "[::1]", ":8000", "good.example,a/b"])
+@pytest.mark.parametrize(
+    "names", ["https://good.example", "*", "[::1]", ":8000", "good.example,a/b", "a..b", "xn--a", "a" * 70]
+)
 def test_trusted_hosts_that_are_no_names_are_refused(app_of, names):
     with pytest.raises(BadInput, match="TRUSTED_HOSTS has"):
         app_of(TRUSTED_HOSTS=names)
@@ -280,8 +282,16 @@ def test_a_refused_host_says_what_to_change(app_of):
 
 
 def test_trusted_hosts_are_compared_without_case(app_of):
-    client = app_of(TRUSTED_HOSTS="Good.Example, .wild.example,my_app")
-    for host in ("GOOD.example:8000", "good.example", "a.WILD.example", "wild.example", "My_App:80"):
+    client = app_of(TRUSTED_HOSTS="münchen.example,Good.Example:99999999, .wild.example,my_app")
+    assert client.get("/healthz", environ_overrides={"HTTP_HOST": "x"}).status_code == 200
+    for host in (
+        "xn--mnchen-3ya.example",
+        "GOOD.example:8000",
+        "good.example",
+        "a.WILD.example",
+        "wild.example",
+        "My_App:80",
+    ):
         assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 200, host
     for host in ("bad.example", "evilwild.example"):
         assert client.get("/render/10", environ_overrides={"HTTP_HOST": host}).status_code == 400, host
