@@ -104,7 +104,7 @@ def receiving() -> Iterator[None]:
     need some, too."""
     turns = current_app.extensions["receiving"]
     if not turns.acquire(blocking=False):
-        discard_body(0.1)
+        discard_body(0.2)
         raise ServiceUnavailable("Too many uploads at once. Try again in a moment.", retry_after=2)
     try:
         yield

@@ -102,7 +102,7 @@ def uploaded(name: str, most: int) -> bytes:
             raise BadInput("The form has too many fields, or a text field is too long.") from None
         data = None
     if data is None or len(data) > most:
-        discard_body(5)
+        discard_body(20)
         raise RequestEntityTooLarge(
             f"A picture may be at most {most // 1_000_000} MB. Make it smaller: 600x900 is enough."
         )
@@ -110,15 +110,15 @@ def uploaded(name: str, most: int) -> bytes:
 
 
 def discard_body(patience: float) -> None:
-    """Read the rest of a body, while 64 KB come within `patience` seconds, up to 130 MB: a client that still sends it
-    would see a broken connection, no answer."""
+    """Read the rest of a body, while a megabyte comes within `patience` seconds, up to 130 MB. A client that still sends
+    would see a broken connection instead of the answer."""
     connection = request.environ.get("gunicorn.socket")
-    for _ in range(2_000):
+    for _ in range(130):
         # A client that sends byte by byte would keep the thread in one `read`.
         stop = threading.Timer(patience, connection.shutdown if connection else int, [socket.SHUT_RD])
         stop.start()
         try:
-            if not request.environ["wsgi.input"].read(2**16):
+            if not request.environ["wsgi.input"].read(2**20):
                 return
         except OSError:
             return
