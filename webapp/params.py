@@ -110,8 +110,8 @@ def uploaded(name: str, most: int) -> bytes:
 
 
 def discard_body(patience: float) -> None:
-    """Read the rest of a body, while a megabyte comes within `patience` seconds, up to 130 MB. A client that still sends
-    would see a broken connection instead of the answer."""
+    """Read the rest of a body while a megabyte comes within `patience` seconds, up to 130 MB. A client that still
+    sends would see a broken connection instead of the answer."""
     connection = request.environ.get("gunicorn.socket")
     for _ in range(130):
         # A client that sends byte by byte would keep the thread in one `read`.
