@@ -77,7 +77,7 @@ class Logger(GunicornLogger):
         return {**super().atoms(resp, req, environ, request_time), "U": path}
 
 
-_SILENCE = 20  # seconds for which a client may send and read nothing
+_SILENCE = 20  # seconds; a client that sends or reads nothing for so long is closed
 _port = _number("PORT", 8000, 0, 65535)
 # Newer platforms route over IPv6; the dual-stack address answers both.
 _host = os.environ.get("HOST") or ("[::]" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104

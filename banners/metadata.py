@@ -1,5 +1,5 @@
-"""What an image file holds beside its pixels. Decoders parse it, and a megabyte of EXIF can cost them seconds and
-gigabytes. It is left out before they see the file; only the orientation is read, and a colour profile kept."""
+"""Remove metadata from image files before a decoder parses them: a megabyte of EXIF can cost it seconds and gigabytes.
+Only the orientation is read, and a colour profile kept."""
 
 import re
 from collections.abc import Collection, Iterator
