@@ -1,6 +1,7 @@
 # make run    set everything up, draw or fetch banners, embed them, serve; again later: only what is missing
 # make test   set everything up, run all tests
 # make serve  serve what is there
+# make update fetch and embed new banners
 # make soak   the slow tests: load, kills, faults
 
 SHELL := /bin/bash
@@ -8,7 +9,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: run serve test soak screenshots clean unfinished
+.PHONY: run serve update test soak screenshots clean unfinished
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -25,6 +26,9 @@ run: $(CATALOGUE)/manifest.json serve
 serve: .venv/embed
 	@echo "Steam CLIP is on http://127.0.0.1:$(PORT)"
 	CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) HOST=127.0.0.1 PORT=$(PORT) exec $(BIN)/python -m webapp
+
+update: .venv/embed
+	@$(BIN)/python manage_catalogue.py update $(BANNERS) $(CATALOGUE)
 
 # games.csv does not show whether a run was killed; .unfinished does.
 $(BANNERS)/games.csv: $(if $(wildcard $(BANNERS)/.unfinished),unfinished) | .venv/embed
@@ -51,7 +55,7 @@ test: .venv/dev
 
 # Load, kills and faults, minutes long.
 soak: .venv/dev
-	@$(BIN)/pytest -m soak --durations=0
+	@$(BIN)/pytest -m soak --timeout 0 --durations=0
 
 screenshots: .venv/dev $(CATALOGUE)/manifest.json
 	@CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) $(BIN)/python docs/make_screenshots.py

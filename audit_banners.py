@@ -54,7 +54,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=_distance,
         default=4,
         metavar="BITS",
-        help="of 64 that perceptual hashes may differ in, 0 to 16; 'off' (default: %(default)s)",
+        help="bits of 64 by which hashes may differ, 0 to 16; 'off' (default: %(default)s)",
     )
     add(
         "--workers",
@@ -96,19 +96,19 @@ def _audit(options: argparse.Namespace) -> int:
     _check_outputs(options)
     examined = audit.examine_all(folder.banners, options.workers)
     images = list(tqdm(examined, "examining", len(folder.banners), unit="img", mininterval=0.5))
-    found = audit.find(folder, images, options.size, options.near_blank, options.near_duplicate)
+    findings = audit.find(folder, images, options.size, options.near_blank, options.near_duplicate)
     if options.report:
-        rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in found)
+        rows = ((finding.kind, finding.appid or "", finding.file, finding.detail) for finding in findings)
         _write(options.report, csv_text(("kind", "appid", "file", "detail"), rows))
     if options.logs:
         for name, kind in LOGS.items():
-            _write(options.logs / name, _appids(found, (kind,)))
+            _write(options.logs / name, _appids(findings, (kind,)))
     if options.exclude_to:
-        _write(options.exclude_to, _appids(found, options.exclude_kinds))
-    counts = Counter(finding.kind for finding in found)
+        _write(options.exclude_to, _appids(findings, options.exclude_kinds))
+    counts = Counter(finding.kind for finding in findings)
     summary = ", ".join(f"{counts[kind]} {kind}" for kind in audit.KINDS if counts[kind]) or "nothing found"
-    tell(PROGRAM, f"{options.banners}: {len(images)} banners; {summary}")
-    return 1 if found else 0
+    tell(f"{options.banners}: {len(images)} banners; {summary}")
+    return 1 if findings else 0
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -125,8 +125,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
         check_writable(options.logs / next(iter(LOGS)))
 
 
-def _appids(found: Sequence[audit.Finding], kinds: Sequence[str]) -> str:
-    appids = sorted({finding.appid for finding in found if finding.kind in kinds and finding.appid is not None})
+def _appids(findings: Sequence[audit.Finding], kinds: Sequence[str]) -> str:
+    appids = sorted({finding.appid for finding in findings if finding.kind in kinds and finding.appid is not None})
     return "".join(f"{appid}\n" for appid in appids)
 
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from banners import settings
-from banners.errors import BadInput, SteamClipError, one_line
+from banners.errors import BadInput, SteamClipError, one_line, printable
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def whole_number(most: int, least: int = 1) -> Callable[[str], int]:
 
 
 def several(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """The type of an argument that names some of `choices`, with commas between them; they come in that order."""
+    """The type of an argument that names some of `choices`, separated by commas. The order is that of `choices`."""
 
     def parse(text: str) -> tuple[str, ...]:
         if set(text.split(",")) - set(choices):
@@ -63,10 +63,23 @@ def several(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+def without(arguments: Sequence[str] | None, option: str, value: str = "") -> list[str]:
+    """`arguments`, or those of the command line if None, without an option (and its value) and without `value`."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(option)
+    return [text for text in parser.parse_known_args(arguments)[1] if text not in (value, "--")]
+
+
 def run(program: str, action: Callable[[], int], interrupted: str, damaged: type[Exception] | tuple[()] = ()) -> int:
     """Run a program's `action` and give its exit status. What goes wrong is one line to stderr: status 1 for errors of
     the type `damaged`, 130 for an interrupt, which says `interrupted`, and 2 for all others."""
-    begin()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    if not isinstance(sys.stderr, _Unfailing):
+        sys.stderr = cast(TextIO, _Unfailing(sys.stderr))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         return action()
     except SteamClipError as error:
@@ -91,33 +104,29 @@ def run(program: str, action: Callable[[], int], interrupted: str, damaged: type
     return 2
 
 
-def printable(text: str) -> str:
-    """`text` without what would break the line or steer the terminal; file names and names of games may hold both."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
 def say(program: str, text: str) -> None:
     """Print one line to stderr, above a progress bar if there is one."""
     line = f"{program}: {printable(text)}"
-    tqdm = sys.modules.get("tqdm")  # nobody drew a bar without it; where a catalogue is only served it is not installed
+    tqdm = sys.modules.get("tqdm")  # without it there is no bar; a web host does not install it
     if tqdm:
         tqdm.tqdm.write(line, file=sys.stderr)
     else:
         sys.stderr.write(line + "\n")
 
 
-def tell(program: str, text: str) -> None:
-    """Print the summary to stdout. What is done stays done where nobody can read of it."""
+def tell(text: str) -> None:
+    """Print the summary to stdout. A failed write, as to the closed pipe of `| head`, does not fail the program."""
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = "\n".join(map(printable, text.split("\n"))).encode(encoding, "backslashreplace").decode(encoding)
     try:
-        sys.stdout.write("\n".join(map(printable, text.split("\n"))) + "\n")
-        sys.stdout.flush()
-    except OSError as error:
+        print(shown, flush=True)  # noqa: T201
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
-        say(program, f"warning: cannot write to the standard output ({error.strerror}): {text}")
 
 
-class _Forgiving:
-    """A stream that ignores write errors: on a closed pipe, or a full disk."""
+class _Unfailing:
+    """A stream that ignores failed writes. Progress bars write to stderr all the time: a closed pipe, as that of
+    `2>&1 | head`, must not end the work."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -135,26 +144,7 @@ class _Forgiving:
         return getattr(self._stream, name)
 
 
-def begin() -> None:
-    """Make a program's streams and interrupts safe; for the first line of its `main`.
-
-    Writing to a closed stream is ignored; a terminal that cannot show a character shows its number. Otherwise a program
-    would fail after its work is done. Only the first interrupt counts: a second one would break off the cleaning up.
-    """
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _interrupt)
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure:
-            reconfigure(errors="backslashreplace")
-    if not isinstance(sys.stderr, _Forgiving):
-        sys.stderr = cast(TextIO, _Forgiving(sys.stderr))
-
-
 def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Only the first interrupt counts: a second one would break off the cleaning up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt

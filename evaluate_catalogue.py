@@ -14,15 +14,17 @@ with importing(PROGRAM):
     import numpy as np
     from tqdm import tqdm
 
-    from banners import audit, evaluation, titles
+    from banners import audit, evaluation
+    from banners.arrays import StoredIndices
+    from banners.build import titles
     from banners.catalogue.query_encoder import QueryEncoder
     from banners.catalogue.reader import Catalogue, open_catalogue
-    from banners.encoders.views import View
     from banners.errors import BadInput
     from banners.evaluation import copies, report
     from banners.files import check_writable
     from banners.games_csv import Banner, list_banners
     from banners.processes import available_cores
+    from banners.views import View
 
 VIEWS: tuple[View, ...] = ("plain", "artwork")
 _NAMES: dict[View, str] = {"plain": "everything", "artwork": "artwork"}
@@ -59,7 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=whole_number(100_000),
         default=300,
         metavar="N",
-        help="banners of which altered copies are made (default: %(default)s)",
+        help="number of banners to make altered copies of (default: %(default)s)",
     )
     add("--json", action="store_true", help="print all figures as JSON instead of a table")
     return parser.parse_args(arguments)
@@ -80,24 +82,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     groups = audit.near_duplicates(images)
     sample = _copies(opened, banners, options.sample)
     views = [view for view in VIEWS if view in opened.views]
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "games": len(opened),
-        "encoder": opened.manifest.encoder,
+        "encoder": opened.manifest.encoder.id,
         "fit": opened.manifest.fit,
         "near_duplicates": int(len(groups) - len(np.unique(groups))),
         "views": {},
     }
     cases: dict[str, report.Cases] = {}
     for view in views:
-        found["views"][view], cases[view] = _of_view(opened, view, groups, sample)
-        found["views"][view] |= evaluation.identical_first(opened.view(view).rows, images)
+        figures["views"][view], cases[view] = _of_view(opened, view, groups, sample)
+        figures["views"][view] |= evaluation.identical_first(opened.view(view).rows, images)
     if len(views) == 2:
-        found["overlap_of_views"] = evaluation.overlap(opened.view("plain").rows, opened.view("artwork").rows)
+        figures["overlap_of_views"] = evaluation.overlap(opened.view("plain").rows, opened.view("artwork").rows)
     if options.against:
-        found["overlap_with_other"] = _overlap(opened, open_catalogue(options.against))
+        figures["overlap_with_other"] = _overlap(opened, open_catalogue(options.against))
     if options.report:
-        report.write(options.report, found, cases, opened, banners)
-    tell(PROGRAM, json.dumps(found) if options.json else _table(found))
+        report.write(options.report, figures, cases, opened, banners)
+    tell(json.dumps(figures) if options.json else _table(figures))
     return 0
 
 
@@ -124,13 +126,13 @@ def _copies(opened: Catalogue, banners: dict[int, Banner], count: int) -> copies
 
 
 def _of_view(
-    opened: Catalogue, view: View, groups: evaluation.Rows, sample: copies.Sample | None
+    opened: Catalogue, view: View, groups: StoredIndices, sample: copies.Sample | None
 ) -> tuple[dict[str, Any], report.Cases]:
     """The figures of a view, and their cases for the report."""
     neighbours = opened.view(view).rows
     games = list(opened.games)
     keys = [next(iter(game.listed("franchise") or game.listed("series")), None) for game in games]
-    series = evaluation.series_found(neighbours, keys, groups)
+    series = evaluation.series_scores(neighbours, keys, groups)
     figures: dict[str, Any] = {"hubness": evaluation.hubness(neighbours), **series.figures()}
     properties = {
         "title_word": [evaluation.title_words(game.name) for game in games],
@@ -150,36 +152,34 @@ def _of_view(
     return figures, report.Cases(series, ranked, neighbours)
 
 
-def _ranks(
-    opened: Catalogue, view: View, sample: copies.Sample, groups: evaluation.Rows
-) -> dict[str, evaluation.Copies]:
+def _ranks(opened: Catalogue, view: View, sample: copies.Sample, groups: StoredIndices) -> dict[str, evaluation.Copies]:
     artwork = opened.artwork if view == "artwork" else None
     embeddings = opened.embeddings if artwork is None else artwork.view(opened.embeddings)
     ranked = {}
     for kind, vectors in sample.vectors.items():
-        asked = vectors if artwork is None else artwork.view(vectors)
+        queries = vectors if artwork is None else artwork.view(vectors)
         foreign = (-1,) * len(sample.rows) if kind == "altered" else sample.foreign
-        ranked[kind] = evaluation.ranks(lambda vector: embeddings @ vector, asked, sample.rows, foreign, groups)
+        ranked[kind] = evaluation.ranks(lambda vector: embeddings @ vector, queries, sample.rows, foreign, groups)
     return ranked
 
 
 def _overlap(one: Catalogue, other: Catalogue) -> float:
-    """overlap@10 over the games of both."""
+    """overlap@10 for the same games."""
     if not np.array_equal(one.appids, other.appids):
         raise BadInput("--against: the two catalogues must have the same games")
     return evaluation.overlap(one.view("plain").rows, other.view("plain").rows)
 
 
-def _table(found: dict[str, Any]) -> str:
+def _table(figures: dict[str, Any]) -> str:
     """The main figures, in Markdown."""
-    views = found["views"].values()
-    rows = [["", *(_NAMES[view] for view in found["views"])], ["---"] * (1 + len(views))]
+    views = figures["views"].values()
+    rows = [["", *(_NAMES[view] for view in figures["views"])], ["---"] * (1 + len(views))]
     for figure, text in _FIGURES.items():
         values = [view[figure] for view in views]
         rows.append([text, *("-" if value is None else f"{100 * value:.0f} %" for value in values)])
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    about = f"{found['games']} games, {found['encoder']}, {found['near_duplicates']} near duplicates left out"
-    overlaps = [f"{text}: {100 * found[name]:.0f} %" for name, text in _OVERLAPS.items() if name in found]
+    about = f"{figures['games']} games, {figures['encoder']}, {figures['near_duplicates']} near duplicates left out"
+    overlaps = [f"{text}: {100 * figures[name]:.0f} %" for name, text in _OVERLAPS.items() if name in figures]
     return "\n".join([about, "", *lines, *overlaps])
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from console import Parser, importing, run, say, several, tell, whole_number
+from console import Parser, importing, run, say, several, tell, whole_number, without
 
 PROGRAM = "fetch_banners.py"
 
 with importing(PROGRAM):
+    import msgspec
     from tqdm import tqdm
 
     from banners import demo, settings
@@ -26,6 +27,7 @@ with importing(PROGRAM):
     from banners.steam.http import Client, Unanswered, Unreachable
 
 FAILED = "fetch_failed.csv"
+OPTIONS = ".fetch_options.json"
 
 
 class _NoSteam(Unavailable):
@@ -33,13 +35,13 @@ class _NoSteam(Unavailable):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return run(PROGRAM, lambda: _get_banners(_parse(arguments)), "a rerun gets only what is missing")
+    return run(PROGRAM, lambda: _get_banners(_parse(arguments), arguments), "a rerun gets only what is missing")
 
 
-def _get_banners(options: argparse.Namespace) -> int:
+def _get_banners(options: argparse.Namespace, arguments: list[str] | None) -> int:
     if options.demo is None:
         try:
-            return _fetch(options)
+            return _fetch(options, without(arguments, "--out"))
         except _NoSteam as error:
             if not options.or_demo or (options.out / "games.csv").exists():
                 raise
@@ -65,7 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--or-demo",
         action="store_true",
-        help="with --popular: draw as many where no server of Steam's can be reached and DIR has no games yet",
+        help="with --popular: draw N demo banners if Steam cannot be reached and DIR has no games yet",
     )
     add("--out", type=_folder, default=Path("data/banners"), metavar="DIR", help="default: %(default)s")
     add("--kind", choices=api.KINDS, default="vertical", help="default: %(default)s")
@@ -75,7 +77,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=several(tuple(api.FILTERS)),
         default=(),
         metavar="KIND,...",
-        help=f"take more than games from the list: {', '.join(api.FILTERS)}",
+        help=f"list more than games: {', '.join(api.FILTERS)}",
     )
     add(
         "--country",
@@ -97,7 +99,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=_days,
         default=7.0,
         metavar="DAYS",
-        help="ask again about banners, and about missing ones, after so long (default: %(default)s)",
+        help="check banners, and missing ones, again after this many days (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     if options.include and not (options.popular or options.all):
@@ -132,10 +134,18 @@ def _days(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _fetch(options: argparse.Namespace) -> int:
+def options_of(folder: Path) -> list[str] | None:
+    """The options with which banners were last fetched or drawn into a folder; None if they were not."""
+    try:
+        return msgspec.json.decode((folder / OPTIONS).read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _fetch(options: argparse.Namespace, arguments: list[str]) -> int:
     out, cdn = options.out, _address("STEAM_CDN_URL", CDN)
     with alone_in(out):
-        if any(game.known.get("source") == demo.SOURCE for game in games_at(out).values()):
+        if any(game.columns.get("source") == demo.SOURCE for game in games_at(out).values()):
             raise BadInput(f"{out} holds a demo set; remove it or name another folder with --out")
         # Few attempts: if Steam cannot be reached at all, that should be known soon.
         store = api.Store(
@@ -166,12 +176,13 @@ def _fetch(options: argparse.Namespace) -> int:
             try:
                 fetched.fetch(listed)
             finally:
+                if fetched.games:  # else the folder holds other banners
+                    write_whole(out / OPTIONS, msgspec.json.encode(arguments))
                 _write_failed(out / FAILED, fetched.failed)
     for outcome in fetched.failed:
         say(PROGRAM, f"failed: {outcome.appid}: {outcome.detail}")
     counts = Counter(outcome.status for outcome in fetched.outcomes)
     tell(
-        PROGRAM,
         f"{out}: {fetched.games} games; {counts['fetched']} fetched, {counts['unchanged']} unchanged,"
         f" {counts['missing']} missing, {counts['failed']} failed, {fetched.settled} settled before"
         + (f"; {listed.gap}; run again for the rest" if listed.gap else ""),
@@ -245,7 +256,8 @@ def _write_failed(path: Path, failed: Sequence[Outcome]) -> None:
 def _draw_demo(count: int, out: Path) -> int:
     with alone_in(out):
         drawn = draw_folder(count, out, lambda missing: tqdm(missing, "drawing", unit="img"))
-    tell(PROGRAM, f"{out}: {count} demo banners, {drawn} drawn now")
+        write_whole(out / OPTIONS, msgspec.json.encode(["--demo", str(count)]))
+    tell(f"{out}: {count} demo banners, {drawn} drawn now")
     return 0
 
 

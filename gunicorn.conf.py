@@ -1,6 +1,7 @@
 """Gunicorn settings. Environment variables change them; see docs/deploying.md."""
 
 import fcntl
+import json
 import logging
 import os
 import resource
@@ -10,6 +11,7 @@ import struct
 import sys
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,6 +57,23 @@ def _folder_for_metrics() -> Path:
     _refuse("no folder for temporary files can be written; name one in TMPDIR")
 
 
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": record.process,
+        }
+        if isinstance(record.args, dict) and "route" in record.args:  # of the access log
+            line |= {name: record.args[atom] for name, atom in _ATOMS.items()}
+            line["status"] = int(record.args["s"])
+        else:
+            line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 class Logger(GunicornLogger):
     """One format for all lines. What people typed and sent stays out of the access log."""
 
@@ -62,8 +81,9 @@ class Logger(GunicornLogger):
         super().setup(cfg)
         ours = logging.getLogger("webapp")
         ours.handlers, ours.propagate = self.error_log.handlers, False
-        for handler in self.access_log.handlers:
-            handler.setFormatter(logging.Formatter(self.error_fmt, self.datefmt))
+        form = _Json() if _format == "json" else logging.Formatter(self.error_fmt, self.datefmt)
+        for handler in (*self.access_log.handlers, *self.error_log.handlers):
+            handler.setFormatter(form)
         ours.setLevel(self.error_log.level)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
@@ -72,9 +92,11 @@ class Logger(GunicornLogger):
         else:
             super().exception(msg, *args, **kwargs)
 
+    # The app leaves the route and the request's id in `environ`; see webapp/operations.py.
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         path = ascii(environ["RAW_URI"].partition("?")[0])[1:-1]
-        return {**super().atoms(resp, req, environ, request_time), "U": path}
+        ours = {"U": path, "route": environ.get("steam_clip.route", "-"), "id": environ.get("steam_clip.id", "-")}
+        return {**super().atoms(resp, req, environ, request_time), **ours}
 
 
 _SILENCE = 20  # seconds; a client that sends or reads nothing for so long is closed
@@ -89,8 +111,8 @@ wsgi_app = "webapp.wsgi:app"
 workers = _number("WEB_CONCURRENCY", 2, 1, 64)
 worker_class = "gthread"
 threads = _number("WEB_THREADS", 4, 1, 256)
-os.environ["WEB_THREADS"] = str(threads)  # the app limits what may hold all of them
-# Each connection is an open file, and the rest of a worker needs some. More of them wait until others end.
+os.environ["WEB_THREADS"] = str(threads)  # the app keeps some of them free of uploads
+# Each connection is an open file, and the worker needs some files itself. Further connections wait.
 _files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 worker_connections = max(threads + 1, min(1000, _files - 200)) if _files != resource.RLIM_INFINITY else 1000
 preload_app = True  # the catalogue is read once and its memory shared
@@ -101,12 +123,16 @@ graceful_timeout = 20
 forwarded_allow_ips = ""  # ProxyFix handles this, by PROXY_HOPS
 limit_request_line = 8190
 limit_request_fields = 60
-sendfile = False  # Python's waits without end for a client that does not read
+sendfile = False  # Python's sendfile waits for ever for a client that does not read
 _loads_queries = _number("QUERIES_AT_START", 0, 0, 1) == 1
 control_socket_disable = True  # it would be opened in $HOME, which a host may not let us write
 logger_class = Logger
 accesslog = os.environ.get("ACCESS_LOG") or None
-access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms'
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms route=%(route)s id=%(id)s'
+_ATOMS = {"client": "h", "method": "m", "path": "U", "route": "route", "bytes": "B", "ms": "M", "id": "id"}
+_format = os.environ.get("LOG_FORMAT") or "text"
+if _format not in ("text", "json"):
+    _refuse(f"LOG_FORMAT is {_format[:40]!r}, neither text nor json")
 
 # All workers count their requests in this folder; see webapp/operations.py.
 _metrics = _folder_for_metrics()
@@ -126,9 +152,16 @@ def on_exit(server: Any) -> None:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker the lowest free number; its counts go on where those of an earlier one with this number ended."""
+    """Give a worker the lowest free number. It continues the counts of the last worker with this number."""
     taken = {other.number for other in server.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
+    try:
+        for kind in ("counter", "histogram") if hasattr(os, "posix_fallocate") else ():  # not on macOS
+            # Reserve the space now: on a full disk, the first write to a mapped page kills the worker (SIGBUS).
+            with (_metrics / f"{kind}_{worker.number}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, 2**18)  # bytes; enough for all routes
+    except OSError as error:
+        server.log.error("no room for the counters in %s: %s", _metrics, error)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -136,14 +169,16 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """With QUERIES_AT_START=1 nobody waits for the query encoder; else it is loaded when it is first asked for."""
+    """With QUERIES_AT_START=1 load the query encoder now; else the first query loads it and waits."""
     current = worker.wsgi.extensions.get("catalogue")
     if current is None:  # another app, in benchmarks/bench_pages.py
         return
     current.begin_worker(worker.wsgi)
+    if "delivery" in worker.wsgi.extensions:
+        worker.wsgi.extensions["delivery"].begin_worker()
     if not _loads_queries:
         return
-    encoder = current.served.encoder
+    encoder = current.site.encoder
     if encoder is not None:
         try:
             encoder.load()

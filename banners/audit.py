@@ -16,9 +16,9 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from banners.catalogue.measures import connected, group_identical, members
 from banners.errors import UnusableImage, one_line
 from banners.games_csv import Banner, BannersFolder
+from banners.groups import connected, group_identical, members
 from banners.images import FORMATS, check_size, mend, read, to_rgb
 from banners.metadata import without_metadata
 from banners.processes import begin_worker
@@ -29,9 +29,9 @@ _HASH_SIDE, _HASH_INPUT = 8, 32
 
 @dataclass(frozen=True)
 class Examination:
-    """The properties of one image file. If it cannot be decoded, `trouble` says why and the fields after it are empty.
+    """One image file. If it cannot be decoded, `trouble` says why and the fields after `is_truncated` are empty.
 
-    `flaw` is what a strict decoder refuses of a file that is embedded all the same. `content` is the SHA-256 of the
+    `flaw` is a strict decoder's complaint about a file that can still be embedded. `content` is the SHA-256 of the
     file. `mode` is Pillow's, before any conversion. `blank_level` is the grey level 0..255 of an image whose pixels are
     all the same, None for others. `contrast` is the standard deviation of the grey levels after reducing the image to
     32x32, `perceptual_hash` 64 bits made of the same.
@@ -121,7 +121,7 @@ def _measured(
 
 
 def _jpeg_levels(data: bytes) -> Image.Image:
-    """The grey levels of a JPEG, which stores them apart from the colours: every bit is read, no colour is made.
+    """The grey levels of a JPEG, which it stores apart from the colours. Every bit is read, no colour is computed.
 
     Raises `ValueError` for damaged pixel data. Pillow would decode such a file without an error.
     """
@@ -137,7 +137,7 @@ def _mode_of(image: Image.Image) -> str:
 
 
 def _is_truncated(data: bytes) -> bool:
-    """Whether the end that its format demands is missing, of a file that could not be decoded."""
+    """Whether a file that could not be decoded lacks the end that its format demands."""
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in data[-64:]
     if data.startswith(b"\x89PNG"):
@@ -222,19 +222,21 @@ def find(
         sizes = Counter(image.size for image in images if not image.trouble)
         size = max(sizes, key=sizes.__getitem__, default=(0, 0))
     troubles = (*([folder.no_table] if folder.no_table else []), *folder.left_out, *folder.unread)
-    found = [Finding("table", None, "games.csv", trouble) for trouble in troubles]
-    found += [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
-    found += [_of(kind, image, detail) for image in images for kind, detail in _details(image, size, near_blank)]
-    found += _groups("duplicate", images, group_identical([image.content or row for row, image in enumerate(images)]))
+    findings = [Finding("table", None, "games.csv", trouble) for trouble in troubles]
+    findings += [Finding("misnamed", None, name, reason) for name, reason in folder.misnamed]
+    findings += [_of(kind, image, detail) for image in images for kind, detail in _details(image, size, near_blank)]
+    findings += _groups(
+        "duplicate", images, group_identical([image.content or row for row, image in enumerate(images)])
+    )
     if near_duplicate >= 0:
-        found += _groups("near_duplicate", images, near_duplicates(images, near_duplicate))
-    found += [
+        findings += _groups("near_duplicate", images, near_duplicates(images, near_duplicate))
+    findings += [
         Finding("missing_name", image.appid, image.file, "")
         for image in images
         if image.appid not in folder.games or not folder.games[image.appid].name
     ]
-    found += [Finding("missing_banner", appid, "", folder.games[appid].name) for appid in folder.rows_without_banner]
-    return sorted(found, key=lambda finding: (KINDS.index(finding.kind), finding.appid or 0, finding.file))
+    findings += [Finding("missing_banner", appid, "", folder.games[appid].name) for appid in folder.rows_without_banner]
+    return sorted(findings, key=lambda finding: (KINDS.index(finding.kind), finding.appid or 0, finding.file))
 
 
 def _of(kind: str, image: Examination, detail: str) -> Finding:
@@ -242,8 +244,8 @@ def _of(kind: str, image: Examination, detail: str) -> Finding:
 
 
 def _groups(kind: str, images: Sequence[Examination], groups: npt.NDArray[np.int32]) -> Iterator[Finding]:
-    """A finding for each member of each group, but of near duplicates for none whose files are all identical. The
-    detail names the group's first appid and its size."""
+    """A finding for each member of each group. A near duplicate group of identical files is left out. The detail names
+    the group's first appid and its size."""
     for group in members(groups):
         if kind == "duplicate" or len({images[row].content for row in group}) > 1:
             for row in group:
@@ -251,9 +253,8 @@ def _groups(kind: str, images: Sequence[Examination], groups: npt.NDArray[np.int
 
 
 def near_duplicates(images: Sequence[Examination], distance: int = 4) -> npt.NDArray[np.int32]:
-    """For each image the row of the first of its near duplicates: int32 (n,). Their perceptual hashes differ in at most
-    `distance` bits of 64, or others lie between them. Blank and unreadable images have none: their hash says nothing.
-    """
+    """Groups of near duplicates, see `banners.groups`: int32 (n,). Two images whose perceptual hashes differ in at most
+    `distance` bits of 64 are in one group. Blank and unreadable images are alone: their hash says nothing."""
     told = [row for row, image in enumerate(images) if not image.trouble and image.blank_level is None]
     hashes, inverse = np.unique(np.array([images[row].perceptual_hash for row in told], np.uint64), return_inverse=True)
     joined = np.arange(len(images), dtype=np.int32)

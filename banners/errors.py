@@ -11,6 +11,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(re.sub(r"\[Errno -?[0-9]+\] ", "", text).split())[:300] or type(error).__name__
 
 
+def printable(text: str) -> str:
+    """`text` without what would break a line or steer a terminal; names of files and games may hold both."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 class SteamClipError(Exception):
     """Base of everything the core raises on purpose."""
 
@@ -45,7 +50,7 @@ class UnknownGame(SteamClipError):
 
 
 class CannotAnswer(SteamClipError):
-    """A kind of question that the catalogue was made without the means for, such as one in words."""
+    """The catalogue was made without what this kind of query needs, such as an encoder of words."""
 
 
 class NotInCatalogue(SteamClipError):

@@ -4,6 +4,7 @@ import csv
 import fcntl
 import io
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,29 +39,40 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made if need be, for this run alone; it is removed at the end if it is empty. The lock ends with
-    its process, however that ends.
+def alone_in(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Lock `folder` for this run. It is created if needed, and removed at the end if it is empty. The lock ends with
+    its process, even a killed one.
 
-    Raises `BadInput` if another run holds it, and `OSError`.
+    Raises `BadInput` if another run holds it for more than `patience` seconds, and `OSError`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        is_ours = False
-        # A folder that its holder removed meanwhile counts as held: a lock on one without a name keeps nobody out.
-        with suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_ours = os.path.samestat(os.fstat(descriptor), folder.stat())
-        if not is_ours:
+    end = time.monotonic() + patience
+    while (descriptor := _lock(folder)) is None:
+        if time.monotonic() >= end:
             raise BadInput(f"another run is writing into {folder}")
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                folder.rmdir()
+        time.sleep(0.2)
+    try:
+        yield
     finally:
+        with suppress(OSError):
+            folder.rmdir()
         os.close(descriptor)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the lock of `folder`; None if another run has it. Its holder may remove the folder at any
+    moment, which counts as held: a lock on a removed folder would not exclude other runs."""
+    with suppress(FileExistsError):  # `exist_ok` would raise it for a folder removed in between
+        folder.mkdir(parents=True)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

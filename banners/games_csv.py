@@ -45,23 +45,23 @@ class Game:
 
     appid: int
     name: str
-    known: Mapping[str, str | int] = field(default_factory=dict)
+    columns: Mapping[str, str | int] = field(default_factory=dict)
 
     @property
     def popularity(self) -> int:
         """Any measure that grows with popularity; 0 where unknown."""
-        value = self.known.get("popularity", 0)
+        value = self.columns.get("popularity", 0)
         return min(max(value, 0), 2**63 - 1) if isinstance(value, int) else 0
 
     def listed(self, column: str) -> tuple[str, ...]:
         """The values of a column that may have several, with semicolons between them."""
-        parts = (part.strip() for part in str(self.known.get(column, "")).split(";"))
+        parts = (part.strip() for part in str(self.columns.get(column, "")).split(";"))
         return tuple(dict.fromkeys(part for part in parts if part))
 
     @property
     def is_adult(self) -> bool:
         """Whether the store's content descriptors or the name say that the banner may be explicit."""
-        descriptors = re.findall(r"[0-9]+", str(self.known.get("descriptors", "")))
+        descriptors = re.findall(r"[0-9]+", str(self.columns.get("descriptors", "")))
         return bool(_ADULT_DESCRIPTORS & set(descriptors) or _ADULT_WORDS.search(self.name))
 
 
@@ -131,7 +131,7 @@ def folder_at(text: str) -> Path:
         from upath import UPath
 
         folder = UPath(text)
-        folder.fs  # noqa: B018 - made when first asked for, and only then is its library looked for
+        folder.fs  # noqa: B018 - this imports the library for the URL
     except ImportError as error:
         raise Unavailable(f"{text[:80]}: {one_line(error)} (requirements-cluster.txt has what s3 needs)") from None
     except Exception as error:  # each kind of storage has errors of its own
@@ -146,7 +146,7 @@ def is_url(path: Path) -> bool:
 
 @contextmanager
 def _reading(path: Path, what: str = "") -> Iterator[None]:
-    """`BadInput` for whatever keeps `path` from being read: for a URL, errors of the library behind it too."""
+    """Turn errors while reading `path` into `BadInput`; for a URL, the errors of its library too."""
     try:
         yield
     except BadInput:
@@ -203,8 +203,8 @@ def list_banners(folder: Path) -> list[Banner]:
 
 
 def _list(folder: Path) -> BannersFolder:
-    """A folder without its table. Passed over are hidden files, and what neither ends like an image nor is named after
-    an appid."""
+    """List a folder, without its table. Hidden files are ignored, as are files that neither end like an image nor are
+    named after an appid."""
     by_appid: dict[int, Banner] = {}
     misnamed: dict[str, list[str]] = {}
     others: list[Path] = []
@@ -261,8 +261,8 @@ def _others(names: list[str]) -> str:
 def games_table(games: Iterable[Game]) -> bytes:
     """The bytes of a `games.csv` of `games`, by appid, with the columns that any of them knows."""
     rows = sorted(games, key=lambda game: game.appid)
-    columns = list(dict.fromkeys(column for game in rows for column in game.known))
-    cells = ((game.appid, game.name, *(game.known.get(column, "") for column in columns)) for game in rows)
+    columns = list(dict.fromkeys(column for game in rows for column in game.columns))
+    cells = ((game.appid, game.name, *(game.columns.get(column, "") for column in columns)) for game in rows)
     return csv_text(("appid", "name", *columns), cells).encode("utf-8", "replace")
 
 
@@ -340,23 +340,25 @@ def _game_of(header: list[str], cells: list[str], keeps_unread: bool) -> tuple[G
     """The game of a row, and what could not be read of it. Raises `BadInput`."""
     if any(map(str.strip, cells[len(header) :])):
         raise BadInput(f"it has {len(cells)} cells, the header has {len(header)}; are there quotation marks missing?")
-    known: dict[str, str | int] = {column: cell.strip() for column, cell in zip(header, cells, strict=False) if column}
-    appid, name = _appid_of(str(known.pop("appid", ""))), str(known.pop("name", ""))
+    columns: dict[str, str | int] = {
+        column: cell.strip() for column, cell in zip(header, cells, strict=False) if column
+    }
+    appid, name = _appid_of(str(columns.pop("appid", ""))), str(columns.pop("name", ""))
     troubles = []
     for column, (read, what) in _OPTIONAL.items():
-        text = str(known.get(column, ""))
+        text = str(columns.get(column, ""))
         if text and text.casefold() not in _ABSENT:
             number = read(text)
             if number is not None:
-                known[column] = number
+                columns[column] = number
             else:
-                known[column] = text if keeps_unread else ""
+                columns[column] = text if keeps_unread else ""
                 troubles.append(f"{column} is {text[:40]!r}, not {what}; it is taken for empty")
         elif text:
-            known[column] = ""
-    if str(known.get("benchmark", "")).casefold() in _NO:
-        known["benchmark"] = ""
-    return Game(appid, name, {column: value for column, value in known.items() if value != ""}), troubles
+            columns[column] = ""
+    if str(columns.get("benchmark", "")).casefold() in _NO:
+        columns["benchmark"] = ""
+    return Game(appid, name, {column: value for column, value in columns.items() if value != ""}), troubles
 
 
 def _whole(text: str) -> int | None:

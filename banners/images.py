@@ -65,11 +65,11 @@ def decode(
 
     CMYK, greyscale, palette and 16-bit images are converted, colour profiles are applied (to sRGB), transparency is
     composited on black (the store's pages are dark), and the EXIF orientation is applied. The declared size is checked
-    before any pixel is decoded. A JPEG that is not progressive is shrunk while it is decoded, to no less than
-    `shrink_to` pixels a side where that is given; then `max_pixels` are those of what it becomes.
+    before any pixel is decoded. With `shrink_to`, a JPEG that is not progressive is shrunk while it is decoded, to no
+    less than so many pixels a side; `max_pixels` is then for the shrunk image.
 
-    What is wrong beside the pixels does not count, see `mend`. Raises `UnusableImage` for anything empty, truncated,
-    malformed, of another format, above `max_pixels`, longer than `MAX_ASPECT` times its width, or animated unless
+    Damage outside the pixels is ignored, see `mend`. Raises `UnusableImage` for anything empty, truncated, malformed,
+    of another format, above `max_pixels`, with one side beyond `MAX_ASPECT` times the other, or animated unless
     `allow_animated`, which decodes the first frame.
     """
     load = partial(_load, max_pixels=max_pixels, allow_animated=allow_animated, shrink_to=shrink_to)
@@ -83,8 +83,8 @@ def decode(
 
 
 def mend(data: bytes) -> tuple[bytes, int]:
-    """The file as `decode` reads it, without metadata and what decoders refuse beside the pixels, and with the end mark
-    of a JPEG; and its orientation. Raises `UnusableImage` where the pixels are not whole."""
+    """The bytes that `decode` decodes, and the orientation. Metadata and damage outside the pixels are removed; a
+    JPEG's missing end mark is added. Raises `UnusableImage` if the pixels are not complete."""
     bare, _, orientation = _decoded(data, partial(_load, max_pixels=MAX_PIXELS, allow_animated=True, shrink_to=None))
     return bare, orientation
 
@@ -101,7 +101,7 @@ def _decoded(data: bytes, load: _Load) -> tuple[bytes, Image.Image, int]:
     if data.startswith(JPEG):
         with suppress(Exception):
             image = load(bare + _END)
-            # Appended to a scan that was cut short, other bytes would be taken for more of its pixels.
+            # If the scan was cut short, the noise is decoded as pixels, and the images differ.
             if image.tobytes() == load(bare + _NOISE + _END).tobytes():
                 return bare + _END, image, orientation
     elif data.startswith(PNG):
@@ -120,7 +120,7 @@ def _reason(error: Exception, data: bytes) -> UnusableImage:
         return UnusableImage("the file is empty")
     if isinstance(error, UnidentifiedImageError):
         begun = [name for begin, name in ((JPEG, "JPEG"), (PNG, "PNG"), (b"RIFF", "WebP")) if data.startswith(begin)]
-        return UnusableImage(f"unreadable: a damaged {begun[0]}" if begun else "not a JPEG, PNG or WebP image")
+        return UnusableImage(f"unreadable: a damaged {begun[0]}" if begun else "not a JPEG, PNG or WebP picture")
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     return UnusableImage(f"unreadable: {' '.join(reason.split())[:200]}")
 
@@ -147,8 +147,8 @@ def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
 
 
 def in_srgb(image: Image.Image) -> Image.Image:
-    """A decoded image with its colour profile applied, if it has one that can be: pictures of a wide gamut would look
-    pale without it."""
+    """Convert a decoded image to sRGB, if its colour profile is usable. Wide-gamut pictures would look pale
+    otherwise."""
     profile = image.info.get("icc_profile", b"")
     # Elements of processing ("mpet", ICC.1:2010, section 10.14) can be any number for each colour.
     if not 0 < len(profile) <= MAX_PROFILE or b"mpet" in profile:
@@ -180,7 +180,7 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a regular file begins like one of `FORMATS`; whatever else has a banner's name is not handed out."""
+    """Whether `path` is a regular file that begins like one of `FORMATS`. No other file is served."""
     try:
         if not path.is_file():  # opening a pipe would wait
             return False
@@ -222,11 +222,6 @@ class Preprocessing:
     resample: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(**{**data, "mean": _triple(data["mean"]), "std": _triple(data["std"])})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], fit: Fit) -> Self:

@@ -11,12 +11,12 @@ JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE = 4_000_000  # bytes; printer profiles have two million
 
 _MAX_EXIF = 65_536  # bytes, the limit of a JPEG's segment
-_MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and 64 KB of a depth map in each
+_MAX_SEGMENTS = 500  # of a JPEG before its first scan; cameras write some thirty, and one for each 64 KB of a depth map
 _MARKER = re.compile(rb"[^\xff]{0,10000}\xff{1,10000}([^\xff])", re.DOTALL)  # other bytes, fill, and the code
 _SOS, _EOI, _APP2, _DQT = 0xDA, 0xD9, 0xE2, 0xDB
 _MAX_TABLES = 65_536  # bytes of quantisation tables; four of these have 516
-_FILL = b"\xff" * 100  # in a scan, where decoders take a time that grows with the square of it
-# Sizes and tables, JFIF and Adobe, which tell the colours. Pillow takes C8, F0 and others for markers without a length.
+_FILL = b"\xff" * 100  # fill bytes in a scan; decoders need quadratic time for them
+# Sizes, tables, and JFIF and Adobe, which define the colours. To Pillow C8, F0 and others are markers without a length.
 _JPEG_PIXELS = frozenset({*range(0xC0, 0xD0), _SOS, _DQT, 0xDD, 0xE0, 0xEE}) - {0xC8}
 _MAX_CHUNKS = 20_000  # of a PNG
 _MAX_EXTRAS = 1_000  # chunks of a PNG beside its pixels
@@ -30,10 +30,10 @@ _WEBP_EXIF = re.compile(rb"EXIF....(?:Exif\0\0)?(?=II\*\0|MM\0\*)", re.DOTALL)  
 def without_metadata(
     data: bytes, colours: Collection[bytes] = _PNG_COLOURS, *, strict: bool = False
 ) -> tuple[bytes, int]:
-    """A JPEG or PNG without what it holds beside its pixels, or other data as they are; and the EXIF orientation, 1..8.
+    """A JPEG or PNG without its metadata, or other data as they are; and the EXIF orientation, 1..8.
 
-    `colours` are the chunks of a PNG that may stay, with their checksums mended. With `strict` a PNG keeps all chunks
-    but its EXIF, for a decoder to complain about. Raises `UnusableImage` for more than cameras and programs write.
+    `colours` are the chunks that a PNG keeps, with corrected checksums. With `strict` a PNG keeps up to
+    `_MAX_STRICT` others, except EXIF, for a decoder to check. Raises `UnusableImage` for more than programs write.
     """
     if data.startswith(JPEG):
         return _jpeg(data)
@@ -65,23 +65,23 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg(data: bytes) -> tuple[bytes, int]:
-    kept, exif, tables = [JPEG], b"", 0
+    chunks, exif, tables = [JPEG], b"", 0
     for code, start, end in jpeg_segments(data):
         content = data[start + 4 : end]
         tables += end - start if code == _DQT else 0
         if tables > _MAX_TABLES:
             raise UnusableImage("malformed: a JPEG of too many tables")
         if code in _JPEG_PIXELS or (code == _APP2 and content.startswith(b"ICC_PROFILE\0")):
-            kept.append(data[start : None if code == _SOS else end])  # with all scans
+            chunks.append(data[start : None if code == _SOS else end])  # with all scans
         elif content.startswith(b"Exif\0\0"):
             exif = exif or content
-    if _FILL in kept[-1]:
-        kept[-1] = re.sub(rb"\xff{100,}", b"\xff\xff", kept[-1])
-    return b"".join(kept), _orientation(exif)
+    if _FILL in chunks[-1]:
+        chunks[-1] = re.sub(rb"\xff{100,}", b"\xff\xff", chunks[-1])
+    return b"".join(chunks), _orientation(exif)
 
 
 def _png(data: bytes, colours: Collection[bytes], strict: bool) -> tuple[bytes, int]:
-    kept, left, exif, extras, place = [PNG], set(colours), b"", 0, len(PNG)
+    chunks, left, exif, extras, place = [PNG], set(colours), b"", 0, len(PNG)
     for _ in range(_MAX_CHUNKS):
         if place + 12 > len(data):
             break
@@ -93,16 +93,16 @@ def _png(data: bytes, colours: Collection[bytes], strict: bool) -> tuple[bytes, 
         if kind == b"eXIf":
             exif = exif or chunk[8:-4]
         elif kind in _PNG_PIXELS or (strict and extras <= _MAX_STRICT):
-            kept.append(chunk)
+            chunks.append(chunk)
         elif kind in left:
             left.remove(kind)  # there is one of each
-            kept.append(chunk[:-4] + crc32(chunk[4:-4]).to_bytes(4))
+            chunks.append(chunk[:-4] + crc32(chunk[4:-4]).to_bytes(4))
         if extras > _MAX_EXTRAS:
             raise UnusableImage("malformed: a PNG with too much beside its picture")
     else:
         raise UnusableImage("malformed: a PNG of too many pieces")
     is_cut_short = place > len(data)
-    return b"".join(kept) + (b"" if is_cut_short else _PNG_END), _orientation(exif)
+    return b"".join(chunks) + (b"" if is_cut_short else _PNG_END), _orientation(exif)
 
 
 def _orientation(exif: bytes) -> int:

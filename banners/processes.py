@@ -7,7 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux' control groups, version 2: microseconds of CPU a period, or "max"
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux' control groups, version 2: microseconds of CPU a period, or "max"
 
 
 def available_cores() -> int:
@@ -15,13 +15,13 @@ def available_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with suppress(OSError, ValueError):
-        quota, period = map(float, _QUOTA.read_text(encoding="ascii").split())
+        quota, period = map(float, QUOTA.read_text(encoding="ascii").split())
         cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
 
 
 def begin_worker() -> None:
-    """Leave interrupts to the program, and end with it, even where it is killed (Linux' prctl, PR_SET_PDEATHSIG)."""
+    """Ignore interrupts, which the parent handles, and end if the parent is killed (Linux' prctl, PR_SET_PDEATHSIG)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -30,8 +30,8 @@ def begin_worker() -> None:
 def keep_freed_memory() -> None:
     """Keep freed memory for what is allocated next (glibc's mallopt with M_MMAP_MAX and M_TRIM_THRESHOLD).
 
-    A network's features are large and short-lived: given back each time, the kernel spends more time on clearing pages
-    than the network on computing. Half of the time of EfficientNet on two cores.
+    A network's features are large and short-lived. If they are given back each time, the kernel spends more time on
+    clearing pages than the network on computing. This halves the time of EfficientNet on two cores.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
@@ -42,7 +42,7 @@ def keep_freed_memory() -> None:
 def give_freed_memory_back() -> None:
     """Give freed memory back at once, for a server (glibc's mallopt with M_MMAP_THRESHOLD and M_ARENA_MAX).
 
-    Else each thread keeps what the largest picture took that it decoded.
+    Otherwise each thread keeps as much as its largest picture took.
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)

@@ -1,10 +1,10 @@
-"""Which games are of one series, by what Steam says or else by their names.
+"""Which games are of one series, by Steam's data or by their names.
 
-The rule: two games are of one series if they have the same franchise, one is the other's demo or DLC, or both belong
-to the same game; or if their names begin alike. Names begin alike if they are the same but for editions, numbers and
-what follows a colon or a dash; or if they share their first two words. Articles do not count. Names that begin with
-common words only, such as "Dark" or "Space Station", must not differ by more than editions and numbers. A franchise
-that is called like a game's own developer or publisher says nothing: all their games have it.
+Two games are of one series if they have the same franchise, one is the other's demo or DLC, both belong to the same
+game, or their names begin alike. Names begin alike if they differ only in editions, numbers and a subtitle after a
+colon or a dash, or if they share their first two words. Articles do not count. Names that begin with common words only,
+such as "Dark" or "Space Station", may differ only in editions and numbers. The same name alone makes no series. A
+franchise named after a game's own developer or publisher is ignored: all their games have it.
 """
 
 import re
@@ -57,6 +57,23 @@ _COMMON = frozenset(
     winter wizard wizards word world worlds wreck z zombie zombies
     """.split()
 )
+# Not years, and not what tells parts of a series apart.
+_BRACKETS = re.compile(
+    r"[(\[](?![0-9]+[)\]])(?![^)\]]*\b(?:chapter|part|episode|ep|vol|volume|act|book|season)\b)[^)\]]*[)\]]",
+    re.IGNORECASE,
+)
+_REISSUE = re.compile(
+    r"(?: (?:the )?(?:anniversary|beta|collectors|complete|definitive|deluxe|demo|digital|directors cut|edition"
+    r"|enhanced|extended|final cut|game of the year|gold|goty|hd|playtest|premium|remastered|special|standard"
+    r"|ultimate))+$"
+)
+
+
+def edition(game: Game) -> str:
+    """A key that all editions of a game share: its title without regions and editions, and its developer. A year in
+    brackets tells games of one title apart."""
+    title = " ".join(_words(_BRACKETS.sub(" ", game.name)) or _words(game.name)) or f"#{game.appid}"
+    return f"{_REISSUE.sub('', title)}/{' '.join(map(_company, game.listed('developer')[:1]))}"
 
 
 def same_series(one: Game, other: Game) -> bool:
@@ -83,7 +100,7 @@ def _company(name: str) -> str:
 
 def _family(game: Game) -> int:
     """The appid of the game that it belongs to, its own if it belongs to none."""
-    parent = str(game.known.get("parent_appid", ""))
+    parent = str(game.columns.get("parent_appid", ""))
     return int(parent) if re.fullmatch("[1-9][0-9]{0,9}", parent) else game.appid
 
 

@@ -3,7 +3,7 @@
 `model`: the encoder alone, on pixels that lie ready. `decode`: the decoding threads alone. `loop`: one image at a time
 through Hugging Face's processor and model, as the first system did it. `end_to_end`: all of it, neighbours and files
 included, after the encoder is loaded. Prints one JSON line, the ratios last. It needs torch, transformers, numpy,
-Pillow and tqdm only. Examples:
+Pillow, tqdm and msgspec only. Examples:
 
     bench_embed.py --banners ../shared/data/covers --images 1000
     bench_embed.py --generate 29982 --batch-size 512            (on a machine with a GPU)
@@ -27,16 +27,17 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners.catalogue import measures, writer
-from banners.catalogue.neighbours import nearest
 from banners.embedding import embed, encode_with
 from banners.embedding.decoding import decode_batches
-from banners.embedding.store import Rows
+from banners.embedding.store import EmbeddingStore
 from banners.encoders import Choice
 from banners.encoders.encoder import Encoder
 from banners.games_csv import Banner, Game, list_banners
+from banners.groups import group_identical
 from banners.processes import available_cores, keep_freed_memory
+from banners.vectors.neighbours import nearest
 from benchmarks.random_clip import save_random_clip
+from tests.catalogues import save_catalogue
 
 
 def draw(folder: Path, appid: int) -> None:
@@ -59,8 +60,9 @@ def banners_of(options: argparse.Namespace, scratch: Path) -> list[Banner]:
             drawn = pool.map(partial(draw, folder), appids, chunksize=64)
             list(tqdm(drawn, total=options.generate, desc="drawing", unit="img", mininterval=2))
         return list_banners(folder)
-    found = list_banners(options.banners)
-    return [Banner(number + 1, found[number % len(found)].path) for number in range(options.images or len(found))]
+    banners = list_banners(options.banners)
+    count = options.images or len(banners)
+    return [Banner(number + 1, banners[number % len(banners)].path) for number in range(count)]
 
 
 def model_rate(encoder: Encoder, batch_size: int, images: int) -> float:
@@ -95,18 +97,17 @@ def loop_rate(banners: list[Banner], folder: Path, device: str) -> float:
 def end_to_end(banners: list[Banner], encoder: Encoder, options: argparse.Namespace, out: Path) -> dict[str, float]:
     """Seconds of each part, and of all."""
     started = time.perf_counter()
-    rows = Rows(out.with_suffix(".rows"), encoder.identity(options.batch_size), encoder.dim)
-    embedded = embed(encode_with(encoder, options.batch_size, options.workers), banners, rows)
+    store = EmbeddingStore(out.with_suffix(".rows"), encoder.identity(options.batch_size), encoder.dim)
+    embedded = embed(encode_with(encoder, options.batch_size, options.workers), banners, store)
     after_embedding = time.perf_counter()
-    found = nearest(embedded.embeddings["plain"], 100, device=encoder.device)
+    neighbours = nearest(embedded.embeddings["plain"], 100, device=encoder.device)
     after_neighbours = time.perf_counter()
-    writer.save(
+    save_catalogue(
         out,
-        games=[Game(appid, "") for appid in embedded.appids.tolist()],
-        neighbours={"plain": found},
-        about={},
-        embeddings=embedded.embeddings["plain"],
-        duplicates=measures.group_identical(embedded.digests),
+        [Game(appid, "") for appid in embedded.appids.tolist()],
+        {"plain": neighbours},
+        embedded.embeddings["plain"],
+        group_identical(embedded.digests),
     )
     done = time.perf_counter()
     return {
@@ -127,7 +128,6 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--loop-images", type=int, default=100)
-    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -140,7 +140,7 @@ def main() -> None:
             banners[: options.loop_images], scratch / "model", "cuda" if torch.cuda.is_available() else "cpu"
         )
         keep_freed_memory()
-        encoder = Choice(str(scratch / "model"), device=options.device, is_compiled=options.compile).open()
+        encoder = Choice(str(scratch / "model"), device=options.device).open()
         half = max(len(banners) // 2, options.batch_size)
         decode = decode_rate(banners, encoder, options.batch_size, options.workers)
         # Before and after what it is compared with: a machine may slow down meanwhile.

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from banners.catalogue.neighbours import nearest
+from banners.vectors.neighbours import nearest
 
 PAGE_MB = 4096 / 1e6
 

@@ -1,4 +1,4 @@
-"""Queries by words and pictures: how long they take, how much memory they need, how exact they are.
+"""Queries by words and pictures, and filtered neighbours: how long they take, how much memory, how exact they are.
 
 A catalogue of so many games is made with the full-size CLIP ViT-B/32 with random weights, its exported encoder as
 embed_banners.py makes it, and embeddings grown from those of real banners; then one real gunicorn worker is asked.
@@ -19,6 +19,7 @@ import time
 import urllib.parse
 import urllib.request
 from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,17 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from banners.build.export import export_queries
 from banners.catalogue import writer
-from banners.catalogue.labels import VOCABULARY, read_vocabulary
-from banners.catalogue.neighbours import Neighbours
-from banners.catalogue.vectors import nearest_to, quantise
+from banners.catalogue.manifest import EncoderInfo, Manifest
+from banners.catalogue.reader import neighbour_arrays
 from banners.embedding import encode_with
 from banners.encoders import Choice
-from banners.encoders.onnx import export_queries
 from banners.games_csv import Banner, Game, list_banners
+from banners.vectors.artwork import find_artwork
+from banners.vectors.labels import VOCABULARY, read_vocabulary
+from banners.vectors.nearest import Index, quantise
+from banners.vectors.neighbours import Neighbours
 from benchmarks.random_clip import save_random_clip
 
 PORT = 8766
@@ -79,31 +83,41 @@ def grow(embeddings: np.ndarray, count: int) -> np.ndarray:
 
 
 def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> None:
-    """Write the catalogue to `folder`."""
+    """Write the catalogue to `folder`, with made-up neighbours, tags and years."""
     n = len(grown)
     banners = [Banner(row + 1, covers[row % len(covers)].path) for row in range(n)]
+    random = np.random.default_rng(3)
+    games = [
+        Game(row + 1, f"Game number {row + 1}", {"tags": f"Tag {random.integers(50)}", "year": 2000 + row % 20})
+        for row in range(n)
+    ]
+    choice = Choice(str(model), device="cpu")
+    encoder = choice.open()
+    neighbours = np.stack([(np.arange(n, dtype=np.int32) + step) % n for step in range(1, 11)], axis=1)
     with tempfile.TemporaryDirectory() as scratch:
-        made = export_queries(
-            str(model),
-            Choice(str(model), device="cpu").open(),
-            banners,
-            grown,
-            read_vocabulary(VOCABULARY),
-            Path(scratch),
+        export = export_queries(choice.name, encoder, banners, grown, read_vocabulary(VOCABULARY), Path(scratch))
+        quantised = quantise(grown)
+        similarities = np.full((n, 10), 0.5, np.float32)
+        artwork = find_artwork(grown[:2000], np.arange(300), grown[300:600])
+        arrays = {
+            "embeddings": grown,
+            "quantised": quantised.codes,
+            "quantised_scales": quantised.scales,
+            **export.arrays,
+            "artwork_mean": artwork.mean,
+            "artwork_projection": artwork.projection,
+            "artwork_lengths": artwork.lengths(grown),
+            **neighbour_arrays({view: Neighbours(neighbours, similarities) for view in ("plain", "artwork")}),
+        }
+        about = Manifest(
+            d=grown.shape[1],
+            k=10,
+            views=("plain", "artwork"),
+            encoder=EncoderInfo("clip-b32 with random weights", "0"),
+            preprocessing=encoder.preprocessing,
+            queries=export.about["queries"],
         )
-        encoder = Choice(str(model), device="cpu").open()
-        writer.save(
-            folder,
-            games=[Game(row + 1, f"Game number {row + 1}") for row in range(n)],
-            neighbours={"plain": Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32))},
-            about={
-                "encoder": {"id": "clip-b32 with random weights", "revision": "0"},
-                "preprocessing": encoder.preprocessing.to_json(),
-                "fit": "squash",
-            },
-            embeddings=grown,
-            queries=made,
-        )
+        writer.save(folder, games, arrays, export.files, export.labels, about)
 
 
 def largest(pid: int) -> float:
@@ -146,18 +160,24 @@ def measure(folder: Path, covers: list[Banner], count: int) -> dict[str, float]:
         worker = int(children[0])
         connection = HTTPConnection("127.0.0.1", PORT, timeout=60)
         random = np.random.default_rng(1)
-        took: dict[str, list[float]] = {"text": [], "upload": [], "mix": []}
+        took: dict[str, list[float]] = {"text": [], "upload": [], "mix": [], "filtered": [], "filtered_artwork": []}
         for number in tqdm(range(count), desc="asking"):
             words = " ".join(random.choice(WORDS, 2)) + f" {number}"
-            kind = ("text", "upload", "mix")[number % 3]
+            kind = tuple(took)[number % len(took)]
             if kind == "upload":
                 with Image.open(covers[int(random.integers(len(covers)))].path) as image:
                     file = io.BytesIO()
                     image.convert("RGB").save(file, "JPEG", quality=85)
                 took[kind].append(ask(connection, "POST", "/api/v1/pictures", file.getvalue()))
                 continue
-            asked = {"text": words} if kind == "text" else {"game": number + 1, "text": words, "not_game": number + 2}
-            took[kind].append(ask(connection, "GET", f"/api/v1/similar?{urllib.parse.urlencode(asked)}"))
+            if kind.startswith("filtered"):
+                # Of ten stored neighbours hardly any has the tag: all rows are searched.
+                tag, view = int(random.integers(50)), "artwork" if kind == "filtered_artwork" else "plain"
+                url = f"/api/v1/games/{number + 1}/neighbours?n=10&tag=Tag+{tag}&view={view}"
+                took[kind].append(ask(connection, "GET", url))
+                continue
+            query = {"text": words} if kind == "text" else {"game": number + 1, "text": words, "not_game": number + 2}
+            took[kind].append(ask(connection, "GET", f"/api/v1/similar?{urllib.parse.urlencode(query)}"))
         connection.close()
         figures = {f"first_{kind}_ms": round(1000 * times[0]) for kind, times in took.items()}
         for kind, times in took.items():
@@ -173,15 +193,15 @@ def measure(folder: Path, covers: list[Banner], count: int) -> dict[str, float]:
 def recall(grown: np.ndarray, queries: int = 200) -> float:
     """Of the ten nearest rows by the whole matrix in float32, to rows with some noise."""
     random = np.random.default_rng(2)
-    quantised = quantise(grown)
-    found = []
+    index = Index(grown, quantise(grown))
+    recalls = []
     for row in random.integers(0, len(grown), queries):
         vector = grown[row] + random.normal(0, 0.01, grown.shape[1]).astype(np.float32)
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
         exact = np.sort(grown @ vector)[-10]
-        rows, _ = nearest_to(vector, grown, quantised @ vector, 10)
-        found.append(float((grown[rows] @ vector >= exact - 1e-6).mean()))
-    return float(np.mean(found))
+        rows = [row for row, _ in islice(index.ranked(vector, index.scores(vector), 10), 10)]
+        recalls.append(float((grown[rows] @ vector >= exact - 1e-6).mean()))
+    return float(np.mean(recalls))
 
 
 def main() -> None:

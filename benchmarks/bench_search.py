@@ -27,12 +27,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from banners.catalogue import writer
 from banners.catalogue.games_db import Games, write_games_db
 from banners.catalogue.names import fold
-from banners.catalogue.neighbours import Neighbours
 from banners.catalogue.reader import open_catalogue
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours
+from banners.views import View
+from tests.catalogues import save_catalogue
 
 PORT = 8142
 MORE = ("2", "3", "Remastered", "VR", "Deluxe", "Online", "II", "Origins", "Prologue", "Zero", "Tactics", "Legends")
@@ -101,10 +102,10 @@ def save(folder: Path, games: Sequence[Game], k: int = 100) -> None:
     n = len(games)
     rows = (np.arange(n)[:, None] + 1 + np.arange(k)[None]) % n
     similarities = np.linspace(0.9, 0.1, k, dtype=np.float32)[None].repeat(n, axis=0)
-    found = {"plain": Neighbours(rows.astype(np.int32), similarities)}
+    neighbours: dict[View, Neighbours] = {"plain": Neighbours(rows.astype(np.int32), similarities)}
     embeddings = np.random.default_rng(0).standard_normal((n, 512), dtype=np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    writer.save(folder, games=games, neighbours=found, about={"images": {"source": "steam"}}, embeddings=embeddings)
+    save_catalogue(folder, games, neighbours, embeddings, about={"images": {"source": "steam"}})
 
 
 def served(folder: Path) -> tuple[float, float]:

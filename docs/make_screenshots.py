@@ -15,13 +15,17 @@ sys.path.insert(0, str(DOCS.parent))
 from tests.servers import serving  # noqa: E402
 
 PAGES = (
-    ("home", "/", "Home: search, popular games, unusual banners"),
+    ("home", "/", "Home: search, an example, pairs"),
     ("suggestions", "/", "Suggestions while typing"),
     ("search", "/search?q=the", "Results"),
-    ("game", "/render/9000100", "A game beside its nearest neighbours"),
-    ("popular", "/popular", "The benchmark list"),
-    ("unique", "/unique", "The most unusual banners, each with its nearest neighbour"),
-    ("duplicates", "/duplicates", "Identical banners"),
+    ("game", "/render/9000100", "A game beside its look-alikes"),
+    ("mix", "/mix?game=9000100&game=9000200&not_game=9000300", "A mix: more like two games, less like a third"),
+    ("compare", "/compare/9000100/9000200", "Two covers compared"),
+    ("popular", "/popular", "Popular games, each with its look-alikes"),
+    ("pairs", "/pairs", "Nearly the same cover"),
+    ("unique", "/unique", "Covers like no other, each with the most similar one"),
+    ("duplicates", "/duplicates", "Identical covers"),
+    ("board", "/board?game=9000100&game=9000200&game=9000300&game=9000280&name=Mine", "A board"),
 )
 TYPED = "horizon"
 SIZES = ((1440, 960), (820, 1100), (390, 844))

@@ -85,7 +85,7 @@ function attach(field) {
       const all = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
       offer({ url: `/search?q=${encodeURIComponent(query)}` }, all);
     }
-    if (takesWords) offer({ url: `/mix?text=${encodeURIComponent(query)}`, name: query }, `Banners that look like “${query}”`);
+    if (takesWords) offer({ url: `/mix?text=${encodeURIComponent(query)}`, name: query }, `Covers that look like “${query}”`);
     if (!suggestions.length) {
       close(); // which makes nothing active
       note.hidden = false;
@@ -158,8 +158,11 @@ function attach(field) {
   function fit() {
     if (list.hidden) return;
     const bottom = (visualViewport?.offsetTop ?? 0) + (visualViewport?.height ?? innerHeight);
-    const room = Math.max(160, bottom - list.getBoundingClientRect().top - 12);
-    list.style.maxHeight = `min(${room}px, 40rem)`;
+    const top = list.getBoundingClientRect().top;
+    const room = Math.max(160, Math.min(bottom - top - 12, 640));
+    list.style.maxHeight = "none"; // to end below a whole row
+    const ends = [...list.children].map((entry) => entry.getBoundingClientRect().bottom - top + 6);
+    list.style.maxHeight = `${Math.max(ends[0] ?? room, ...ends.filter((end) => end <= room))}px`;
   }
 
   function close() {

@@ -1,5 +1,7 @@
 """Shared fixtures: tiny banners, tiny models with random weights, and the real sample data where it is at hand."""
 
+import csv
+import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,7 +164,8 @@ def made_once(
 
     def get(name: str, fill: Callable[[Path], None]) -> Path:
         folder, done = shared / name, shared / f"{name}.done"
-        with FileLock(shared / f"{name}.lock"):
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
@@ -172,6 +174,31 @@ def made_once(
         return folder
 
     return get
+
+
+@pytest.fixture(scope="session")
+def shelf(made_once: MadeOnce) -> Path:
+    """A third of the real covers in `b`, with years, developers and tags that were made up; their catalogue `c`, made
+    with the packaged encoder."""
+    sample("covers")
+    return made_once("shelf", _make_shelf)
+
+
+def _make_shelf(folder: Path) -> None:
+    from embed_banners import main as embed
+
+    (folder / "b").mkdir()
+    with (sample("covers") / "games.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[::3]
+    table = ["appid,name,series,popularity,year,developer,tags"]
+    for number, row in enumerate(rows):
+        shutil.copy(sample("covers") / f"{row['appid']}.jpg", folder / "b")
+        named = ",".join('"' + row[column].replace('"', '""') + '"' for column in ("name", "series"))
+        table.append(
+            f"{row['appid']},{named},{number + 1},{1985 + number % 12},,{'Action;Sports' if number % 2 else 'Action'}"
+        )
+    (folder / "b" / "games.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged"]) == 0
 
 
 @pytest.fixture(scope="session")
@@ -185,14 +212,15 @@ def _make_gallery(folder: Path) -> None:
     from embed_banners import main as embed
 
     (folder / "b").mkdir()
-    rows = ["appid,name,popularity,year,developer,franchise,tags"]
+    rows = ["appid,name,popularity,year,developer,publisher,franchise,tags"]
     for number in range(72):
         appid, series = 9_000_010 + 10 * number, number // 3
         image = Image.blend(picture(series, (120, 180)), picture(1000 + number, (120, 180)), 0.3)
         image.save(folder / "b" / f"{appid}.jpg", quality=90)
         words = f"{'Amber Bronze Crimson'.split()[series % 3]} {chr(65 + series)}lpha {number % 3 + 1}"
         tags = ";".join(["Puzzle", "Racing", "Horror", "Indie"][series % 3 : series % 3 + 2])
-        rows.append(f"{appid},{words},{number + 1},{2000 + number % 20},Studio {series % 5},Saga {series},{tags}")
+        companies = f"Studio {series % 5},House {series % 4}"
+        rows.append(f"{appid},{words},{number + 1},{2000 + number % 20},{companies},Saga {series},{tags}")
     (folder / "b" / "games.csv").write_text("\n".join(rows) + "\n")
     assert embed([str(folder / "b"), "--out", str(folder / "c"), "--encoder", "packaged", "--neighbours", "20"]) == 0
 

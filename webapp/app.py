@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, current_app, request
+from flask import Flask, Request, Response, abort, current_app, redirect, request
 from flask_compress import Compress
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
 
 from banners import settings
 from banners.errors import BadInput
 from banners.steam import CDN, base_url
-from webapp import context, current, errors, limits, operations
+from webapp import context, current, delivery, errors, limits, operations
 from webapp.api import legacy, v1
+from webapp.caching import ONE_YEAR, cache
 from webapp.pages import BLUEPRINTS
 from webapp.pages.variants import AppidConverter, CountConverter, VariantConverter
 from webapp.params import GIVEN_HOST
@@ -31,20 +33,25 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ROOT = Path(__file__).resolve().parent.parent
-ONE_YEAR = 365 * 24 * 3600
 
 DEFAULTS = {
     "CATALOGUE": "data/catalogue",  # the folder that embed_banners.py made
+    "CATALOGUE_URL": "",  # a packed catalogue, which is fetched to that folder; "" for none
+    "CATALOGUE_RECHECK": "0",  # minutes after which it is looked for again; 0: only at the start
     "BANNERS": "",  # a folder of local images; "" for none
     "STEAM_CDN_URL": CDN,  # where browsers get the banners that are not local
-    "QUERIES_PER_MINUTE": "60",  # in words, of one client; a picture counts as three; 0 for no limit
-    "RATELIMIT_STORAGE_URI": "memory://",  # where these are counted; each worker for itself unless it is a server's
+    "QUERIES_PER_MINUTE": "60",  # of one client, by words; a picture counts as three; 0: no limit
+    "RATELIMIT_STORAGE_URI": "memory://",  # where queries are counted; memory:// counts in each worker
     "QUERY_THREADS": "2",  # that embed a query
     "WEB_THREADS": "0",  # that answer requests; gunicorn.conf.py has the default
-    "PROXY_HOPS": "0",  # reverse proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed
+    "PROXY_HOPS": "0",  # addresses that proxies in front add to X-Forwarded-For
     "TRUSTED_HOSTS": "",  # the names of this server, with commas between them; "" for any
+    "HTTPS_ONLY": "0",  # 1: redirect http to https
+    "METRICS": "loopback",  # who may read /metrics: "loopback", "all", or a token that readers send
 }
-_OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "QUERIES_AT_START", "ACCESS_LOG")
+# In this order: some use functions of those before.
+SCRIPTS = ("missing-covers.js", "suggestions.js", "lists.js", "keys.js", "reader.js", "pictures.js")
+OF_GUNICORN = ("PORT", "HOST", "WEB_CONCURRENCY", "QUERIES_AT_START", "ACCESS_LOG", "LOG_FORMAT")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " manifest-src 'self'; img-src 'self' {cdn}; form-action 'self'; base-uri 'none';"
@@ -52,6 +59,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
@@ -64,10 +72,10 @@ class _Request(Request):
         return BytesIO()
 
 
-class _App(Flask):
+class SteamClip(Flask):
     def wsgi_app(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Names of hosts have no case. Werkzeug takes none with an underscore, as container networks have them
-        (steam_clip:8000). Operations print no addresses, so they answer under any name."""
+        """Lower the case of the host name, and turn "_", which container networks use (steam_clip:8000) and Werkzeug
+        refuses, into "-". Operations print no addresses, so they answer under any name."""
         environ[GIVEN_HOST] = environ.get("HTTP_HOST") or "localhost"
         name = environ[GIVEN_HOST].lower().replace("_", "-")
         if environ.get("PATH_INFO") in operations.PATHS:
@@ -78,17 +86,9 @@ class _App(Flask):
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Make the app; the catalogue is read here, once. Raises `BadCatalogue` or `BadInput` with one clear line."""
-    app = _App("webapp", root_path=str(ROOT), static_folder=None, template_folder="templates")
+    app = SteamClip("webapp", root_path=str(ROOT), static_folder=None, template_folder="templates")
     app.request_class = _Request
-    app.config.from_mapping(DEFAULTS)
-    app.config.from_mapping(
-        VERSION=tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"],
-        MAX_CONTENT_LENGTH=16_384,  # nothing larger is sent here, but pictures
-        COMPRESS_ALGORITHM=["br", "gzip"],
-        COMPRESS_STREAMS=False,  # no file that is sent, a banner, gets smaller
-    )
-    app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
-    app.config.update(overrides or {})
+    _configure(app, overrides or {})
     app.config["TRUSTED_HOSTS"] = _hosts(app.config["TRUSTED_HOSTS"])
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     banners = app.config["BANNERS"]
@@ -96,16 +96,19 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(cdn))
     app.config["HEADERS"] = {name: value.format(cdn=origin) for name, value in HEADERS.items()}
     threads = _whole(app, "QUERY_THREADS", 1, 64)
+    delivery.register(app, _whole(app, "CATALOGUE_RECHECK", 0, 100_000))
     current.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, threads, cdn)
     per_minute, serving = _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), _whole(app, "WEB_THREADS", 0, 256)
     limits.register(app, per_minute, app.config["RATELIMIT_STORAGE_URI"], serving)
-    # Redirects to the one right form of an address would lead to whatever the Host header says.
+    # A redirect to the canonical form of an address would trust the Host header.
     app.url_map.merge_slashes = app.url_map.strict_slashes = False
     app.url_map.converters.update(appid=AppidConverter, count=CountConverter, variant=VariantConverter)
     for blueprint in (*BLUEPRINTS, v1.blueprint, legacy.blueprint, operations.operations):
         app.register_blueprint(blueprint)
     errors.register(app)
     app.before_request(_check_host)
+    if _whole(app, "HTTPS_ONLY", 0, 1):
+        app.before_request(_to_https)
     app.before_request(_match_any)
     Compress(app)  # the first to be registered is the last to run
     app.after_request(_add_headers)
@@ -114,8 +117,25 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     _add_static_files(app)
     hops = _whole(app, "PROXY_HOPS", 0, 10)
     if hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
+        # Proxies add to X-Forwarded-For, but mostly set X-Forwarded-Proto.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=1, x_host=0)  # type: ignore[method-assign]
     return app
+
+
+def _configure(app: Flask, overrides: Mapping[str, Any]) -> None:
+    app.config.from_mapping(DEFAULTS)
+    app.config.from_mapping(
+        VERSION=tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"],
+        MAX_CONTENT_LENGTH=16_384,  # nothing larger is sent here, but pictures
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_STREAMS=False,  # these are banners, which do not get smaller
+    )
+    app.config.update({key: os.environ[key] for key in DEFAULTS if os.environ.get(key)})
+    if redis := os.environ.get("REDIS_URL"):  # of a host that has a Redis for the app
+        is_own = "DYNO" in os.environ and redis.startswith("rediss:")  # Heroku signs its own certificate
+        redis += "?ssl_cert_reqs=none" if is_own else ""
+        app.config["RATELIMIT_STORAGE_URI"] = os.environ.get("RATELIMIT_STORAGE_URI") or redis
+    app.config.update(overrides)
 
 
 def _whole(app: Flask, name: str, least: int, most: int) -> int:
@@ -123,18 +143,18 @@ def _whole(app: Flask, name: str, least: int, most: int) -> int:
 
 
 def misspelt(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Variables that are hardly meant for another program, and the setting that each resembles."""
-    known = (*DEFAULTS, *_OF_GUNICORN)
+    """Environment variables that look like misspelt settings, and the setting that each resembles."""
+    names = (*DEFAULTS, *OF_GUNICORN)
     for name in environment:
-        near = get_close_matches(name.upper(), known, 1, cutoff=0.85)
-        if near and name not in known:
+        near = get_close_matches(name.upper(), names, 1, cutoff=0.85)
+        if near and name not in names:
             yield name, near[0]
 
 
-def _hosts(given: str | list[str]) -> list[str] | None:
+def _hosts(setting: str | list[str]) -> list[str] | None:
     """The names of TRUSTED_HOSTS as the DNS has them, None for any. Raises `BadInput`."""
     names = []
-    for name in (given if isinstance(given, str) else " ".join(given)).lower().replace(",", " ").split():
+    for name in (setting if isinstance(setting, str) else " ".join(setting)).lower().replace(",", " ").split():
         dot, host = re.fullmatch(r"(\.?)(.*?)(?::[0-9]+)?", name.replace("_", "-"), re.DOTALL).groups()  # type: ignore[union-attr]
         try:
             encoded = host.encode("idna")
@@ -149,8 +169,8 @@ def _hosts(given: str | list[str]) -> list[str] | None:
 
 
 def _check_host() -> Response | None:
-    """Refuse a host that is no name (as `xn--a`), is not among TRUSTED_HOSTS, or comes with an unknown scheme from a
-    proxy: every address that a page names would be wrong."""
+    """Refuse a host that is not a valid name (`xn--a`) or not in TRUSTED_HOSTS, and an unknown scheme from a proxy:
+    every address on the page would be wrong."""
     try:
         if request.host and request.host_url and request.scheme in ("http", "https"):
             return None
@@ -159,8 +179,16 @@ def _check_host() -> Response | None:
     return errors.bad_host()
 
 
+def _to_https() -> BaseResponse | None:
+    # Whoever sends this header is believed here: without PROXY_HOPS, redirects would never end.
+    is_secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+    if is_secure or request.path in operations.PATHS:  # a host's own checks may come by http
+        return None
+    return redirect(request.url.replace("http:", "https:", 1), 308)
+
+
 def _match_any() -> None:
-    """Let `If-Match: *` pass, as RFC 9110, section 13.1.1, has it; Werkzeug compares the star with the entity tag."""
+    """Let `If-Match: *` pass (RFC 9110, section 13.1.1); Werkzeug would compare the star with the ETag."""
     if request.if_match.star_tag:
         request.environ.pop("HTTP_IF_MATCH")
 
@@ -170,11 +198,14 @@ def _add_headers(response: Response) -> Response:
     response.headers.update(current_app.config["HEADERS"])
     if errors.is_json(request.path):
         response.headers["Access-Control-Allow-Origin"] = "*"  # nothing there depends on who asks
+        response.headers["Access-Control-Expose-Headers"] = "RateLimit, RateLimit-Policy, Retry-After"
         if request.method == "OPTIONS":
             allowed = ["Content-Type, X-Requested-With", request.headers.get("Access-Control-Request-Headers")]
             response.headers["Access-Control-Allow-Headers"] = ", ".join(filter(None, allowed))
             response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "GET")
             response.headers["Access-Control-Max-Age"] = "86400"
+    if errors.is_json(request.path) or (response.mimetype or "").startswith("image/"):  # also for pages of others
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = f"max-age={ONE_YEAR}"
     if response.mimetype == "text/html":
@@ -194,6 +225,8 @@ def _add_static_files(app: Flask) -> None:
     """Serve `static/` from memory, and give templates `static_urls` by name, which change with the content, so that
     browsers may keep it."""
     contents = {path.name: path.read_bytes() for path in (ROOT / "static").iterdir()}
+    # One file: each would take one of a browser's few connections from the covers.
+    contents["site.js"] = b"\n".join(contents.pop(name) for name in SCRIPTS)
     versions = {name: sha256(content).hexdigest()[:12] for name, content in contents.items()}
     app.jinja_env.globals["static_urls"] = {name: f"/static/{name}?v={version}" for name, version in versions.items()}
 
@@ -202,8 +235,4 @@ def _add_static_files(app: Flask) -> None:
         if name not in contents:
             abort(404)
         response = Response(contents[name], mimetype=mimetypes.guess_type(name)[0])
-        if request.args.get("v") == versions[name]:
-            response.cache_control.public = True
-            response.cache_control.max_age = ONE_YEAR
-            response.cache_control.immutable = True
-        return response
+        return cache(response, versions[name]) if request.args.get("v") == versions[name] else response

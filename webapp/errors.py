@@ -16,15 +16,16 @@ from banners.errors import (
     SteamClipError,
     UnknownGame,
     UnusableImage,
+    printable,
 )
 from webapp.api import legacy
 from webapp.api.openapi import Problem
-from webapp.current import catalogue
+from webapp.current import current_site
 from webapp.pages.variants import VARIANTS
 from webapp.params import GIVEN_HOST, words
 from webapp.queries.uploads import reason
-from webapp.records import Game
-from webapp.served import ServedCatalogue
+from webapp.records import GameSummary
+from webapp.site import Site
 
 _BAD_HOST = "is not a name of this server. Add it to TRUSTED_HOSTS, or let the proxy pass the Host header on."
 OFFERED = 6  # games instead of one that does not exist
@@ -54,10 +55,9 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
-def _answer(status: int, title: str, detail: str, games: tuple[Game, ...] = (), query: str = "") -> Response:
+def _answer(status: int, title: str, detail: str, games: tuple[GameSummary, ...] = (), query: str = "") -> Response:
     """`games` are offered instead; `query` is put into the search box."""
-    # The detail may repeat what was asked for.
-    detail = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in detail)
+    detail = printable(detail)  # it may repeat what was asked for
     if is_json(request.path):
         problem = Problem("about:blank", title, status, detail)
         return Response(msgspec.json.encode(problem), status, mimetype="application/problem+json")
@@ -74,16 +74,13 @@ def bad_host() -> Response:
 
 
 def _unknown_game(error: UnknownGame) -> Response:
-    served = catalogue()
-    rows = served.catalogue.games.search(str(error.appid), OFFERED).rows
-    place = int(served.catalogue.appids.searchsorted(min(error.appid, 2**32 - 1)))
-    rows += range(max(0, place - OFFERED // 2), min(len(served), place + OFFERED // 2))
-    return _answer(*_ANSWERS[UnknownGame], str(error), _offered(served, rows))
+    site = current_site()
+    return _answer(*_ANSWERS[UnknownGame], str(error), _offered(site, site.orders.anywhere[: 2 * OFFERED].tolist()))
 
 
-def _offered(served: ServedCatalogue, rows: Sequence[int]) -> tuple[Game, ...]:
-    """For a reader who did not ask for these games: each once, and none of adult ones."""
-    return served.games([row for row in dict.fromkeys(rows) if not served.is_adult[row]][:OFFERED])
+def _offered(site: Site, rows: Sequence[int]) -> tuple[GameSummary, ...]:
+    """Games that the reader did not ask for, without repeats and without adult ones."""
+    return site.games([row for row in dict.fromkeys(rows) if not site.is_adult[row]][:OFFERED])
 
 
 def _refused(error: SteamClipError) -> Response:
@@ -107,9 +104,9 @@ def _http_error(error: HTTPException) -> Response | BaseResponse:
         return error.get_response()
     parts = [part for part in request.path.split("/") if part]
     is_game = bool(parts) and parts[0] in VARIANTS
-    if error.code == 404 and (is_game or "." not in request.path):  # a missing file is nobody's search
+    if error.code == 404 and (is_game or "." not in request.path):  # a missing file is not a search
         typed = words(" ".join(parts[1:3] if is_game else parts[-2:]))[:60]
-        offered = _offered(catalogue(), catalogue().catalogue.games.search(typed, OFFERED).rows)
+        offered = _offered(current_site(), current_site().catalogue.games.search(typed, OFFERED).rows)
         return _answer(404, "There is no such page", "The address may be mistyped.", offered, typed)
     response = _answer(error.code, error.name, error.description or "")
     for name, value in error.get_headers():

@@ -17,7 +17,7 @@ _SIDE = 800  # pixels, at least, of what thumbnails and share pictures are made 
 _MAX_WEBP = 16_383  # pixels of a side
 _KEPT = 2048  # thumbnails, some 16 MB
 
-one_at_a_time = threading.Lock()  # in memory: decoded banners, whoever asks for how many
+one_at_a_time = threading.Lock()  # one decoded banner at a time bounds the memory
 
 
 class LocalImage(NamedTuple):
@@ -50,7 +50,7 @@ class LocalImage(NamedTuple):
         """An RGB image of whatever can be embedded; a large JPEG is shrunk while it is decoded. Raises
         `UnusableImage`."""
         if not self.is_shown:
-            raise UnusableImage("not a JPEG, PNG or WebP image of at most 200 MB")
+            raise UnusableImage("not a JPEG, PNG or WebP picture of at most 200 MB")
         return decode(self.path, shrink_to=_SIDE)
 
 

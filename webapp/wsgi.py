@@ -1,6 +1,7 @@
 """The WSGI app for gunicorn. A catalogue that cannot be served ends the start with one line instead of a traceback."""
 
 import gc
+import logging
 import os
 import sys
 
@@ -9,20 +10,20 @@ from banners.processes import give_freed_memory_back
 from webapp.app import create_app, misspelt
 
 give_freed_memory_back()
+for name, setting in misspelt(os.environ):
+    logging.getLogger("webapp").warning("%s is no setting; is %s meant?", name, setting)
 try:
     app = create_app()
 except SteamClipError as error:
     sys.stderr.write(f"steam-clip: cannot start: {error}\n")
     sys.exit(1)
-for name, setting in misspelt(os.environ):
-    app.logger.warning("%s is no setting; is %s meant?", name, setting)
-served = app.extensions["catalogue"].served
-served.warm()
-words, pictures = served.site.takes_words, served.site.takes_pictures
+site = app.extensions["catalogue"].site
+site.warm()
+words, pictures = site.facts.takes_words, site.facts.takes_pictures
 app.logger.info(
-    f"{len(served)} games of {app.config['CATALOGUE']}, encoder {served.site.encoder},"
+    f"{len(site)} games of {app.config['CATALOGUE']}, encoder {site.facts.encoder},"
     f" queries by {'words and pictures' if words else 'pictures' if pictures else 'nothing'},"
-    f" banners from {app.config['BANNERS'] or (served.cdn if served.cdn_name else 'nowhere')},"
+    f" banners from {app.config['BANNERS'] or (site.cdn if site.cdn_name else 'nowhere')},"
     f" QUERIES_PER_MINUTE={app.config['QUERIES_PER_MINUTE']}"
 )
 for template in app.jinja_env.list_templates():  # compiled here, once for all workers

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue.measures import connected
-from banners.catalogue.neighbours import Neighbours
-from banners.encoders.views import View
 from banners.errors import BadInput, one_line
 from banners.games_csv import Game, valid_unicode
+from banners.groups import connected
+from banners.vectors.neighbours import Neighbours
+from banners.views import View
 
 _STEMS = ("matches_faiss", "matches")
 _LETTERS: dict[View, str] = {"plain": "", "mirror": "x", "flip": "y", "rotate": "xy"}
@@ -21,7 +21,7 @@ _LETTERS: dict[View, str] = {"plain": "", "mirror": "x", "flip": "y", "rotate": 
 @dataclass(frozen=True)
 class Export:
     """`neighbours` have no similarities: the export threw them away. `duplicates`: int32 (n,),
-    see `measures.connected`."""
+    see `banners.groups`."""
 
     games: tuple[Game, ...]
     neighbours: dict[View, Neighbours]
@@ -44,24 +44,24 @@ def read_export(folder: Path) -> Export:
     if appids[0] < 1 or appids[-1] >= 2**32 or not (appids[1:] > appids[:-1]).all():
         raise BadInput(f"{folder / 'app_ids.npy'} is not strictly increasing within 1..2^32-1")
     names = _load_names(folder / "app_names.json", len(appids))
-    found = {view: _load_matches(path, len(appids)) for view in _LETTERS if (path := _find(folder, _LETTERS[view]))}
-    if "plain" not in found:
+    tables = {view: _load_matches(path, len(appids)) for view in _LETTERS if (path := _find(folder, _LETTERS[view]))}
+    if "plain" not in tables:
         raise BadInput(f"{folder} has neither matches_faiss.npy nor matches.npy")
-    if len({matches.shape for matches in found.values()}) > 1:
+    if len({matches.shape for matches in tables.values()}) > 1:
         raise BadInput(f"{folder}: the matches of the views differ in shape")
-    others = {view: itself_last(matches) for view, matches in found.items()}
+    others = {view: itself_last(matches) for view, matches in tables.items()}
     if all((rows[:, -1] == np.arange(len(rows))).all() for rows in others.values()):
         others = {view: rows[:, :-1] for view, rows in others.items()}
     return Export(
         tuple(map(Game, appids.tolist(), names)),
         {view: Neighbours(np.ascontiguousarray(rows), None) for view, rows in others.items()},
-        connected(len(appids), enumerate(found["plain"][:, 0].tolist())),
+        connected(len(appids), enumerate(tables["plain"][:, 0].tolist())),
     )
 
 
 def itself_last(matches: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-    """Integer (n, m) matches with each row's own number, wherever it stands, moved to the end: int32 (n, m). The order
-    of the others stays. A row that does not name itself is as it was."""
+    """Move each row's own number to the end of its matches, integer (n, m): int32 (n, m). The others keep their order.
+    A row without its own number stays as it is."""
     own = matches == np.arange(len(matches))[:, None]
     return np.take_along_axis(matches.astype(np.int32), np.argsort(own, axis=1, kind="stable"), axis=1)
 

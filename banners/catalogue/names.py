@@ -20,7 +20,7 @@ _GREEK = re.compile("[\u03b1-\u03c9]")
 # A word is a run of letters, a run of digits, or a single ideograph: "gta5" is "gta 5", and two ideographs of a name
 # find it wherever they stand.
 IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Vowels of the scripts of India and South-East Asia are marks that Python counts to no word.
+# In scripts of India and South-East Asia vowels are marks, which `\w` does not match.
 _VOWELS = "".join(chr(code) for code in range(0x900, 0x1D00) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
 _WORD = re.compile(rf"[{IDEOGRAPH}]|[0-9]+|(?:(?![{IDEOGRAPH}0-9])[^\W_]|[{_VOWELS}])+")
 # Scripts whose words are found wherever they stand in a title: without blanks, or (Hangul) with few.
@@ -28,7 +28,7 @@ PIECE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff]")
 
 
 def _latin_letters() -> Iterator[tuple[int, str]]:
-    """Letters that Unicode does not take apart, as people without them on their keyboard write them: "ø", "ł"."""
+    """Yield letters that Unicode does not decompose, and their ASCII spelling: "o" for "ø", "l" for "ł"."""
     for code in range(0xC0, 0x250):
         letter = re.fullmatch(r"LATIN SMALL LETTER ([A-Z]) WITH .*", unicodedata.name(chr(code), ""))
         if letter:
@@ -37,7 +37,7 @@ def _latin_letters() -> Iterator[tuple[int, str]]:
 
 
 _LATIN = dict(_latin_letters())
-# Where a game is named by an address: a store page, Steam's own links, SteamDB.
+# Addresses that name a game: store pages, Steam's own links, SteamDB.
 _ADDRESS = re.compile(
     r"(?:https?://)?(?:[a-z0-9-]+\.)*(?:steampowered|steamcommunity|steamdb|steamstatic)\.[a-z]+/(?:[^?#]*/)?apps?/([0-9]+)(?:[/?#].*)?"
     r"|steam:/*(?:[a-z]+/)+([0-9]+)(?:[/?#].*)?|/?apps?/([0-9]+)(?:[/?#].*)?",
@@ -79,7 +79,7 @@ def named_by_address(text: str) -> int | None:
 
 
 def appid_of(text: str) -> int | None:
-    """The appid that `text` is, in digits of any width, or that its address names; None for other texts."""
+    """The appid in `text`: digits, also full-width ones, or a game's address. None for other texts."""
     digits = unicodedata.normalize("NFKC", text.strip())
     try:
         return parse_appid(digits)

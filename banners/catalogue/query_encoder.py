@@ -11,26 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from banners.catalogue.manifest import OpenedFile
+from banners.arrays import Matrix, Vector
+from banners.catalogue.manifest import ModelPrecision, OpenedFile, QueryModels, TextModel
 from banners.catalogue.reader import Catalogue
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-Matrix = npt.NDArray[np.float32]
-Vector = npt.NDArray[np.float32]
-
-# From the smallest: weights and features in 8 bits; weights alone; neither.
-Precision = Literal["int8", "int8 weights", "float32"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 IMAGE_MODEL = "image_encoder.onnx"
 TEXT_MODEL = "text_encoder.onnx"
@@ -42,19 +36,19 @@ _one_at_a_time = threading.Lock()
 class Session:
     """One exported model: an array in, float32 (B, d) out. Loaded here. Raises `BadCatalogue`."""
 
-    def __init__(self, path: Path, precision: Precision, threads: int = 0) -> None:
+    def __init__(self, path: Path, precision: ModelPrecision, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Memory is given back after each query: the next may be another picture an hour later.
+        # Give memory back after each query: the next one may come an hour later.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         if precision != "float32":
-            # Optimising would turn what was made small into float32 again, or keep a second copy of it; of what is left
-            # to be optimised these models have next to nothing.
+            # Optimising would turn the small weights into float32 again, or keep a second copy of them. It would gain
+            # next to nothing for these models.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are for other requests
         try:
@@ -92,13 +86,12 @@ def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class QueryEncoder:
-    """The encoder of a catalogue. It embeds the words and pictures of queries. `about` is what the manifest says of
-    its sides, `files` maps names to the encoder's files. `fingerprint` tells encoders apart whose embeddings cannot be
-    compared."""
+    """The encoder of a catalogue. It embeds the words and pictures of queries. `models` are its sides in the manifest,
+    `files` maps names to its files. `fingerprint` tells encoders apart whose embeddings cannot be compared."""
 
     preprocessing: Preprocessing
     dim: int
-    about: Mapping[str, Any]
+    models: QueryModels
     files: Mapping[str, OpenedFile]
     threads: int
     fingerprint: str
@@ -106,18 +99,24 @@ class QueryEncoder:
     @classmethod
     def of(cls, opened: Catalogue, threads: int = 1) -> Self | None:
         """The query encoder of a catalogue; None if it has none."""
-        manifest = opened.manifest
-        about = manifest.raw.get("queries")
-        if about is None or manifest.d is None:
+        about = opened.manifest
+        if about.queries is None or about.preprocessing is None or about.d is None:
             return None
-        preprocessing = manifest.raw["preprocessing"]
-        identity = json.dumps([manifest.encoder, manifest.revision, preprocessing], sort_keys=True)
+        preprocessing = about.preprocessing
+        identity = json.dumps([about.encoder.id, about.encoder.revision, preprocessing.to_json()], sort_keys=True)
         fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        return cls(Preprocessing.from_json(preprocessing), manifest.d, about, opened.read_later, threads, fingerprint)
+        return cls(preprocessing, about.d, about.queries, opened.read_later, threads, fingerprint)
 
     @property
     def has_text(self) -> bool:
-        return "text" in self.about
+        return self.models.text is not None
+
+    @property
+    def _text_model(self) -> TextModel:
+        """Raises `CannotAnswer`."""
+        if self.models.text is None:
+            raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
+        return self.models.text
 
     def load(self) -> None:
         """Load both sides now instead of when they are first asked for. Raises `BadCatalogue`."""
@@ -135,8 +134,6 @@ class QueryEncoder:
     def words(self, text: str) -> Vector:
         """Embed a text: float32 (d,), L2-normalised. Raises `BadInput` where nothing comes out, `CannotAnswer`
         where the encoder knows no texts."""
-        if not self.has_text:
-            raise CannotAnswer("This catalogue's encoder knows pictures only, no words.")
         with _one_at_a_time:
             return self._checked(self._texts(tokenise(self._tokenizer, text)))
 
@@ -150,18 +147,18 @@ class QueryEncoder:
 
     @cached_property
     def _images(self) -> Session:
-        return Session(self.files[IMAGE_MODEL].checked(), self.about["image"]["precision"], self.threads)
+        return Session(self.files[IMAGE_MODEL].checked(), self.models.image.precision, self.threads)
 
     @cached_property
     def _texts(self) -> Session:
-        return Session(self.files[TEXT_MODEL].checked(), self.about["text"]["precision"], self.threads)
+        return Session(self.files[TEXT_MODEL].checked(), self._text_model.precision, self.threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        about = self.about["text"]
+        model = self._text_model
         try:
             text = self.files[TOKENIZER].checked().read_text(encoding="utf-8")
-            return tokenizer_of(text, about["length"], about["padding"])
+            return tokenizer_of(text, model.length, model.padding)
         except BadCatalogue:
             raise
         except Exception as error:  # the library's own have no name

@@ -6,30 +6,33 @@ A catalogue stays open while its folder is replaced.
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import repeat
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from banners.catalogue.artwork import Artwork
+from banners.arrays import Matrix, StoredIndices, Vector
 from banners.catalogue.games_db import Games
-from banners.catalogue.manifest import Manifest, OpenedFile, check
-from banners.catalogue.neighbours import Neighbours
-from banners.catalogue.vectors import Quantised
-from banners.encoders.views import VIEWS, View
+from banners.catalogue.manifest import FileInfo, Manifest, OpenedFile, check
 from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
+from banners.vectors.artwork import Artwork
+from banners.vectors.nearest import Index, Quantised
+from banners.vectors.neighbours import Neighbours
+from banners.views import VIEWS, View
+
+LARGE = 64_000_000  # bytes; the hashes of such files may be checked later
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """An opened catalogue. Row i of every array and `games[i]` belong to `appids[i]`: uint32 (n,), increasing.
 
-    `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `measures.group_identical`.
-    `term_embeddings` is float32 (L, d), one for each of `games.terms`. `artwork_lengths` is float32 (n,),
-    `artwork.lengths(matrix)`. All of these are None if there is no such file. `read_later` maps names to other files.
+    `indexes` are the views that can be searched: none without embeddings, else the plain one and perhaps that by
+    artwork. `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `banners.groups`.
+    `term_embeddings` is float32 (L, d), one for each of `games.terms`. These are None if there is no such file.
+    `read_later` maps names to other files.
     """
 
     folder: Path
@@ -37,12 +40,11 @@ class Catalogue:
     appids: npt.NDArray[np.uint32]
     games: Games
     views: Mapping[View, Neighbours]
-    matrix: npt.NDArray[np.float32] | None
-    quantised: Quantised | None
-    duplicates: npt.NDArray[np.int32] | None
-    term_embeddings: npt.NDArray[np.float32] | None
+    indexes: Mapping[View, Index]
+    matrix: Matrix | None
+    duplicates: StoredIndices | None
+    term_embeddings: Matrix | None
     artwork: Artwork | None
-    artwork_lengths: npt.NDArray[np.float32] | None
     read_later: Mapping[str, OpenedFile]
 
     def __len__(self) -> int:
@@ -54,20 +56,21 @@ class Catalogue:
         return self.manifest.k
 
     @property
-    def embeddings(self) -> npt.NDArray[np.float32]:
+    def embeddings(self) -> Matrix:
         """The embeddings, as in `matrix`. Raises `NotInCatalogue` if the catalogue has none."""
         if self.matrix is None:
             raise NotInCatalogue("This catalogue was imported without its embeddings.")
         return self.matrix
 
     @cached_property
-    def mean(self) -> npt.NDArray[np.float32]:
+    def mean(self) -> Vector:
         """The mean embedding: float32 (d,)."""
-        known = None if self.artwork is None else self.artwork.mean
-        return np.asarray(self.embeddings.mean(axis=0, dtype=np.float64) if known is None else known, np.float32)
+        if self.artwork is not None:
+            return self.artwork.mean
+        return np.asarray(self.embeddings.mean(axis=0, dtype=np.float64), np.float32)
 
     @cached_property
-    def text_mean(self) -> npt.NDArray[np.float32]:
+    def text_mean(self) -> Vector:
         """The mean embedding of the terms, float32 (d,); zeros if there are none. Texts lie far from images, so their
         mean is another."""
         if self.term_embeddings is None:
@@ -88,8 +91,14 @@ class Catalogue:
             return self.views[view]
         except KeyError:
             raise NotInCatalogue(
-                f"This catalogue has no neighbours for the {view} view; it was made with {', '.join(self.views)} only."
+                f"This catalogue has no look-alikes for the {view} view; it was made with {', '.join(self.views)} only."
             ) from None
+
+    def check_large_files(self) -> None:
+        """Check the SHA-256 of the files that are larger than `LARGE`. Raises `BadCatalogue`, `OSError`."""
+        for name, info in self.manifest.files.items():
+            if info.size > LARGE:
+                check(self.folder / name, info)
 
 
 def suffix_of(view: View) -> str:
@@ -97,15 +106,26 @@ def suffix_of(view: View) -> str:
     return "" if view == "plain" else f"_{view}"
 
 
-def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
-    """Open the catalogue at `folder`. The sizes of all files are checked and, with `check_hashes`, their SHA-256.
+def neighbour_arrays(views: Mapping[View, Neighbours]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of neighbours by the names of their files."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for view, neighbours in views.items():
+        arrays[f"neighbours{suffix_of(view)}"] = neighbours.rows
+        if neighbours.similarities is not None:
+            arrays[f"similarities{suffix_of(view)}"] = neighbours.similarities
+    return arrays
+
+
+def open_catalogue(folder: Path, check_hashes: bool = False, but_large: bool = False) -> Catalogue:
+    """Open the catalogue at `folder`. The sizes of all files are checked and, with `check_hashes`, their SHA-256;
+    with `but_large`, those of files larger than `LARGE` are left to `check_large_files`.
 
     Raises `BadCatalogue` with one line that says what is wrong.
     """
     for _ in range(3):
         manifest = Manifest.read(folder)
         try:
-            opened = _open(folder, manifest, check_hashes)
+            opened = _open(folder, manifest, check_hashes, but_large)
             if Manifest.read(folder) == manifest:
                 return opened
         except BadCatalogue:
@@ -118,45 +138,51 @@ def open_catalogue(folder: Path, check_hashes: bool = False) -> Catalogue:
     raise BadCatalogue(f"{folder} is replaced again and again while it is opened")
 
 
-def _open(folder: Path, manifest: Manifest, check_hashes: bool) -> Catalogue:
+def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool) -> Catalogue:
+    def check_file(name: str, info: FileInfo) -> None:
+        path = folder / name
+        if path.stat().st_size != info.size:
+            raise BadCatalogue(f"{path} has {path.stat().st_size} bytes, the manifest says {info.size}")
+        if check_hashes and not (but_large and info.size > LARGE):
+            check(path, info)
+
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
-        names, expected = zip(*manifest.files.items(), strict=True)
-        list(pool.map(_check_file, (folder / name for name in names), expected, repeat(check_hashes)))
-
-    def load(name: str) -> npt.NDArray[Any] | None:
-        path = folder / f"{name}.npy"  # indexing an np.memmap costs ten times as much as an array
-        return np.asarray(np.load(path, mmap_mode="r")) if path.name in manifest.files else None
-
-    views: dict[View, Neighbours] = {}
-    for view in VIEWS:
-        rows = load(f"neighbours{suffix_of(view)}")
-        if rows is not None:
-            views[view] = Neighbours(rows, load(f"similarities{suffix_of(view)}"))
-    codes, scales = load("quantised"), load("quantised_scales")
-    mean, projection = load("artwork_mean"), load("artwork_projection")
+        list(pool.map(check_file, manifest.files.keys(), manifest.files.values()))
+    load = partial(_load, folder, manifest)
+    matrix, codes, scales = load("embeddings"), load("quantised"), load("quantised_scales")
+    mean, projection, lengths = load("artwork_mean"), load("artwork_projection"), load("artwork_lengths")
+    artwork = None
+    if mean is not None and projection is not None:
+        artwork = Artwork(mean, projection, manifest.artwork_directions or 0)
+    indexes: dict[View, Index] = {}
+    if matrix is not None and codes is not None and scales is not None:
+        indexes["plain"] = Index(matrix, Quantised(codes, scales))
+        if artwork is not None:
+            indexes["artwork"] = Index(matrix, Quantised(codes, scales), artwork, lengths)
     return Catalogue(
         folder=folder,
         manifest=manifest,
         appids=np.asarray(np.load(folder / "appids.npy", mmap_mode="r")),
         games=Games(folder / "games.db"),
-        views=views,
-        matrix=load("embeddings"),
-        quantised=None if codes is None or scales is None else Quantised(codes, scales),
+        views={
+            view: Neighbours(rows, load(f"similarities{suffix_of(view)}"))
+            for view in VIEWS
+            if (rows := load(f"neighbours{suffix_of(view)}")) is not None
+        },
+        indexes=indexes,
+        matrix=matrix,
         duplicates=load("duplicates"),
         term_embeddings=load("term_embeddings"),
-        artwork=None if mean is None or projection is None else Artwork(mean, projection),
-        artwork_lengths=load("artwork_lengths"),
+        artwork=artwork,
         read_later={
-            name: OpenedFile(folder / name, expected)
-            for name, expected in manifest.files.items()
+            name: OpenedFile(folder / name, info)
+            for name, info in manifest.files.items()
             if not name.endswith((".npy", ".db"))
         },
     )
 
 
-def _check_file(path: Path, expected: tuple[int, str], check_hash: bool) -> None:
-    size = path.stat().st_size
-    if size != expected[0]:
-        raise BadCatalogue(f"{path} has {size} bytes, the manifest says {expected[0]}")
-    if check_hash:
-        check(path, expected)
+def _load(folder: Path, manifest: Manifest, name: str) -> npt.NDArray[Any] | None:
+    """An array, None if the catalogue has none of that name."""
+    path = folder / f"{name}.npy"  # indexing an np.memmap costs ten times as much as an array
+    return np.asarray(np.load(path, mmap_mode="r")) if path.name in manifest.files else None

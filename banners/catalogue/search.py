@@ -65,7 +65,7 @@ _LEAST_RATIO = 70.0  # of 100; one typo in a word of five letters scores 80
 
 
 @dataclass(frozen=True)
-class Found:
+class Hits:
     """`rows` of the catalogue, best first. `total` counts all results. `approximate`: no name has all the words of the
     query, these resemble it."""
 
@@ -102,17 +102,17 @@ def titled(db: sqlite3.Connection, name: str) -> list[int]:
     if appid is not None:
         return _rows(db, _ranks(db, "appid = ?", appid))
     title = " ".join(fold(name[:1000]))
-    found = db.execute(
+    records = db.execute(
         "SELECT row FROM games WHERE name = ? OR (title = ? AND title <> '') ORDER BY name <> ?, rank",
         (name, title, name),
     )
-    return [row for (row,) in found]
+    return [row for (row,) in records]
 
 
 def titles(db: sqlite3.Connection) -> tuple[list[int], list[str]]:
     """The rows and folded titles of all games, by rank."""
-    rows, found = zip(*db.execute("SELECT row, title FROM games ORDER BY rank"), strict=True)
-    return list(rows), list(found)
+    rows, names = zip(*db.execute("SELECT row, title FROM games ORDER BY rank"), strict=True)
+    return list(rows), list(names)
 
 
 def nearest_titles(among: Sequence[str], query: str, count: int) -> list[int]:
@@ -125,27 +125,27 @@ def nearest_titles(among: Sequence[str], query: str, count: int) -> list[int]:
     return [place for _, _, place in near]
 
 
-def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Found:
-    """The games that `query` means: its appid, its exact name, its initials, names with all its words (the last or any
-    may be unfinished); if there are none, names that resemble it. The address of a game's page finds that game alone.
-    Longer queries than `MAX_QUERY` find nothing."""
+def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0) -> Hits:
+    """Find games by appid, exact name, initials, and names with all words of `query`, which may be unfinished. If there
+    are none, find names that resemble it. The address of a game's page finds only that game. A query longer than
+    `MAX_QUERY` finds nothing."""
     appid = named_by_address(query)
     if appid is not None:
         rows = titled(db, query)
-        return Found(rows[offset : offset + limit], len(rows), approximate=False)
+        return Hits(rows[offset : offset + limit], len(rows), approximate=False)
     words = fold(query[: MAX_QUERY + 1])[:MAX_WORDS]
     if len(query) > MAX_QUERY or not (words or query.strip()):
-        return Found([], 0, approximate=False)
+        return Hits([], 0, approximate=False)
     wanted = offset + limit
     names = _Names(db, query.strip(), words, fold(query, with_roman=False)[:MAX_WORDS])
     ranks, total = names.first(wanted)
     if ranks or not words:
-        return Found(_rows(db, ranks[offset:wanted]), total, approximate=False)
+        return Hits(_rows(db, ranks[offset:wanted]), total, approximate=False)
     for tier in (_by_aliases, _by_likeness, _by_fewer_words):
         ranks = list(dict.fromkeys(tier(db, words)))
         if ranks:
             break
-    return Found(_rows(db, ranks[offset:wanted]), len(ranks), approximate=True)
+    return Hits(_rows(db, ranks[offset:wanted]), len(ranks), approximate=True)
 
 
 def _rows(db: sqlite3.Connection, ranks: Iterable[int]) -> list[int]:
@@ -153,8 +153,8 @@ def _rows(db: sqlite3.Connection, ranks: Iterable[int]) -> list[int]:
 
 
 def _ranks(db: sqlite3.Connection, condition: str, *values: object, limit: int = -1) -> list[int]:
-    found = db.execute(f"SELECT rank FROM games WHERE {condition} ORDER BY rank LIMIT {limit}", values)  # noqa: S608
-    return [rank for (rank,) in found]
+    records = db.execute(f"SELECT rank FROM games WHERE {condition} ORDER BY rank LIMIT {limit}", values)  # noqa: S608
+    return [rank for (rank,) in records]
 
 
 # -- names with the words of the query ------------------------------------------------------------------------------
@@ -179,13 +179,13 @@ class _Names:
 
     @cached_property
     def exact(self) -> list[int]:
-        """Ranks of names that are the query as a whole, in whatever form."""
-        db, found = self.db, [*_by_appid(self.db, self.typed), *_ranks(self.db, "name = ?", self.typed)]
+        """Ranks of games whose appid, name, words or initials are the query."""
+        db, ranks = self.db, [*_by_appid(self.db, self.typed), *_ranks(self.db, "name = ?", self.typed)]
         if self.words:
-            found += _ranks(db, "title = ?", " ".join(self.words))
-            found += _ranks(db, "joined = ?", "".join(self.words))
-            found += _by_initials(db, "".join(self.words))
-        return list(dict.fromkeys(found))
+            ranks += _ranks(db, "title = ?", " ".join(self.words))
+            ranks += _ranks(db, "joined = ?", "".join(self.words))
+            ranks += _by_initials(db, "".join(self.words))
+        return list(dict.fromkeys(ranks))
 
     @cached_property
     def aliased(self) -> list[int]:
@@ -203,37 +203,37 @@ class _Names:
         trigrams = [piece[at : at + 3] for piece in pieces for at in range(len(piece) - 2)][:_MOST_TRIGRAMS]
         if not trigrams:
             return []
-        found = self.db.execute(
+        records = self.db.execute(
             "SELECT games.rank, games.title FROM trigrams CROSS JOIN games ON games.rank = trigrams.rowid"
             " WHERE trigrams MATCH ? ORDER BY trigrams.rowid LIMIT ?",
             (_all(trigrams), _SORTED),
         )
         # Other words of the query must begin a word of the title.
         parts = [*pieces, *(f" {word}" for word in self.words if word not in " ".join(pieces).split())]
-        return [rank for rank, title in found if all(part in f" {title}" for part in parts)]
+        return [rank for rank, title in records if all(part in f" {title}" for part in parts)]
 
     def first(self, wanted: int) -> tuple[list[int], int]:
         """The first `wanted` ranks, or more, and how many there are."""
         if not self.words:
             return self.exact, len(self.exact)
         whole = _match(self.db, _all(self.words), max(_SORTED, wanted))
-        found = [*self.exact, *self._beginning_first(self.containing), *self._beginning_first(whole), *self.aliased]
-        if len(found) < wanted + len(self.exact):
+        ranks = [*self.exact, *self._beginning_first(self.containing), *self._beginning_first(whole), *self.aliased]
+        if len(ranks) < wanted + len(self.exact):
             last = _all([*self.words[:-1]], _prefix(self.words[-1]))
-            found += _match(self.db, last, wanted + len(found))
-            limit = wanted + len(found)
+            ranks += _match(self.db, last, wanted + len(ranks))
+            limit = wanted + len(ranks)
             unfinished = _match(self.db, self.unfinished, limit)
-            found = list(dict.fromkeys([*found, *unfinished]))
+            ranks = list(dict.fromkeys([*ranks, *unfinished]))
             if len(unfinished) < limit:  # these are all
-                return found, len(found)
-        found = list(dict.fromkeys(found))
-        return found, max(len(found), self._count())
+                return ranks, len(ranks)
+        ranks = list(dict.fromkeys(ranks))
+        return ranks, max(len(ranks), self._count())
 
     def _beginning_first(self, ranks: list[int]) -> list[int]:
-        """Of the first ranks those whose name begins with the first word, then the others."""
+        """Of the first `_SORTED` ranks, put names that begin with the first word first."""
         marks = ",".join("?" * len(ranks[:_SORTED]))
-        found = self.db.execute(f"SELECT rank, title FROM games WHERE rank IN ({marks})", ranks[:_SORTED])  # noqa: S608
-        title_of = dict(found)
+        records = self.db.execute(f"SELECT rank, title FROM games WHERE rank IN ({marks})", ranks[:_SORTED])  # noqa: S608
+        title_of = dict(records)
 
         def begins(rank: int) -> bool:
             title = title_of[rank]
@@ -264,8 +264,8 @@ def _prefix(word: str) -> str:
 
 
 def _match(db: sqlite3.Connection, match: str, limit: int) -> list[int]:
-    found = db.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid LIMIT ?", (match, limit))
-    return [rank for (rank,) in found]
+    records = db.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid LIMIT ?", (match, limit))
+    return [rank for (rank,) in records]
 
 
 def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
@@ -274,16 +274,16 @@ def _by_appid(db: sqlite3.Connection, typed: str) -> list[int]:
 
 
 def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:
-    """Names with exactly these initials, then, where they hold a number, names whose initials go on after it."""
+    """Names with exactly these initials. If they contain a number, names with longer initials follow."""
     spelled = _LETTERS_AND_ROMAN.fullmatch(initials)
     forms = [initials, *([spelled[1] + ROMAN[spelled[2]]] if spelled else [])]
-    found: list[int] = []
+    ranks: list[int] = []
     for form in forms:
         if len(form) >= _SHORTEST_INITIALS:
-            found += _ranks(db, "initials = ?", form, limit=_INITIALS_LISTED)
+            ranks += _ranks(db, "initials = ?", form, limit=_INITIALS_LISTED)
             if any(map(str.isdigit, form)):
-                found += _ranks(db, "initials > ? AND initials < ?", form, f"{form}\U0010ffff", limit=_INITIALS_LISTED)
-    return list(dict.fromkeys(found))[:_INITIALS_LISTED]
+                ranks += _ranks(db, "initials > ? AND initials < ?", form, f"{form}\U0010ffff", limit=_INITIALS_LISTED)
+    return list(dict.fromkeys(ranks))[:_INITIALS_LISTED]
 
 
 # -- names that resemble the query ----------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
 
 def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
     """Names for corrected words, for glued words cut in two, and names that look like the query as a whole."""
-    from rapidfuzz.distance import OSA  # late: who only writes an index, as on a GPU machine, does without it
+    from rapidfuzz.distance import OSA  # imported late: writing an index does not need it
 
     folded, joined = " ".join(words), "".join(words)
     alike = _by_ratio(db, folded)
@@ -320,14 +320,14 @@ def _by_likeness(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
 
 
 def _by_fewer_words(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[int]:
-    """Names for the query without one of its words. Those that say least stand last: "witcher 3 goty"."""
+    """Names for the query without one word; the last says least and goes first: "witcher 3 goty"."""
     for at in reversed(range(len(words))):
         if len(words) > 1 and not words[at].isdigit():
             yield from _with_words(db, [*words[:at], *words[at + 1 :]])
 
 
 def _corrected(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[list[str]]:
-    """Queries with the nearest known words for those that no name has; where every word is known, for any of them."""
+    """Queries in which the nearest known words replace the unknown ones or, if there are none, any of the words."""
     unknown = [at for at, word in enumerate(words) if not _match(db, _prefix(word), 1)]
     choices: list[Sequence[str]] = [[word] for word in words]
     for at in unknown or range(len(words)):
@@ -340,7 +340,7 @@ def _corrected(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[list[st
 
 
 def _near_words(db: sqlite3.Connection, word: str) -> list[str]:
-    """The other words of names that are the fewest edits away: one, or two from long words; none from short ones."""
+    """Known words with the fewest edits to `word`: at most one, two for long words. Short words have none."""
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
@@ -366,17 +366,17 @@ def _with_changed_letters(db: sqlite3.Connection, word: str) -> list[str]:
 
 def _sharing_trigrams(db: sqlite3.Connection, word: str) -> list[str]:
     match = " OR ".join(_quoted(word[at : at + 3]) for at in range(len(word) - 2))
-    found = db.execute(
+    records = db.execute(
         "SELECT word FROM vocabulary WHERE vocabulary MATCH ? ORDER BY bm25(vocabulary) LIMIT ?",
         (match, _WORD_CANDIDATES),
     )
-    return [other for (other,) in found]
+    return [other for (other,) in records]
 
 
 def _count(db: sqlite3.Connection, word: str) -> int:
     """How many names have `word`."""
-    found = db.execute("SELECT doc FROM word_counts WHERE term = ?", (word,)).fetchone()
-    return int(found[0]) if found else 0
+    record = db.execute("SELECT doc FROM word_counts WHERE term = ?", (word,)).fetchone()
+    return int(record[0]) if record else 0
 
 
 def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
@@ -388,15 +388,15 @@ def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
 
 
 def _by_ratio(db: sqlite3.Connection, folded: str) -> list[tuple[int, str]]:
-    """Ranks and titles that resemble the query as a whole, the best first. The index is asked for the rarest
-    trigrams: asked for the whole phrase it finds next to nothing."""
+    """Ranks and titles that resemble the whole query, best first. Candidates are looked up by its rarest trigrams; the
+    whole phrase would find next to nothing."""
     from rapidfuzz import fuzz
 
     counts = {}
     for trigram in {folded[at : at + 3] for at in range(len(folded) - 2)}:
-        found = db.execute("SELECT doc FROM trigram_counts WHERE term = ?", (trigram,)).fetchone()
-        if found:
-            counts[trigram] = found[0]
+        record = db.execute("SELECT doc FROM trigram_counts WHERE term = ?", (trigram,)).fetchone()
+        if record:
+            counts[trigram] = record[0]
     candidates: dict[int, str] = {}
     for trigram in sorted(counts, key=lambda trigram: (counts[trigram], trigram))[:_RARE_TRIGRAMS]:
         candidates |= db.execute(

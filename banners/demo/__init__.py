@@ -1,7 +1,7 @@
 """A made-up store to try everything on: games with names, franchises and popularity, and a banner for each.
 
-What is drawn is planned first, as plain data that depends on nothing but the number asked for; the first games of a
-larger set are those of a smaller one. Their appids lie far above those of real games.
+The games are planned first, as plain data that depends only on their number. A larger set begins with the games of a
+smaller one. The appids lie far above those of real games.
 """
 
 from collections.abc import Iterator
@@ -100,19 +100,19 @@ def _games() -> Iterator[DemoGame]:
     appids, scenes, special = count(FIRST_APPID, 10), cycle(SCENES), iter(_SPECIAL)
 
     def game(name: str, title: str, series: str = "") -> DemoGame:
-        known: dict[str, str | int] = {
+        columns: dict[str, str | int] = {
             # Few games have most of the players: a heavy tail as on the real store.
             "popularity": int(2_000_000 / (1 + random.pareto(0.6)) ** 2 * random.random()) + 20,
             "year": int(random.integers(2003, 2027)),
         }
         # All games of a series have the same studio and tags.
         studio = np.random.default_rng(sum(map(ord, series or name)))
-        known["developer"] = f"{studio.choice(_SECOND[:12])} {studio.choice(_STUDIOS)}"
-        known["tags"] = ";".join(studio.choice(_GENRES, 3, replace=False).tolist())
+        columns["developer"] = f"{studio.choice(_SECOND[:12])} {studio.choice(_STUDIOS)}"
+        columns["tags"] = ";".join(studio.choice(_GENRES, 3, replace=False).tolist())
         if series:
-            known["series"] = known["franchise"] = series
+            columns["series"] = columns["franchise"] = series
         return DemoGame(
-            Game(next(appids), name, known | {"source": SOURCE}),
+            Game(next(appids), name, columns | {"source": SOURCE}),
             next(scenes),
             PALETTES[random.integers(len(PALETTES))],
             LETTERINGS[random.integers(len(LETTERINGS))],

@@ -41,7 +41,7 @@ def _check_is_demo(folder: Path) -> None:
     is_ours = bool(games) or (folder / MARK).is_file()
     appids = {f"{demo.FIRST_APPID + 10 * row}.jpg" for row in range(demo.MOST)} if is_ours else set()
     others = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - appids - {"games.csv"}
-    if others or any(game.known.get("source") != demo.SOURCE for game in games.values()):
+    if others or any(game.columns.get("source") != demo.SOURCE for game in games.values()):
         raise BadInput(f"{folder} holds other things than a demo set; name another folder with --out")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from banners.demo.canvas import H, Palette, W, blend, gradient, mix
-from banners.titles import mask_of
+from banners.typefaces import mask_of
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from banners.arrays import Matrix
 from banners.embedding.decoding import Decoded, Draw, Result, content_hash, decode_batches
-from banners.embedding.store import Rows
+from banners.embedding.store import EmbeddingStore
 from banners.encoders.encoder import Encoder
-from banners.encoders.views import Kind
 from banners.errors import UnusableImage
 from banners.games_csv import Banner
 from banners.images import read
-
-Matrix = npt.NDArray[np.float32]
-
+from banners.views import EmbeddedView
 
 # The results of a batch, and for each view float32 (B, d), B at least their number, in their order.
-Encoded = tuple[Sequence[Result], Mapping[Kind, Matrix]]
-Encode = Callable[[Sequence[Banner], Sequence[Kind]], Iterable[Encoded]]
+Encoded = tuple[Sequence[Result], Mapping[EmbeddedView, Matrix]]
+Encode = Callable[[Sequence[Banner], Sequence[EmbeddedView]], Iterable[Encoded]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Embedded:
     """
 
     appids: npt.NDArray[np.uint32]
-    embeddings: dict[Kind, Matrix]
+    embeddings: dict[EmbeddedView, Matrix]
     digests: tuple[bytes, ...]
     size: tuple[int, int] | None
     skipped: tuple[Skipped, ...]
@@ -50,8 +48,8 @@ class Embedded:
 
 
 def missing_views(
-    content: bytes | None, embedded: Mapping[Kind, bytes | None], views: Sequence[Kind]
-) -> tuple[Kind, ...]:
+    content: bytes | None, embedded: Mapping[EmbeddedView, bytes | None], views: Sequence[EmbeddedView]
+) -> tuple[EmbeddedView, ...]:
     """Which of `views` a banner whose file has this hash must be embedded in, by the hashes of what was embedded."""
     return tuple(view for view in views if content is None or embedded.get(view) != content)
 
@@ -59,12 +57,12 @@ def missing_views(
 def encode_with(encoder: Encoder, batch_size: int = 32, workers: int | None = None, draw: Draw | None = None) -> Encode:
     """The `encode` of `embed` on this machine; `draw` changes each image first.
 
-    Batches always have `batch_size` rows, filled up if there are fewer banners: an image gives the same bits
-    whichever others it is encoded with, so that a resumed run ends with what an uninterrupted one gives. It raises
+    Batches always have `batch_size` rows, padded if there are fewer banners. So an embedding does not depend on the
+    other images of its batch, and a resumed run gives the same bits as an uninterrupted one. `encode` raises
     `BadInput` when the device cannot hold a batch.
     """
 
-    def encode(banners: Sequence[Banner], views: Sequence[Kind]) -> Iterator[Encoded]:
+    def encode(banners: Sequence[Banner], views: Sequence[EmbeddedView]) -> Iterator[Encoded]:
         for results, pixels in decode_batches(banners, encoder.preprocessing, batch_size, workers, draw):
             yield results, encoder.embed_views(pixels, views)
 
@@ -74,18 +72,18 @@ def encode_with(encoder: Encoder, batch_size: int = 32, workers: int | None = No
 def embed(
     encode: Encode,
     banners: Sequence[Banner],
-    rows: Rows,
-    views: Sequence[Kind] = ("plain",),
+    store: EmbeddingStore,
+    views: Sequence[EmbeddedView] = ("plain",),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Embedded:
-    """Embed those of `banners`, which are sorted by appid, that `rows` does not have yet; each is decoded once whatever
+    """Embed those of `banners` that `store` does not have yet. They are sorted by appid; each is decoded once, whatever
     the number of `views`.
 
     `on_progress` is called with the number of banners each time some are done. A banner that cannot be decoded, or
-    whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `BadInput` where rows
+    whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `BadInput` where the store
     cannot be written.
     """
-    wanted = _plan(banners, rows, views)
+    wanted = _plan(banners, store, views)
     reused = [banner.appid for banner in banners if banner.appid not in wanted]
     on_progress(len(reused))
     usable = set(reused)
@@ -93,16 +91,16 @@ def embed(
     for group in sorted(set(wanted.values()), key=len):
         todo = [banner for banner in banners if wanted.get(banner.appid) == group]
         for results, vectors in encode(todo, group):
-            done, failed = _keep(results, vectors, rows)
+            done, failed = _store(results, vectors, store)
             usable.update(done)
             skipped.extend(failed)
             on_progress(len(results))
     appids = sorted(usable)
-    sources = rows.sources(appids)
+    sources = store.sources(appids)
     sizes = Counter(source.size for source in sources)
     return Embedded(
         np.array(appids, np.uint32),
-        {view: rows.assemble(view, appids) for view in views},
+        {view: store.assemble(view, appids) for view in views},
         tuple(source.digest for source in sources),
         # The larger of two that are as frequent.
         max(sizes, key=lambda size: (sizes[size], size)) if sizes else None,
@@ -111,12 +109,14 @@ def embed(
     )
 
 
-def _plan(banners: Sequence[Banner], rows: Rows, views: Sequence[Kind]) -> dict[int, tuple[Kind, ...]]:
+def _plan(
+    banners: Sequence[Banner], store: EmbeddingStore, views: Sequence[EmbeddedView]
+) -> dict[int, tuple[EmbeddedView, ...]]:
     """The views that each banner must be embedded in, without those that need none."""
-    embedded = {view: rows.contents(view) for view in views}
-    known = [banner for banner in banners if any(banner.appid in contents for contents in embedded.values())]
+    embedded = {view: store.contents(view) for view in views}
+    stored = [banner for banner in banners if any(banner.appid in contents for contents in embedded.values())]
     with ThreadPoolExecutor(4, thread_name_prefix="hash") as pool:  # reading and hashing release Python's lock
-        hashes = dict(zip((banner.appid for banner in known), pool.map(_hash, known), strict=True))
+        hashes = dict(zip((banner.appid for banner in stored), pool.map(_hash, stored), strict=True))
     planned = {
         banner.appid: missing_views(
             hashes.get(banner.appid), {view: embedded[view].get(banner.appid) for view in views}, views
@@ -134,8 +134,10 @@ def _hash(banner: Banner) -> bytes | None:
         return None
 
 
-def _keep(results: Sequence[Result], vectors: Mapping[Kind, Matrix], rows: Rows) -> tuple[list[int], list[Skipped]]:
-    """Add the usable rows of a batch to `rows`; their appids, and the banners that are not usable."""
+def _store(
+    results: Sequence[Result], vectors: Mapping[EmbeddedView, Matrix], store: EmbeddingStore
+) -> tuple[list[int], list[Skipped]]:
+    """Add the usable rows of a batch to `store`; their appids, and the banners that are not usable."""
     finite = np.logical_and.reduce([np.isfinite(matrix).all(axis=1) for matrix in vectors.values()])
     places, appids, sources, skipped = [], [], [], []
     for place, (banner, result) in enumerate(results):
@@ -148,5 +150,5 @@ def _keep(results: Sequence[Result], vectors: Mapping[Kind, Matrix], rows: Rows)
             appids.append(banner.appid)
             sources.append(result)
     for view, matrix in vectors.items():
-        rows.add(view, appids, sources, matrix[places])
+        store.add(view, appids, sources, matrix[places])
     return appids, skipped

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from banners.embedding import Encode, Encoded
-from banners.embedding.decoding import decode_batches
+from banners.embedding.decoding import Draw, decode_batches
 from banners.encoders import Choice
 from banners.encoders.encoder import Encoder
-from banners.encoders.views import Kind
 from banners.errors import BadInput, SteamClipError, Unavailable, one_line
 from banners.games_csv import Banner, is_url
 from banners.processes import keep_freed_memory
+from banners.views import EmbeddedView
 
 _TRIES = 3  # to restart a worker, and to encode a batch again
 
@@ -40,18 +40,19 @@ class Cluster:
             encoder: Encoder = ray.get(self.workers[0].describe.remote())
         return encoder
 
-    def encode_with(self, batch_size: int) -> Encode:
-        """The `encode` of `banners.embedding.embed` on the cluster. Batches come back in any order."""
+    def encode_with(self, batch_size: int, draw: Draw | None = None) -> Encode:
+        """The `encode` of `banners.embedding.embed` on the cluster; `draw` changes each image first. Batches come back
+        in any order."""
         from ray.util import ActorPool
 
-        def encode(banners: Sequence[Banner], views: Sequence[Kind]) -> Iterator[Encoded]:
+        def encode(banners: Sequence[Banner], views: Sequence[EmbeddedView]) -> Iterator[Encoded]:
             there = [
                 banner if is_url(banner.path) else replace(banner, path=banner.path.absolute()) for banner in banners
             ]
             batches = [there[start : start + batch_size] for start in range(0, len(there), batch_size)]
             with _one_line():
                 yield from ActorPool(self.workers).map_unordered(
-                    lambda worker, batch: worker.encode.remote(batch, views, batch_size), batches
+                    lambda worker, batch: worker.encode.remote(batch, views, batch_size, draw), batches
                 )
 
         return encode
@@ -59,8 +60,8 @@ class Cluster:
 
 @contextmanager
 def connected(address: str, choice: Choice) -> Iterator[Cluster]:
-    """Connect to the Ray cluster at `address`; where it is "", to the one that RAY_ADDRESS names, or to one that is
-    started on the cores of this machine and ends with this.
+    """Connect to the Ray cluster at `address`. If it is "", connect to that of RAY_ADDRESS or else start one on this
+    machine's cores, which ends with the block.
 
     Raises `BadInput` when it cannot be reached, `Unavailable` without Ray.
     """
@@ -102,7 +103,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """The error of our own that a worker raised; `BadInput` for others, which carry another machine's traceback."""
+    """Raise a worker's own `SteamClipError`, and `BadInput` for other errors, whose text is a remote traceback."""
     from ray.exceptions import RayError
 
     try:
@@ -145,8 +146,10 @@ class _Worker:
     def describe(self) -> Encoder:
         return replace(self._encoder, forward=_not_here, module=None)
 
-    def encode(self, banners: Sequence[Banner], views: Sequence[Kind], batch_size: int) -> Encoded:
-        ((results, pixels),) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads)
+    def encode(
+        self, banners: Sequence[Banner], views: Sequence[EmbeddedView], batch_size: int, draw: Draw | None
+    ) -> Encoded:
+        ((results, pixels),) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads, draw)
         return results, self._encoder.embed_views(pixels, views)
 
 

@@ -24,8 +24,8 @@ _AHEAD = 3  # batches that are decoded while one is encoded
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an image was: the hash of its file's bytes, the digest of its pixels, which is that of identical pictures in
-    files of any format, and its width and height."""
+    """A decoded image: the hash of its file, the digest of its pixels, and its width and height. Identical pictures
+    have the same digest in any format."""
 
     content: bytes
     digest: bytes
@@ -47,16 +47,16 @@ def decode_batches(
     workers: int | None = None,
     draw: Draw | None = None,
 ) -> Iterator[tuple[list[Result], Pixels]]:
-    """Decode `banners` in their order by `workers` threads, some batches ahead of the one that is used; `draw` changes
-    an image before it is fitted to the encoder. What is held does not depend on how many there are.
+    """Decode `banners` in their order with `workers` threads, `_AHEAD` batches ahead. Memory does not depend on the
+    number of banners. `draw` changes an image before it is fitted to the encoder.
 
-    Yields the results of each batch and uint8 (batch_size, H, W, 3) whatever their number; the row of a banner that is
-    not usable is zeros.
+    Yields the results of each batch, and its pixels: uint8 (batch_size, H, W, 3), even if it has fewer banners. Rows
+    without a usable banner are zeros.
     """
 
     def decode_into(pixels: Pixels, row: int, banner: Banner) -> Result:
-        # JPEG's own scaling while decoding (Pillow's `draft`) would be faster for large banners, and is no better than
-        # a cosine of 0.9997 to this even where it leaves twice the encoder's size; 0.9999 is what counts as the same.
+        # Pillow's `draft`, which scales a JPEG while decoding it, would be faster for large banners. But its embeddings
+        # have a cosine of at most 0.9997 to these, even at twice the encoder's size; 0.9999 counts as the same.
         try:
             data = read(banner.path)
             image = decode(BytesIO(data))
@@ -79,4 +79,4 @@ def decode_batches(
         for results, pixels in pending:
             yield list(results), pixels
     finally:
-        pool.shutdown(cancel_futures=True)  # who interrupts does not wait for what nobody will use
+        pool.shutdown(cancel_futures=True)  # an interrupt drops the batches decoded ahead

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from banners.arrays import Matrix
 from banners.embedding.decoding import Decoded
-from banners.encoders.views import Kind
 from banners.errors import BadInput
-
-Matrix = npt.NDArray[np.float32]
+from banners.views import EmbeddedView
 
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
@@ -32,7 +30,7 @@ _SCHEMA = """
 """
 
 
-class Rows:
+class EmbeddingStore:
     """The embedded rows of one encoder. `identity` is all that its numbers depend on, `dim` their length.
 
     All methods raise `BadInput` where the file cannot be read or written.
@@ -55,7 +53,7 @@ class Rows:
         except sqlite3.Error as error:
             raise BadInput(f"cannot write {self._path}: {error}") from None
 
-    def contents(self, view: Kind) -> dict[int, bytes]:
+    def contents(self, view: EmbeddedView) -> dict[int, bytes]:
         """The hash of the file that each appid was embedded from."""
         with self._connection() as db:
             return dict(
@@ -65,14 +63,14 @@ class Rows:
     def sources(self, appids: Sequence[int]) -> list[Decoded]:
         """What the plain rows of `appids` were made of."""
         with self._connection() as db:
-            found = db.execute(
+            records = db.execute(
                 "SELECT appid, content, digest, width, height FROM rows WHERE identity = ? AND view = 'plain'",
                 (self._identity,),
             )
-            by_appid = {row[0]: Decoded(row[1], row[2], (row[3], row[4])) for row in found}
+            by_appid = {row[0]: Decoded(row[1], row[2], (row[3], row[4])) for row in records}
         return [by_appid[appid] for appid in appids]
 
-    def add(self, view: Kind, appids: Sequence[int], sources: Sequence[Decoded], embeddings: Matrix) -> None:
+    def add(self, view: EmbeddedView, appids: Sequence[int], sources: Sequence[Decoded], embeddings: Matrix) -> None:
         """Put rows on disk: `embeddings` is float32 (m, dim)."""
         rows = (
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
@@ -81,7 +79,7 @@ class Rows:
         with self._connection() as db, db:  # which commits
             db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def assemble(self, view: Kind, appids: Sequence[int]) -> Matrix:
+    def assemble(self, view: EmbeddedView, appids: Sequence[int]) -> Matrix:
         """The embeddings of `appids`, which are sorted, in their order: float32 (n, dim)."""
         matrix = np.empty((len(appids), self.dim), np.float32)
         query = (
@@ -89,8 +87,8 @@ class Rows:
             " AND appid IN (SELECT value FROM json_each(?)) ORDER BY appid"
         )
         with self._connection() as db:
-            found = db.execute(query, (self._identity, view, json.dumps(list(appids))))
-            for place, (embedding,) in enumerate(found):
+            records = db.execute(query, (self._identity, view, json.dumps(list(appids))))
+            for place, (embedding,) in enumerate(records):
                 matrix[place] = np.frombuffer(embedding, np.float32)
         return matrix
 

@@ -1,16 +1,13 @@
 """Image encoders: a table of named ones, and any of Hugging Face's by hub id or folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from banners.encoders.encoder import DEFAULT_ENCODER, Encoder, TextTower, import_torch
-from banners.errors import BadInput, one_line
+from banners.errors import BadInput
 from banners.images import Fit
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Device = Literal["auto", "cuda", "cpu"]
 DEVICES: tuple[Device, ...] = get_args(Device)
@@ -42,7 +39,6 @@ class Choice:
     fit: Fit = "squash"
     device: Device = "auto"
     precision: Precision = "auto"
-    is_compiled: bool = False
     is_wide: bool = False
 
     def open(self) -> Encoder:
@@ -53,18 +49,16 @@ class Choice:
         if self.name == PACKAGED:
             from banners.encoders import packaged
 
-            opened = packaged.open_packaged(self.fit, device, precision, self.is_wide)
-        else:
-            from banners.encoders import huggingface
+            return packaged.open_packaged(self.fit, device, precision, self.is_wide)
+        from banners.encoders import huggingface
 
-            hub_id = NAMED.get(self.name, self.name)
-            if not Path(self.name).is_dir() and not huggingface.HUB_ID.fullmatch(hub_id):
-                raise BadInput(
-                    f"no encoder {self.name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and"
-                    f" not a hub id such as {DEFAULT_ENCODER}"
-                )
-            opened = huggingface.open_model(hub_id, self.fit, device, precision)
-        return _compiled(opened) if self.is_compiled else opened
+        hub_id = NAMED.get(self.name, self.name)
+        if not Path(self.name).is_dir() and not huggingface.HUB_ID.fullmatch(hub_id):
+            raise BadInput(
+                f"no encoder {self.name!r}: not a named one ({', '.join([*NAMED, PACKAGED])}), no folder here, and"
+                f" not a hub id such as {DEFAULT_ENCODER}"
+            )
+        return huggingface.open_model(hub_id, self.fit, device, precision)
 
 
 def open_text_tower(name: str) -> TextTower:
@@ -76,25 +70,8 @@ def open_text_tower(name: str) -> TextTower:
     return huggingface.open_text_tower(NAMED.get(name, name))
 
 
-def _compiled(encoder: Encoder) -> Encoder:
-    import torch
-
-    compiled = torch.compile(encoder.forward, dynamic=False)
-
-    def forward(pixels: "Tensor") -> "Tensor":
-        try:
-            features: Tensor = compiled(pixels)
-            return features
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # of whichever part of the compiler it was
-            raise BadInput(f"--compile: torch cannot compile here: {one_line(error)}") from None
-
-    return replace(encoder, forward=forward, is_compiled=True)
-
-
 def why_no_cuda() -> str:
-    """Why a machine that seems to have been meant for CUDA has none that torch can use; "" if nothing is amiss."""
+    """Why torch cannot use CUDA on a machine that seems to be meant for it; "" if nothing is wrong."""
     torch = import_torch()
     if torch.cuda.is_available():
         return ""

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.encoders.views import REVERSED, Kind
+from banners.arrays import Matrix
 from banners.errors import BadInput, Unavailable
 from banners.images import Preprocessing
+from banners.views import REVERSED, EmbeddedView
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
-
-Matrix = npt.NDArray[np.float32]
 
 DEFAULT_ENCODER = "openai/clip-vit-base-patch32"
 
@@ -25,8 +24,8 @@ DEFAULT_ENCODER = "openai/clip-vit-base-patch32"
 _LIBRARIES = ("torch", "transformers", "efficientnet-lite-pytorch", "numpy", "Pillow")
 
 
-# A batch is filled up to a multiple of so many images: in smaller or odd ones the place of an image in the batch, and
-# the number of threads, decide how a product is cut up, and so its last bits.
+# Batches are padded to a multiple of this many images. In others, the last bits of an embedding depend on the image's
+# place in the batch and on the number of threads.
 _ROWS = 16
 
 
@@ -36,7 +35,7 @@ class Encoder:
 
     `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
     is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
-    (B, dim) there, by the weights of `module`. `is_compiled` says whether torch compiled it.
+    (B, dim) there, by the weights of `module`.
     """
 
     id: str
@@ -48,7 +47,6 @@ class Encoder:
     precision: str
     forward: "Callable[[Tensor], Tensor]"
     module: "Module | None" = None
-    is_compiled: bool = False
 
     def identity(self, batch_size: int) -> dict[str, Any]:
         """All that the bits of an embedding depend on beside its image. The size of the batch is part of it: a
@@ -60,19 +58,19 @@ class Encoder:
             "preprocessing": self.preprocessing.to_json(),
             "device": self.device,
             "precision": self.precision,
-            "is_compiled": self.is_compiled,
+            "is_compiled": False,  # rows that earlier versions embedded stay valid
             "batch_size": batch_size,
             "libraries": library_versions(),
         }
 
-    def embed_views(self, pixels: npt.NDArray[np.uint8], views: Sequence[Kind]) -> dict[Kind, Matrix]:
+    def embed_views(self, pixels: npt.NDArray[np.uint8], views: Sequence[EmbeddedView]) -> dict[EmbeddedView, Matrix]:
         """Embed pixels (uint8 (B, H, W, 3)): float32 (B, dim) for each view, rows L2-normalised, NaN if they are not
         finite. Raises `BadInput` when the device cannot hold the batch."""
         import torch
 
         count = len(pixels)
         pixels = np.pad(pixels, ((0, -count % _ROWS), (0, 0), (0, 0), (0, 0)))
-        embedded: dict[Kind, Matrix] = {}
+        embedded: dict[EmbeddedView, Matrix] = {}
         try:
             with torch.inference_mode():
                 images = self.normalise(torch.from_numpy(pixels))
@@ -89,12 +87,12 @@ class Encoder:
             ) from None
         return embedded
 
-    def embed(self, pixels: npt.NDArray[np.uint8], view: Kind = "plain") -> Matrix:
+    def embed(self, pixels: npt.NDArray[np.uint8], view: EmbeddedView = "plain") -> Matrix:
         """Embed one batch in one view; see `embed_views`."""
         return self.embed_views(pixels, [view])[view]
 
     def normalise(self, pixels: "Tensor") -> "Tensor":
-        """uint8 (B, H, W, 3) in the computer's memory to what `forward` takes, computed where it is used."""
+        """Convert pixels, uint8 (B, H, W, 3) on the CPU, to the input of `forward`, on `device`."""
         import torch
 
         scale, shift = (

@@ -29,9 +29,9 @@ Pool = Callable[[Any], "Tensor"]
 
 @dataclass(frozen=True)
 class Family:
-    """How a family of models is loaded and read: the name of its class in transformers, what its embedding is called,
-    and how it is taken from the model's output. `unused` begins the names of weights that it does without.
-    `text_model` and `text_output` are the same for texts, "" for a family that knows none."""
+    """How to load a family of models and read its embedding. `model` is its class in transformers, `output` the name of
+    the embedding. `pool` takes the embedding from the model's output. Weights whose names begin with `unused` may be
+    missing. `text_model` and `text_output` are the same for texts, "" for a family without texts."""
 
     model: str
     output: str
@@ -74,7 +74,7 @@ def open_text_tower(name: str) -> TextTower:
             module=model,
             tokenizer=tokenizer.backend_tokenizer.to_str(),
             length=int(model.config.max_position_embeddings),
-            # SigLIP has seen nothing but texts that were filled up; CLIP does not look beyond a text's end.
+            # SigLIP was trained on padded texts only; CLIP ignores everything after a text's end.
             padding=int(tokenizer.pad_token_id or 0) if family is _SIGLIP else None,
             scale=_logit_scale(folder),
         )
@@ -83,7 +83,7 @@ def open_text_tower(name: str) -> TextTower:
 
 
 def _logit_scale(folder: Path) -> float:
-    """By what the model multiplies cosines before it compares them, 100 where it does not say so."""
+    """The factor from cosines to logits, 100 if the weights do not contain it."""
     from safetensors import safe_open
 
     for path in folder.glob("*.safetensors"):
@@ -262,16 +262,16 @@ def _load(folder: Path, class_name: str, tower: str, dtype: Any, unused: str = "
 
 def _processor_config(folder: Path, model_type: str) -> dict[str, Any]:
     """`preprocessor_config.json`, completed by the defaults of its class, which many of these files leave out."""
-    given = _read_json(folder / "preprocessor_config.json")
+    config = _read_json(folder / "preprocessor_config.json")
     import transformers
     from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
-    named = str(given.get("image_processor_type") or given.get("feature_extractor_type") or "")
+    named = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     kind = re.sub(r"(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", named)
     listed = IMAGE_PROCESSOR_MAPPING_NAMES.get(model_type)
     default = listed.get("pil", "") if isinstance(listed, Mapping) else ""
     for name in (f"{kind}ImageProcessorPil", str(default)):
         processor = getattr(transformers, name, None)
         if processor is not None:
-            return {**processor().to_dict(), **given}
-    return given
+            return {**processor().to_dict(), **config}
+    return config

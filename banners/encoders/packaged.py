@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_SHORT, _LONG = 224, 336  # pixels: banners are 2:3, and the whole of one is seen as it is
+_SHORT, _LONG = 224, 336  # pixels: 2:3 as banners are, so nothing is cut off or distorted
 _POWER = 3.5  # of the mean; 3 is usual, and from 2 to 6 little differs
 
 

@@ -1,7 +1,7 @@
 """How good a catalogue's matches are: figures for each of its views.
 
-No figure needs anybody's judgement: games of one series should find each other, a banner with a foreign title, and an
-altered copy, should find the banner that they were made of.
+No figure needs human judgement. Games of one series should find each other. An altered copy, and one with a foreign
+title, should find the original banner.
 """
 
 from collections import Counter
@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from banners.arrays import Indices, Matrix, StoredIndices, Vector
 from banners.audit import Examination
-from banners.catalogue import measures
 from banners.catalogue.names import fold
-
-Rows = npt.NDArray[np.int32]
+from banners.vectors import measures
 
 NEAREST = measures.NEAREST
 _RESAMPLES = 1000
@@ -25,7 +24,7 @@ _PAIRS = 200_000  # of random games, for what is due to chance
 
 
 def figure(
-    name: str, values: npt.NDArray[Any], clusters: npt.NDArray[np.intp] | None = None
+    name: str, values: npt.NDArray[Any], clusters: Indices | None = None
 ) -> dict[str, float | list[float] | None]:
     """The mean of `values` (m,) and the bounds of its 95 % bootstrap interval, as they are reported under `name`; None
     without values. The bootstrap draws whole `clusters` (m,), by default each value for itself."""
@@ -39,12 +38,12 @@ def figure(
 
 
 @dataclass(frozen=True)
-class SeriesFound:
-    """For each game that has others of its series, its row, and how its series was found: (m,) each. A game's near
-    duplicates are taken out of its neighbours, and are not looked for."""
+class SeriesScores:
+    """For each game with others in its series: its row, its series' number, and how well it finds them, (m,) each. Near
+    duplicates count neither as neighbours nor as games to find."""
 
-    rows: npt.NDArray[np.intp]
-    series: npt.NDArray[np.intp]
+    rows: Indices
+    series: Indices
     first: npt.NDArray[np.float64]
     recall: npt.NDArray[np.float64]
     precision: npt.NDArray[np.float64]
@@ -59,7 +58,7 @@ class SeriesFound:
         }
 
 
-def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Rows) -> SeriesFound:
+def series_scores(neighbours: StoredIndices, series: Sequence[Hashable | None], groups: StoredIndices) -> SeriesScores:
     """How well `neighbours` (int32 (n, k), best first) find games of the same `series`, None where a game has none.
     `groups` (int32 (n,)) names near duplicates by the same number.
 
@@ -69,7 +68,7 @@ def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Ro
     for row, one in enumerate(series):
         if one is not None:
             members.setdefault(one, []).append(row)
-    found: list[tuple[int, int, float, float, float]] = []
+    queries: list[tuple[int, int, float, float, float]] = []
     for number, rows in enumerate(members.values()):
         for row in rows:
             wanted = {other for other in rows if groups[other] != groups[row]}
@@ -79,39 +78,38 @@ def series_found(neighbours: Rows, series: Sequence[Hashable | None], groups: Ro
             hits = [other in wanted for other in near]
             ranks = np.flatnonzero(hits) + 1
             precision = float((np.arange(1, len(ranks) + 1) / ranks).sum()) / min(len(wanted), NEAREST)
-            found.append((row, number, float(bool(hits) and hits[0]), len(ranks) / len(wanted), precision))
-    table = np.array(found, np.float64).reshape(-1, 5)
-    return SeriesFound(table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T)
+            queries.append((row, number, float(bool(hits) and hits[0]), len(ranks) / len(wanted), precision))
+    table = np.array(queries, np.float64).reshape(-1, 5)
+    return SeriesScores(table[:, 0].astype(np.intp), table[:, 1].astype(np.intp), *table[:, 2:].T)
 
 
-def identical_first(neighbours: Rows, images: Sequence[Examination]) -> dict[str, Any]:
+def identical_first(neighbours: StoredIndices, images: Sequence[Examination]) -> dict[str, Any]:
     """How often the first of `neighbours` (int32 (n, k)) is an identical banner, among those that have one."""
     contents = [image.content for image in images]
     times = Counter(contents)
     rows = [row for row, content in enumerate(contents) if content and times[content] > 1]
-    found = [contents[row] == contents[near] for row in rows for near in neighbours[row, :1]]
-    return figure("identical_banner_first", np.array(found))
+    is_identical = [contents[row] == contents[near] for row in rows for near in neighbours[row, :1]]
+    return figure("identical_banner_first", np.array(is_identical))
 
 
-def hubness(neighbours: Rows) -> dict[str, float]:
-    """`largest` is the largest number of games that have the same one among their first ten neighbours; `orphans` is
-    the share of games that are nobody's."""
-    times = measures.times_near(neighbours)
+def hubness(neighbours: StoredIndices) -> dict[str, float]:
+    """How often a game is among the first ten neighbours of others: `largest` is the highest number, `orphans` the
+    share of games with 0."""
+    times = measures.neighbour_of(neighbours)
     return {"largest": int(times.max(initial=0)), "orphans": float((times == 0).mean()) if len(times) else 0.0}
 
 
-def lift(neighbours: Rows, properties: Sequence[frozenset[str]]) -> dict[str, float | None] | None:
-    """The `share` of games that have one of their `properties` in common with their first neighbour, the `chance` that
-    two random games have, and how many `times` that is, None where chance is 0; None if fewer than two games have any.
-    """
-    known = np.flatnonzero([bool(one) for one in properties])
-    if len(known) < 2 or not neighbours.shape[1]:
+def lift(neighbours: StoredIndices, properties: Sequence[frozenset[str]]) -> dict[str, float | None] | None:
+    """The `share` of games with a property in common with their first neighbour, the `chance` for two random games, and
+    `times` = share / chance, None if chance is 0. None if fewer than two games have `properties`."""
+    rows = np.flatnonzero([bool(one) for one in properties])
+    if len(rows) < 2 or not neighbours.shape[1]:
         return None
-    share = np.mean([not properties[row].isdisjoint(properties[neighbours[row, 0]]) for row in known.tolist()])
+    share = np.mean([not properties[row].isdisjoint(properties[neighbours[row, 0]]) for row in rows.tolist()])
     random = np.random.default_rng(0)
-    one = random.integers(0, len(known), _PAIRS)
-    other = (one + random.integers(1, len(known), _PAIRS)) % len(known)
-    pairs = zip(known[one].tolist(), known[other].tolist(), strict=True)
+    one = random.integers(0, len(rows), _PAIRS)
+    other = (one + random.integers(1, len(rows), _PAIRS)) % len(rows)
+    pairs = zip(rows[one].tolist(), rows[other].tolist(), strict=True)
     chance = float(np.mean([not properties[a].isdisjoint(properties[b]) for a, b in pairs]))
     return {"share": float(share), "chance": chance, "times": float(share) / chance if chance else None}
 
@@ -121,7 +119,7 @@ def title_words(name: str) -> frozenset[str]:
     return frozenset(word for word in fold(name) if len(word) >= _LEAST_LETTERS and not word.isdigit()) - {"the", "and"}
 
 
-def overlap(one: Rows, other: Rows) -> float:
+def overlap(one: StoredIndices, other: StoredIndices) -> float:
     """The mean share of the first ten neighbours that two lists of the same n games have in common: (n, k) each."""
     count = min(NEAREST, one.shape[1], other.shape[1])
     if not count or not len(one):
@@ -132,12 +130,12 @@ def overlap(one: Rows, other: Rows) -> float:
 
 @dataclass(frozen=True)
 class Copies:
-    """For altered copies of the banners `rows` (m,): the rank of its own banner, from 1, and of the game whose title it
-    was given, 0 without a foreign title: (m,) each."""
+    """Altered copies of the banners `rows`. `own` is the rank of the original, from 1, `foreign` that of the game whose
+    title was drawn, 0 without one: (m,) each."""
 
-    rows: npt.NDArray[np.intp]
-    own: npt.NDArray[np.intp]
-    foreign: npt.NDArray[np.intp]
+    rows: Indices
+    own: Indices
+    foreign: Indices
 
     @property
     def intruded(self) -> float:
@@ -146,17 +144,17 @@ class Copies:
 
 
 def ranks(
-    score: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
-    asked: npt.NDArray[np.float32],
+    score: Callable[[Vector], Vector],
+    queries: Matrix,
     rows: Sequence[int],
     foreign: Sequence[int],
-    groups: Rows,
+    groups: StoredIndices,
 ) -> Copies:
-    """The ranks of the banners `rows` for the vectors `asked` (float32 (m, d)), by the similarities of all banners that
-    `score` gives for one vector: float32 (n,). Identical banners share a rank, as `groups` (int32 (n,)) says. `foreign`
-    are the rows whose title was drawn, -1 for none."""
+    """The ranks of the banners `rows` for the vectors `queries` (float32 (m, d)), by the similarities of all banners
+    that `score` gives for one vector: float32 (n,). Identical banners share a rank, as `groups` (int32 (n,)) says.
+    `foreign` are the rows whose title was drawn, -1 for none."""
     own, intruders = np.zeros(len(rows), np.intp), np.zeros(len(rows), np.intp)
-    for place, (vector, row, other) in enumerate(zip(asked, rows, foreign, strict=True)):
+    for place, (vector, row, other) in enumerate(zip(queries, rows, foreign, strict=True)):
         scores = score(vector)
         own[place] = 1 + np.count_nonzero(scores > scores[groups == groups[row]].max())
         if other >= 0:

@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
+from banners.build.titles import draw_title
 from banners.catalogue.query_encoder import QueryEncoder
 from banners.errors import UnusableImage
 from banners.games_csv import Banner
 from banners.images import decode
-from banners.titles import draw_title
 
 KINDS = ("altered", "foreign_title", "large_foreign_title")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Banners by row, and for each the row of the game whose title is drawn on it. `vectors` is float32 (m, d) for each
-    of `KINDS`."""
+    """Copies of the banners `rows`. `foreign` are the rows of the games whose titles are drawn, -1 if it is the same.
+    `vectors`: float32 (m, d) for each of `KINDS`."""
 
     rows: tuple[int, ...]
     foreign: tuple[int, ...]

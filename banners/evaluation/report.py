@@ -10,9 +10,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
+from banners.arrays import StoredIndices
 from banners.catalogue.reader import Catalogue
 from banners.errors import UnusableImage
-from banners.evaluation import Copies, Rows, SeriesFound
+from banners.evaluation import Copies, SeriesScores
 from banners.games_csv import Banner
 from banners.images import decode
 
@@ -24,9 +25,9 @@ _WIDTH = 120  # pixels of a picture
 class Cases:
     """What the figures of a view were computed from. `neighbours` is int32 (n, k); `ranked` is by kind of copy."""
 
-    series: SeriesFound
+    series: SeriesScores
     ranked: Mapping[str, Copies]
-    neighbours: Rows
+    neighbours: StoredIndices
 
 
 def write(
@@ -56,11 +57,11 @@ def write(
             worst = missed.rows[np.argsort(-missed.own, kind="stable")][:_SHOWN]
             shown.append((f"Found worst under a large foreign title, {view}", worst, 0))
         for title, rows, count in shown:
-            found = [
+            matches = [
                 {"query": game(row), "matches": [game(other) for other in one.neighbours[row, :count].tolist()]}
                 for row in rows.tolist()
             ]
-            sections.append({"title": title, "cases": found})
+            sections.append({"title": title, "cases": matches})
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template("report.html")
     (folder / "index.html").write_text(page.render(figures=figures, sections=sections), encoding="utf-8")
 

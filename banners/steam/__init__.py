@@ -7,7 +7,7 @@ from banners.errors import BadInput
 STORE = "https://store.steampowered.com/app/"
 STEAMDB = "https://steamdb.info/app/"
 CDN = "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps"
-# Of a banner on the CDN, below its appid: nothing that leads elsewhere. The number changes with the art.
+# A banner's path on the CDN, below its appid; it cannot lead elsewhere. The number changes with the art.
 IMAGE_PATH = re.compile(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.(?:jpg|png|webp)(?:\?t=[0-9]{1,12})?", re.ASCII)
 UPRIGHT_IMAGE = "library_600x900.jpg"  # its name for most games; it has 300x450 pixels
 HEADER_IMAGE = "header.jpg"

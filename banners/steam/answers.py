@@ -37,8 +37,8 @@ def at(data: Any, *keys: str) -> Any:
 
 def listed(data: Any, *keys: str) -> list[Any]:
     """The list under nested keys, empty if it is not there."""
-    found = at(data, *keys)
-    return found if isinstance(found, list) else []
+    value = at(data, *keys)
+    return value if isinstance(value, list) else []
 
 
 def records(data: Any, *keys: str) -> list[dict[str, Any]]:

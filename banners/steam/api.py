@@ -47,9 +47,9 @@ _PLATFORM = re.compile(r"\s*\((?:mac|macos|os x|linux|windows|pc|steamos|[/,&+ ]
 class Item:
     """One game as the store describes it.
 
-    `paths` are those of its image below its folder on the CDN, best first; `path_2x` is that of an upright one in twice
-    its size, "" if there is none. `popularity` is the number of reviews. `tags` are names, the one given most often
-    first. `parent_appid` is the game that it belongs to, 0 for none. `trouble` is why the store does not show it.
+    `paths` lead to its image, below its folder on the CDN, best first. `path_2x` leads to an upright image of twice the
+    size, "" if there is none. `popularity` is the number of reviews. `tags` are names, the most frequent first.
+    `parent_appid` is the game that it belongs to, 0 for none. `trouble` is why the store does not show it.
 
     `is_known` is False where the store was not asked: then the paths are guessed, and popularity is SteamSpy's number
     of owners.
@@ -73,8 +73,8 @@ class Item:
 
 @dataclass
 class Store:
-    """The store as it is asked: for an image of `kind` and `size` of each game, in the country of this code, with names
-    and art in this language."""
+    """The store's API, asked for images of `kind` and `size`, and for names and art in `language`, in the store of
+    `country`."""
 
     client: Client
     api: str
@@ -112,33 +112,33 @@ class Store:
         types: Sequence[str] = (),
         on_page: Callable[[int, int], object] = lambda *_: None,
     ) -> tuple[dict[int, Item], str]:
-        """The first `most` games of the store's list, None for all; `types` are of `FILTERS`. Also says why the list
-        ends early, "" if it does not. `on_page` is told how many games have come, and of how many.
+        """The first `most` games of the store's list, None for all, and why it ends early, "" if it does not. `types`
+        are keys of `FILTERS`. `on_page` gets the number of games so far, and the total.
 
-        The list may change meanwhile. New games push others to a later page, where they are dropped as repeats; a total
-        that falls has pulled others to the page before, whose end is asked for again. Raises `Unanswered` where there
-        is no first page.
+        The list may change between two pages. A new game moves others to a later page, where repeats are dropped. A
+        removed game lowers the total and moves others to the page before, so the end of that is read again. Raises
+        `Unanswered` without a first page.
         """
-        found: dict[int, Item] = {}
+        games: dict[int, Item] = {}
         start, total, is_back = 0, 1, False
-        while start < total and (most is None or len(found) < most):
+        while start < total and (most is None or len(games) < most):
             try:
-                records, now = self._page(sort, types, start, {} if is_back else found)
+                records, now = self._page(sort, types, start, {} if is_back else games)
             except Unanswered as error:
-                if not found:
+                if not games:
                     raise
-                return found, f"the list ends after {len(found)} of {total} games: {error}"
+                return games, f"the list ends after {len(games)} of {total} games: {error}"
             for record in records:
                 appid = appid_of(record)
-                if appid and appid not in found:
-                    found[appid] = self.item(appid, record)
+                if appid and appid not in games:
+                    games[appid] = self.item(appid, record)
             is_back = start > 0 and now < total
             start = max(0, start - (total - now)) if is_back else start + len(records)
             total = now
-            on_page(len(found), total if most is None else min(total, most))
-        if most is None and len(found) < total:
-            self.on_warning(f"the store counts {total} games, its list has {len(found)}")
-        return dict(list(found.items())[:most]), ""
+            on_page(len(games), total if most is None else min(total, most))
+        if most is None and len(games) < total:
+            self.on_warning(f"the store counts {total} games, its list has {len(games)}")
+        return dict(list(games.items())[:most]), ""
 
     def _page(
         self, sort: int, types: Sequence[str], start: int, before: Mapping[int, Item]
@@ -160,12 +160,12 @@ class Store:
         return records(answer, "response", "store_items"), at(answer, *_TOTAL)
 
     def items(self, appids: Sequence[int]) -> dict[int, Item]:
-        """The details of at most `ITEMS_A_REQUEST` games; all of them, known or not. Raises `Unanswered`."""
+        """The details of at most `ITEMS_A_REQUEST` games, unknown ones too. Raises `Unanswered`."""
         answer = self._ask("IStoreBrowseService/GetItems", {"ids": [{"appid": appid} for appid in appids]})
-        known = {appid_of(one): one for one in records(answer, "response", "store_items")}
-        if not any(known):  # of so many games it knows some; guessed addresses may lead to older banners
+        by_appid = {appid_of(one): one for one in records(answer, "response", "store_items")}
+        if not any(by_appid):  # of so many games it knows some; guessed addresses may lead to older banners
             raise Unanswered("GetItems answers without items")
-        return {appid: self.item(appid, known.get(appid, {})) for appid in appids}
+        return {appid: self.item(appid, by_appid.get(appid, {})) for appid in appids}
 
     def _ask(self, method: str, question: Mapping[str, Any], check: Callable[[Any], str] = lambda _: "") -> Any:
         wanted = "assets assets_without_overrides release basic_info reviews".split()
@@ -243,6 +243,6 @@ class Store:
 
 
 def _names(record: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """The names of a kind of companies or franchises; who ported a game to another system is the same company."""
+    """The names under `kind`: companies or franchises. "A" and "A (Mac)" are one company."""
     names = [text(one.get("name")).replace(";", ",") for one in records(record, "basic_info", kind)[:10]]
     return tuple(dict.fromkeys(filter(None, (_PLATFORM.sub("", name) for name in names))))

@@ -1,12 +1,11 @@
 """Banners from the store's CDN into a banners folder: only what is missing or changed, and never half a file.
 
-What was done is kept in a journal beside the files, one line of JSON for each game that is settled, appended before its
-file is put in place: so a file that is there belongs to this program if, and only if, the journal names it. A line that
-a kill cut short, or whose file is not there in the length it names, counts for nothing.
+A journal beside the files has one line of JSON for each game that is settled. The line is appended before the file is
+put in place, so the journal names all files of this program. A game is fetched again if its line is cut short, or if
+its file is missing or has another length.
 """
 
 import errno
-import json
 import os
 import random
 import re
@@ -14,13 +13,16 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Self
+from typing import Literal
 
-from banners.errors import BadInput, UnusableImage
+import msgspec
+from msgspec.structs import replace
+
+from banners.errors import UnusableImage
 from banners.files import write_whole
 from banners.games_csv import CURATED, Game, list_banners
 from banners.images import decode
@@ -48,42 +50,29 @@ class File:
     length: int
 
 
-@dataclass(frozen=True)
-class Settled:
-    """A journal's line: what became of one game's banner, and when (seconds since 1970). `file` is "" if there is
-    none on the server, `length` is its bytes, -1 where an earlier version did not note them; `image` names the kind and
-    size that were asked for."""
+class Settled(msgspec.Struct, frozen=True):
+    """A journal's line: what became of one game's banner."""
 
     item: Item
-    image: str
-    file: str
-    path: str
+    image: str  # the kind and size that were asked for
+    file: str  # its name in the folder, "" if the server has none
+    path: str  # on the CDN
     etag: str
-    at: float
-    length: int = -1
-    modified: str = ""
+    at: float  # seconds since 1970
+    length: int = 0  # bytes
+    modified: str = ""  # the Last-Modified header
 
     def is_of(self, file: File | None) -> bool:
         """Whether this is what is in the folder."""
         if file is None:
             return not self.file
-        return self.file == file.path.name and self.length in (-1, file.length)
+        return (self.file, self.length) == (file.path.name, file.length)
 
     def conditions(self) -> dict[str, str]:
         """Headers that spare the body of a file that has not changed."""
         if _ETAG.fullmatch(self.etag):
             return {"If-None-Match": self.etag}
         return {"If-Modified-Since": self.modified} if self.modified else {}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Self:
-        """Parse a line of the journal. Raises `KeyError` or `TypeError` for what is no such line."""
-        item: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in data["item"].items()
-            if name in Item.__dataclass_fields__  # earlier versions wrote more
-        }
-        return cls(**{**data, "item": Item(**item)})
 
 
 @dataclass(frozen=True)
@@ -103,21 +92,21 @@ class Journal:
         self._lock = Lock()
         self.settled: dict[int, Settled] = {}
         with suppress(FileNotFoundError):
-            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with suppress(BadInput, ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError):
-                    entry = Settled.from_json(json.loads(line))
+            for line in self._path.read_bytes().splitlines():
+                with suppress(ValueError, RecursionError):  # no JSON, of another form, or not UTF-8
+                    entry = msgspec.json.decode(line, type=Settled)
                     self.settled[entry.item.appid] = entry
             # Written anew: later lines replace earlier ones, and a line cut short would spoil the next.
-            write_whole(self._path, "".join(map(_line, self.settled.values())).encode())
+            write_whole(self._path, b"".join(map(_line, self.settled.values())))
 
     def append(self, entry: Settled) -> None:
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
+        with self._lock, self._path.open("ab") as file:
             self.settled[entry.item.appid] = entry
             file.write(_line(entry))
 
 
-def _line(entry: Settled) -> str:
-    return json.dumps(asdict(entry), separators=(",", ":")) + "\n"
+def _line(entry: Settled) -> bytes:
+    return msgspec.json.encode(entry) + b"\n"
 
 
 def files_in(folder: Path) -> dict[int, File]:
@@ -130,16 +119,16 @@ def files_in(folder: Path) -> dict[int, File]:
 
 
 def foreign(files: Mapping[int, File], settled: Mapping[int, Settled], games: Mapping[int, Game]) -> set[int]:
-    """The appids whose files are somebody else's: neither named by the journal nor, where that was lost, said by
-    `games.csv` to be fetched; or said to be from elsewhere. They are never asked for, overwritten or removed."""
+    """The appids whose files this program never fetches, overwrites or removes: `games.csv` names another source or the
+    journal does not name the file. If the journal does not have the game, `image_path` in `games.csv` counts."""
 
     def is_foreign(appid: int, file: File) -> bool:
-        known = games[appid].known if appid in games else {}
-        if known.get("source", SOURCE) != SOURCE:
+        columns = games[appid].columns if appid in games else {}
+        if columns.get("source", SOURCE) != SOURCE:
             return True
         if appid in settled:
             return settled[appid].file != file.path.name
-        return not known.get("image_path")
+        return not columns.get("image_path")
 
     return {appid for appid, file in files.items() if is_foreign(appid, file)}
 
@@ -184,7 +173,7 @@ def download(
     with ThreadPoolExecutor(connections, thread_name_prefix="fetch") as pool:
         try:
             for batch in items:
-                # Not in their order: some that a server refuses for ever must not stand before all others each time.
+                # In random order: games that the server always refuses must not hold up the others in each run.
                 mixed = random.sample(batch, len(batch))
                 waiting = [
                     pool.submit(fetch_one, client, cdn, folder, files.get(item.appid), item, journal, image)
@@ -192,7 +181,7 @@ def download(
                 ]
                 for future in as_completed(waiting):
                     yield future.result()
-        except BaseException:  # an interrupt too: what is not begun is not wanted any more
+        except BaseException:  # an interrupt too: stop all downloads
             client.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -201,9 +190,9 @@ def download(
 def fetch_one(
     client: Client, cdn: str, folder: Path, present: File | None, item: Item, journal: Journal, image: str
 ) -> Outcome:
-    """Fetch one banner along its paths, write it beside, put it into the journal, and rename it. `present` is the
-    game's file so far."""
-    known = journal.settled.get(item.appid)
+    """Fetch one banner from the first path that exists, add it to the journal, then write it. `present` is the game's
+    file so far."""
+    entry = journal.settled.get(item.appid)
 
     def failed(reason: str) -> Outcome:
         return Outcome(item.appid, "failed", reason)
@@ -213,8 +202,8 @@ def fetch_one(
     if present is not None and not item.is_known:  # a guessed address may have an older banner
         return failed("the store could not be asked where its banner is; the one that is here stays")
     for path in item.paths:
-        is_same = known and (known.image, art_name(known.path)) == (image, art_name(path)) and known.is_of(present)
-        same = known if is_same else None
+        is_same = entry and (entry.image, art_name(entry.path)) == (image, art_name(path)) and entry.is_of(present)
+        same = entry if is_same else None
         try:
             answer = client.get(f"{cdn}/{item.appid}/{path}", same.conditions() if same else {}, _check)
         except Unanswered as error:
@@ -243,8 +232,8 @@ def fetch_one(
 
 
 def _check(body: bytes) -> str:
-    """Why a body is no banner; servers answer 200 with error pages and cut images short. An animated one is whole, and
-    asking again would bring the same: the audit says what it is."""
+    """Why a body is no banner: servers send error pages and cut-off images with status 200. An animation passes, since
+    another request would bring the same file; the audit reports it."""
     try:
         decode(BytesIO(body), MAX_PIXELS, allow_animated=True)
     except UnusableImage as error:
@@ -279,7 +268,7 @@ def games(
     has_reviews = any(item.is_known for item in listed.values())
     for appid, item in listed.items():
         before = earlier.get(appid, Game(appid, ""))
-        if before.known.get("source", SOURCE) != SOURCE:
+        if before.columns.get("source", SOURCE) != SOURCE:
             continue  # somebody else's
         entry = settled.get(appid)
         if entry and entry.item.is_known and not item.is_known:
@@ -300,5 +289,5 @@ def games(
         if entry and entry.path:
             is_first = art_name(entry.path) in map(art_name, item.paths[:1])
             now |= {"image_path": entry.path, "image_path_2x": item.path_2x if is_first else ""}
-        merged[appid] = Game(appid, item.name or before.name, {**before.known, **now})
+        merged[appid] = Game(appid, item.name or before.name, {**before.columns, **now})
     return list(merged.values())

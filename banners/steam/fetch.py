@@ -18,9 +18,9 @@ UNFINISHED = ".unfinished"  # in a folder while banners are fetched into it, and
 
 @dataclass
 class Run:
-    """A run into `folder`: its options, its callbacks, and its result, which is kept up to date for an interrupt.
+    """A run into `folder`: its options, its callbacks, and its result so far, which is valid after an interrupt too.
 
-    `store` is asked about games, `client` gets their banners from `cdn` by so many `connections`. Banners older than
+    `store` describes games. `client` gets their banners from `cdn` over `connections` connections. Banners older than
     `recheck_days` are checked again. `settled` counts the games that needed no request.
     """
 
@@ -42,7 +42,7 @@ class Run:
         failed = (outcome for outcome in self.outcomes if outcome.status == "failed")
         return sorted(failed, key=lambda outcome: outcome.appid)
 
-    def fetch(self, given: Listed) -> None:
+    def fetch(self, wanted: Listed) -> None:
         """Ask the store about those games that are neither known nor settled, fetch the banners, write `games.csv`.
 
         Raises `BadInput`, `Refused`, `OSError`.
@@ -55,24 +55,24 @@ class Run:
         others = {entry.image for entry in journal.settled.values()} - {image}
         if others:
             raise BadInput(f"{folder} holds {', '.join(sorted(others))} banners; name another folder with --out")
-        foreign = download.foreign(files, journal.settled, games_at(folder)) & given.games.keys()
+        foreign = download.foreign(files, journal.settled, games_at(folder)) & wanted.games.keys()
         if foreign:
             self.on_warning(f"{len(foreign)} banners were not fetched by this program and stay as they are")
-        # Their rows stay too: a row that says "steam" would make their banners this program's in the next run.
-        listed = {appid: item for appid, item in given.games.items() if appid not in foreign}
-        asked = download.to_ask(listed, journal.settled, files, image, time(), self.recheck_days)
-        self.games, self.settled = len(given.games), len(listed) - len(asked)
-        self.on_total(len(asked))
+        # Their rows in games.csv stay as they are, too.
+        listed = {appid: item for appid, item in wanted.games.items() if appid not in foreign}
+        appids = download.to_ask(listed, journal.settled, files, image, time(), self.recheck_days)
+        self.games, self.settled = len(wanted.games), len(listed) - len(appids)
+        self.on_total(len(appids))
 
         def write_games() -> None:
             # Merged into the file as it is now: somebody may have edited it meanwhile.
-            games = download.games(games_at(folder), listed, given.benchmark, journal.settled)
+            games = download.games(games_at(folder), listed, wanted.benchmark, journal.settled)
             write_whole(folder / "games.csv", games_table(games))
 
         (folder / UNFINISHED).touch()
         write_games()  # before too, so that a run after a killed one knows what is this program's
         try:
-            items = self._items(asked, listed)
+            items = self._items(appids, listed)
             done = download.download(self.client, self.cdn, folder, files, items, journal, image, self.connections)
             for outcome in done:
                 self.outcomes.append(outcome)
@@ -88,8 +88,8 @@ class Run:
         for start in range(0, len(unknown), api.ITEMS_A_REQUEST):
             batch = {appid: listed[appid] for appid in unknown[start : start + api.ITEMS_A_REQUEST]}
             try:
-                found = self.store.items(list(batch))
-                batch = {appid: replace(item, name=item.name or batch[appid].name) for appid, item in found.items()}
+                items = self.store.items(list(batch))
+                batch = {appid: replace(item, name=item.name or batch[appid].name) for appid, item in items.items()}
             except Unanswered as error:
                 self.on_warning(f"{error}; trying the plain addresses of {len(batch)} games")
                 batch = {appid: replace(item, paths=self.store.plain_paths()) for appid, item in batch.items()}

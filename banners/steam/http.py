@@ -1,37 +1,32 @@
 """Polite HTTP: few connections, retries with backoff, Retry-After obeyed by all threads at once, bounded answers."""
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import exceptions
 from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
-from urllib3.util import Retry, Timeout, make_headers, parse_url
+from urllib3.util import Retry
 
-from banners.errors import BadInput, SteamClipError, one_line
+from banners.connections import REDIRECTS, USER_AGENT, connections_for, reason, redirect_target, shown
+from banners.errors import BadInput, SteamClipError
 from banners.files import write_whole
 
-USER_AGENT = "steam-clip/0.1 (banner similarity; one polite client)"
 MAX_BYTES = 20_000_000
 
 Check = Callable[[bytes], str]
 
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth asking again
-_LONGEST_WAIT = 1800.0  # seconds; asked to wait longer, the run ends, and the next one remembers
+_LONGEST_WAIT = 1800.0  # seconds; if asked for more, the run ends, and the next one remembers
 _LONGEST_ASKED = 7 * 24 * 3600
 _WORTH_TELLING = 5.0
 _REFUSALS = 10  # answers of 403, one after the other, after which a server is left alone
-_ABANDONED = 0.1  # seconds for a server to notice that its answer is not read any more, before it is asked again
+_ABANDONED = 0.1  # seconds after a failed answer, so that the server notices that it is not read
 _READ_TIMEOUT = 10.0  # seconds without a byte
-_REDIRECTS = 3
 _NO_WAY = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, exceptions.ProxyError)
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 
@@ -115,13 +110,13 @@ class Client:
                 try:
                     return self._get_once(url, headers or {}, check)
                 except (_Temporary, HTTPError, OSError, ValueError) as error:  # ValueError: a malformed address
-                    reason = _reason(error)
+                    why = reason(error)
                     is_reached = is_reached or not isinstance(error, _NO_WAY)
                     self._sleep(_ABANDONED)
             try:
                 retry = retry.increment("GET", url, error=_Temporary())
             except MaxRetryError:
-                raise (Unanswered if is_reached else Unreachable)(f"{shown(url)}: {reason}") from None
+                raise (Unanswered if is_reached else Unreachable)(f"{shown(url)}: {why}") from None
             self._sleep(retry.get_backoff_time())
 
     def stop(self) -> None:
@@ -130,20 +125,17 @@ class Client:
 
     def _get_once(self, url: str, headers: Mapping[str, str], check: Check | None) -> Answer:
         deadline = time.monotonic() + self._timeout
-        for _ in range(_REDIRECTS + 1):
-            response = _pool(_proxy_for(url), self._connections, self._read_timeout).request(
+        for _ in range(REDIRECTS + 1):
+            response = connections_for(url, self._connections, self._read_timeout).request(
                 "GET", url, headers={**_HEADERS, **headers}, preload_content=False, redirect=False, retries=False
             )
             status = response.status
             if status in _TEMPORARY:  # before the body, which may be malformed
                 self._wait_as_told(response)
             body = self._read(response, deadline)
-            location = response.get_redirect_location()
-            if not location:
+            following = redirect_target(response, url)
+            if not following:
                 break
-            following = urljoin(url, location)
-            if not following.startswith(("https://",) if url.startswith("https://") else ("http://", "https://")):
-                raise _Temporary("a redirect out of the web, or to where anybody may listen")
             url = following
         else:
             raise _Temporary("it redirects in circles")
@@ -158,9 +150,9 @@ class Client:
                     )
             raise Unanswered(f"{shown(url)}: status {status}")
         self._refusals = 0
-        reason = check(body) if check is not None and status == 200 else ""
-        if reason:
-            raise _Temporary(reason)
+        flaw = check(body) if check is not None and status == 200 else ""
+        if flaw:
+            raise _Temporary(flaw)
         return Answer(status, response.headers, body if status == 200 else b"")
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
@@ -216,42 +208,6 @@ class Client:
             self._on_wait(seconds)
 
 
-def _proxy_for(url: str) -> str:
-    """The proxy that the environment names for `url`, "" for none."""
-    parts = urlsplit(url)
-    proxies = {} if proxy_bypass(parts.netloc.rpartition("@")[2]) else getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all", "")
-
-
-@cache
-def _pool(proxy: str, connections: int, read: float) -> urllib3.PoolManager:
-    """Connections, through a proxy if there is one. Raises `BadInput` for an address that is no proxy's."""
-    timeout = Timeout(connect=read, read=read)
-    if not proxy:
-        return urllib3.PoolManager(maxsize=connections, timeout=timeout)
-    try:
-        address = parse_url(proxy if "://" in proxy else f"http://{proxy}")
-        headers = make_headers(proxy_basic_auth=unquote(address.auth)) if address.auth else None
-        return urllib3.ProxyManager(
-            address._replace(auth=None).url, proxy_headers=headers, maxsize=connections, timeout=timeout
-        )
-    except (HTTPError, ValueError):  # its text may hold a password
-        raise BadInput("the proxy that the environment names is no http:// or https:// address") from None
-
-
-def _reason(error: Exception) -> str:
-    inner = getattr(error, "reason", None) or error
-    text = re.sub(r"^\w+\(host=[^)]*\): ", "", one_line(inner).partition("?")[0])  # the address is named anyway
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        text = "its certificate is not trusted here; behind a proxy that reads along, name its own in SSL_CERT_FILE"
-    return text[:200]
-
-
 def _hang_up(response: urllib3.BaseHTTPResponse) -> None:
     with suppress(OSError, ValueError, RuntimeError):  # it was read to its end meanwhile
         response.shutdown()
-
-
-def shown(url: str) -> str:
-    """`url` as it may be printed: without its query, and short."""
-    return url.partition("?")[0][:120]

@@ -18,7 +18,7 @@ from banners.steam.http import Client, Refused, Unanswered, Unreachable
 
 SPY = "https://steamspy.com/api.php"
 
-_FULL_PAGE = 900  # SteamSpy's have 1,000 games; some may be missing from one that is not the last
+_FULL_PAGE = 900  # SteamSpy's pages have 1,000 games, but any page may lack some
 _WAITS = 3
 
 
@@ -51,25 +51,25 @@ class SteamSpy:
     def games(self, most: int | None) -> tuple[dict[int, Item], str]:
         """The `most` games with the most owners, None for all, and what is missing of the list. Raises `Unanswered` if
         there is not even a first page."""
-        found: dict[int, Item] = {}
+        by_appid: dict[int, Item] = {}
         page, gap = 0, ""
-        while most is None or len(found) < most:
+        while most is None or len(by_appid) < most:
             if page:
                 self.sleep(self.pause)
             try:
                 games = self._page(page)
             except Unanswered as error:
-                if not found:
+                if not by_appid:
                     raise
-                gap = f"SteamSpy's list ends after {len(found)} games: {error}"
+                gap = f"SteamSpy's list ends after {len(by_appid)} games: {error}"
                 break
-            if games.keys() <= found.keys():
+            if games.keys() <= by_appid.keys():
                 break
-            found = games | found
+            by_appid = games | by_appid
             page += 1
             if len(games) < _FULL_PAGE:
                 break
-        ordered = sorted(found.values(), key=lambda game: (-game.popularity, game.appid))[:most]
+        ordered = sorted(by_appid.values(), key=lambda game: (-game.popularity, game.appid))[:most]
         return {game.appid: game for game in ordered}, gap
 
     def _page(self, page: int) -> dict[int, Item]:
@@ -106,7 +106,7 @@ def list_games(
     types: Sequence[str],
     on_page: Callable[[int, int], object],
 ) -> Listed:
-    """The `most` popular games, None for every game of the store; `types` are what else is listed, see `api.FILTERS`.
+    """The `most` most popular games (None: every game of the store). `types` adds other kinds, see `api.FILTERS`.
 
     Raises `Unreachable` where neither Steam nor SteamSpy can be reached, `Unanswered` where there is no list.
     """
@@ -126,7 +126,7 @@ def list_games(
 
 
 def _benchmark(store: Store, spy: SteamSpy) -> frozenset[int]:
-    """The most played games, by whoever answers at once."""
+    """The most played games, by SteamSpy or else by Steam."""
     with suppress(Unanswered, Refused):
         return frozenset(spy.most_played())
     try:

@@ -1,6 +1,8 @@
 import io
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import numpy as np
 import pytest
 
 from banners.catalogue import reader, writer
-from banners.catalogue.neighbours import Neighbours, nearest
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import BadCatalogue, BadInput, NotInCatalogue, UnknownGame
 from banners.files import alone_in
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours, nearest
+from tests.catalogues import save_catalogue
 
 EMBEDDINGS = np.array([[1, 0], [1, 0], [0, 1], [0.6, 0.8]], np.float32)
 GAMES = [Game(10, "Ten", {"popularity": 3}), Game(20, ""), Game(30, "三十"), Game(4294967295, "Last")]
@@ -26,7 +29,7 @@ def save(folder: Path, **changes: object) -> Path:
         "duplicates": np.array([0, 0, 2, 3], np.int32),
         "about": {"encoder": {"id": "test"}},
     }
-    writer.save(folder, **(parts | changes))
+    save_catalogue(folder, **(parts | changes))
     return folder
 
 
@@ -41,7 +44,7 @@ def test_what_is_saved_is_what_is_opened(tmp_path):
     assert np.array_equal(opened.embeddings, EMBEDDINGS)
     assert opened.view("plain").rows.tolist()[0] == [1, 3]
     assert opened.duplicates.tolist() == [0, 0, 2, 3]
-    assert (len(opened), opened.k, opened.manifest.encoder) == (4, 2, "test")
+    assert (len(opened), opened.k, opened.manifest.encoder.id) == (4, 2, "test")
 
 
 def test_rows_are_found_by_appid_and_unknown_ones_raise(tmp_path):
@@ -85,13 +88,29 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
 
 
 def test_two_runs_do_not_write_the_same_catalogue(tmp_path):
-    with alone_in(tmp_path / ".c.new"), pytest.raises(BadInput, match="another run is writing"):
+    with alone_in(tmp_path / ".c.lock"), pytest.raises(BadInput, match="another run is writing"):
         save(tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_many_runs_lock_a_folder_in_turn_though_each_removes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    inside = []
+
+    def lock_often(run: int) -> None:
+        for _ in range(200):
+            with alone_in(tmp_path / "c", patience=60):
+                inside.append(run)
+                assert inside == [run]
+                inside.remove(run)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lock_often, range(4)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_the_system_call_for_swapping_folders_replacing_works_and_a_failure_restores(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "_exchange", lambda *_: False)
+    monkeypatch.setattr(writer, "exchange", lambda *_: False)
     save(tmp_path / "c")
     save(tmp_path / "c", games=[Game(game.appid, "new") for game in GAMES])
     assert verify(tmp_path / "c").games[0].name == "new"
@@ -112,16 +131,15 @@ def test_without_the_system_call_for_swapping_folders_replacing_works_and_a_fail
 
 def test_a_catalogue_that_is_replaced_while_it_is_opened_is_read_whole(tmp_path, monkeypatch):
     save(tmp_path / "c")
-    check = reader._check_file
-    replaced = []
+    games, replaced = reader.Games, []
 
-    def replace_in_between(*arguments: object) -> None:
+    def replace_in_between(path: Path) -> reader.Games:
         if not replaced:
             replaced.append(True)
             save(tmp_path / "c", games=[Game(game.appid, "a longer name") for game in GAMES])
-        check(*arguments)
+        return games(path)
 
-    monkeypatch.setattr(reader, "_check_file", replace_in_between)
+    monkeypatch.setattr(reader, "Games", replace_in_between)
     assert open_catalogue(tmp_path / "c").games[0].name == "a longer name"
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from banners.catalogue import import_2021
-from banners.catalogue.measures import times_near
 from banners.catalogue.reader import open_catalogue
 from banners.errors import BadInput
+from banners.vectors.measures import neighbour_of
 from manage_catalogue import main
 from webapp import create_app
 
@@ -33,14 +33,13 @@ def test_the_row_itself_is_removed_by_number_wherever_it_stands(tmp_path, dtype)
 def test_a_row_without_itself_keeps_all_its_matches(tmp_path):
     read = import_2021.read_export(export(tmp_path, [[1, 2, 3], [1, 0, 2], [3, 2, 0], [3, 1, 2]])).neighbours["plain"]
     assert [read.of(row).tolist() for row in range(4)] == [[1, 2, 3], [0, 2], [3, 0], [1, 2]]
-    assert times_near(read.rows).tolist() == [2, 2, 3, 2]
+    assert neighbour_of(read.rows).tolist() == [2, 2, 3, 2]
     catalogue = tmp_path / "c"
     assert main(["import-matches", str(tmp_path), str(catalogue)]) == 0
     client = create_app({"CATALOGUE": catalogue}).test_client()
     assert client.get("/matches?index=0").get_json() == [0, 1, 2, 3]
     assert client.get("/matches?index=1").get_json() == [1, 0, 2]
     for appid, count in ((10, 3), (20, 2)):
-        assert client.get(f"/render/{appid}").get_data(as_text=True).count('id="number-') == count
         results = client.get(f"/api/v1/games/{appid}/neighbours?hide_series=0&to=0").get_json()["results"]
         assert len(results) == count
 

@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import nearest
 from banners.catalogue.reader import open_catalogue
 from banners.games_csv import Game
+from banners.vectors.neighbours import nearest
+from tests.catalogues import save_catalogue
+from tests.conftest import ROOT
 from tests.servers import serving
 
 THREADS = 8
@@ -25,7 +28,7 @@ def save(folder: Path) -> Path:
     embeddings = np.random.default_rng(0).normal(size=(len(GAMES), 8)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     about = {"encoder": {"id": "test"}, "images": {"source": "", "width": 300, "height": 450}}
-    writer.save(folder, games=GAMES, neighbours={"plain": nearest(embeddings, k=10)}, about=about)
+    save_catalogue(folder, games=GAMES, neighbours={"plain": nearest(embeddings, k=10)}, about=about)
     return folder
 
 
@@ -80,7 +83,7 @@ def test_many_threads_get_each_their_own_answers(tmp_path):
 def test_a_thread_that_begins_after_a_replacement_reads_the_catalogue_that_was_opened(tmp_path):
     games = open_catalogue(save(tmp_path / "c")).games
     shutil.rmtree(tmp_path / "c")
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(1, "Another")],
         neighbours={"plain": nearest(np.ones((1, 2), np.float32), k=0)},
@@ -92,6 +95,27 @@ def test_a_thread_that_begins_after_a_replacement_reads_the_catalogue_that_was_o
         assert games.search("number 7").rows[0] == 6
 
     at_once(2, read)
+
+
+FORKS = """
+import os, sys
+from pathlib import Path
+from banners.catalogue.database import Database
+databases = [Database(Path(path)) for path in sys.argv[1:]]
+before = [database.connection for database in databases]
+assert [database.connection for database in databases] == before
+if os.fork() == 0:
+    after = [database.connection for database in databases]
+    assert not set(map(id, after)) & set(map(id, before))
+    assert [one.execute("SELECT count(*) FROM games").fetchone() for one in after] == [(300,)] * len(after)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_after_a_fork_every_database_is_opened_again(tmp_path):
+    paths = [save(tmp_path / name) / "games.db" for name in ("one", "other")]
+    subprocess.run([sys.executable, "-c", FORKS, *map(str, paths)], cwd=ROOT, check=True)
 
 
 def ask_for(seconds: float, folder: Path) -> None:

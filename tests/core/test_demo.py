@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from banners import demo
-from banners.catalogue.measures import group_identical, members
 from banners.demo.canvas import PALETTES
 from banners.demo.lettering import LETTERINGS
 from banners.demo.scenes import SCENES
 from banners.games_csv import Game
+from banners.groups import group_identical, members
 from fetch_banners import main
 
 
@@ -17,7 +17,7 @@ def test_a_larger_set_begins_with_the_smaller_one():
 def test_the_store_has_franchises_identical_banners_and_names_of_every_kind():
     games = demo.plan(300)
     names = [game.game.name for game in games]
-    series = [game.game.known["series"] for game in games if "series" in game.game.known]
+    series = [game.game.columns["series"] for game in games if "series" in game.game.columns]
     assert len({game.game.appid for game in games}) == 300
     assert len(set(series)) > 20
     assert 0.3 < len(series) / 300 < 0.8
@@ -29,7 +29,7 @@ def test_the_store_has_franchises_identical_banners_and_names_of_every_kind():
 
 
 def test_banners_of_a_franchise_look_alike_and_are_not_the_same():
-    games = [game for game in demo.plan(60) if game.game.known.get("series") == "Savage Abyss"]
+    games = [game for game in demo.plan(60) if game.game.columns.get("series") == "Savage Abyss"]
     assert len({(game.scene, game.lettering) for game in games}) == 1
     first, second = (np.asarray(demo.draw(game)).astype(int) for game in games[:2])
     assert 2 < np.abs(first - second).mean() < 60
@@ -62,6 +62,7 @@ def test_the_program_draws_a_banners_folder_and_later_only_what_is_missing(tmp_p
     assert main(["--demo", "3", "--out", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".demo",
+        ".fetch_options.json",
         "9000010.jpg",
         "9000020.jpg",
         "9000030.jpg",
@@ -82,7 +83,13 @@ def test_an_interrupted_larger_set_leaves_nothing_in_a_smaller_one(tmp_path):
     for number in range(4):
         (tmp_path / f"90000{number + 1}0.jpg").write_bytes(b"")
     assert main(["--demo", "2", "--out", str(tmp_path)]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".demo", "9000010.jpg", "9000020.jpg", "games.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".demo",
+        ".fetch_options.json",
+        "9000010.jpg",
+        "9000020.jpg",
+        "games.csv",
+    ]
     assert (tmp_path / "9000010.jpg").stat().st_size > 1000
 
 

@@ -11,7 +11,7 @@ from banners.evaluation import (
     lift,
     overlap,
     ranks,
-    series_found,
+    series_scores,
     title_words,
 )
 
@@ -22,7 +22,7 @@ def alone(count: int) -> np.ndarray:
 
 def test_a_series_is_found_by_its_first_neighbour_and_among_ten():
     neighbours = np.array([[1, 2, 3], [2, 3, 0], [3, 0, 1], [0, 1, 2]], np.int32)
-    found = series_found(neighbours, ["a", "a", "a", None], alone(4))
+    found = series_scores(neighbours, ["a", "a", "a", None], alone(4))
     assert found.rows.tolist() == [0, 1, 2]
     assert found.first.tolist() == [1, 1, 0]
     assert found.recall.tolist() == [1, 1, 1]
@@ -32,9 +32,9 @@ def test_a_series_is_found_by_its_first_neighbour_and_among_ten():
 def test_near_duplicates_neither_count_nor_stand_in_the_way():
     neighbours = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]], np.int32)
     groups = np.array([0, 0, 2, 3], np.int32)
-    found = series_found(neighbours, ["a", "a", "a", None], groups)
+    found = series_scores(neighbours, ["a", "a", "a", None], groups)
     assert found.first.tolist() == [1, 1, 1]
-    assert series_found(neighbours, ["a", "a", None, None], groups).rows.tolist() == []
+    assert series_scores(neighbours, ["a", "a", None, None], groups).rows.tolist() == []
 
 
 def test_an_interval_is_by_whole_clusters():

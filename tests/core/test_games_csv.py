@@ -103,7 +103,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path, delimiter, encoding, before):
 )
 def test_the_year_of_a_date_is_a_year(tmp_path, text, year):
     game = read_games(write(tmp_path / "games.csv", f'appid,name,year\n10,x,"{text}"\n'))[10]
-    assert game.known.get("year") == year
+    assert game.columns.get("year") == year
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_year_of_a_date_is_a_year(tmp_path, text, year):
 )
 def test_numbers_are_read_as_programs_and_people_write_them(tmp_path, text, number):
     game = read_games(write(tmp_path / "games.csv", f'appid,name,popularity\n10,x,"{text}"\n'))[10]
-    assert game.known.get("popularity") == number
+    assert game.columns.get("popularity") == number
 
 
 @pytest.mark.parametrize("text", ["many", "-5", "1.5", "1e99", "1,50", "inf", "٣", "9" * 5000, "1e-3"])
@@ -155,14 +155,14 @@ def test_rows_that_cannot_be_read_are_left_out_each_with_its_line(tmp_path):
 def test_who_writes_a_table_anew_loses_no_cell_of_it(tmp_path):
     write(tmp_path / "games.csv", "appid,name,year\n10,x,soon\n")
     games = games_at(tmp_path)
-    assert (games[10].known["year"], games[10].popularity) == ("soon", 0)
+    assert (games[10].columns["year"], games[10].popularity) == ("soon", 0)
     assert b"soon" in games_table(games.values())
 
 
 @pytest.mark.parametrize(("text", "marked"), [("1", "1"), ("True", "True"), ("0", None), ("False", None), ("no", None)])
 def test_a_mark_of_no_is_none(tmp_path, text, marked):
     game = read_games(write(tmp_path / "games.csv", f"appid,name,benchmark\n10,x,{text}\n"))[10]
-    assert game.known.get("benchmark") == marked
+    assert game.columns.get("benchmark") == marked
 
 
 def test_why_no_game_has_a_name_is_said(tmp_path):

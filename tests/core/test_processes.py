@@ -11,5 +11,5 @@ from banners import processes
 def test_cores_are_those_of_the_process_within_the_quota_of_its_container(tmp_path, monkeypatch, quota, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(processes, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(processes, "QUOTA", tmp_path / "cpu.max")
     assert processes.available_cores() == cores

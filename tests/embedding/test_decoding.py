@@ -20,7 +20,7 @@ def test_batches_come_in_order_with_their_pixels_and_all_of_one_shape(tmp_path):
         for (banner, result), pixels in zip(results, batch, strict=False):
             seen.append(banner.appid)
             if banner.appid == 7:
-                assert result == "not a JPEG, PNG or WebP image"
+                assert result == "not a JPEG, PNG or WebP picture"
             else:
                 assert np.array_equal(pixels, PREPROCESSING.pixels(picture(banner.appid, (20, 30))))
                 assert isinstance(result, Decoded)

@@ -5,7 +5,7 @@ import pytest
 
 from banners import embedding
 from banners.embedding import missing_views
-from banners.embedding.store import Rows
+from banners.embedding.store import EmbeddingStore
 from banners.encoders import Choice
 from banners.encoders.encoder import Encoder
 from banners.games_csv import list_banners
@@ -23,8 +23,8 @@ def encoder(tiny_clip) -> Encoder:
 
 
 @pytest.fixture
-def rows(tmp_path, encoder) -> Rows:
-    return Rows(tmp_path / "c.rows", {"encoder": "tiny"}, encoder.dim)
+def rows(tmp_path, encoder) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path / "c.rows", {"encoder": "tiny"}, encoder.dim)
 
 
 def test_every_banner_keeps_its_appid(banners_folder, encoder, rows):
@@ -92,7 +92,7 @@ def test_an_embedding_that_is_not_finite_is_skipped(banners_folder, tmp_path):
 
     broken = Encoder("broken", "0", "x", 3, preprocessing, "cpu", "float32", forward)
     dark = broken.normalise(torch.from_numpy(preprocessing.pixels(picture(30))[None].copy()))
-    embedded = embed(list_banners(banners_folder), broken, Rows(tmp_path / "broken", {}, 3))
+    embedded = embed(list_banners(banners_folder), broken, EmbeddingStore(tmp_path / "broken", {}, 3))
     assert 30 not in embedded.appids
     assert [(s.banner.appid, s.reason) for s in embedded.skipped] == [(30, "the encoder's output is not finite")]
 
@@ -117,10 +117,10 @@ def test_a_rerun_embeds_only_what_is_new_or_changed_and_gives_the_same_bits(bann
     picture(21).save(banners_folder / "20.png")
     picture(70).save(banners_folder / "70.webp")
     (banners_folder / "10.png").unlink()
-    again = Rows(tmp_path / "c.rows", {"encoder": "tiny"}, encoder.dim)
+    again = EmbeddingStore(tmp_path / "c.rows", {"encoder": "tiny"}, encoder.dim)
     resumed = embed(list_banners(banners_folder), encoder, again, views, batch_size=8)
     assert resumed.reused == 4
-    fresh = Rows(tmp_path / "fresh", {"encoder": "tiny"}, encoder.dim)
+    fresh = EmbeddingStore(tmp_path / "fresh", {"encoder": "tiny"}, encoder.dim)
     at_once = embed(list_banners(banners_folder), encoder, fresh, views, batch_size=8)
     assert at_once.reused == 0
     assert resumed.appids.tolist() == at_once.appids.tolist() == [20, 30, 40, 50, 60, 70]
@@ -135,10 +135,10 @@ def test_odd_batches_give_the_same_bits_wherever_a_banner_stands(tmp_path, encod
     for appid in range(1, 41):
         picture(appid).save(tmp_path / f"{appid}.png")
     banners = list_banners(tmp_path)
-    late = Rows(tmp_path / "late", {}, encoder.dim)
+    late = EmbeddingStore(tmp_path / "late", {}, encoder.dim)
     embed(banners[3:], encoder, late, batch_size=batch_size)
     late_first = embed(banners, encoder, late, batch_size=batch_size)
-    at_once = embed(banners, encoder, Rows(tmp_path / "once", {}, encoder.dim), batch_size=batch_size)
+    at_once = embed(banners, encoder, EmbeddingStore(tmp_path / "once", {}, encoder.dim), batch_size=batch_size)
     assert late_first.embeddings["plain"].tobytes() == at_once.embeddings["plain"].tobytes()
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from banners.embedding.decoding import Decoded
-from banners.embedding.store import Rows
+from banners.embedding.store import EmbeddingStore
 from banners.errors import BadInput
 
 
@@ -14,11 +14,11 @@ def vectors(*values: float) -> np.ndarray:
     return np.array([[value, -value, 2 * value] for value in values], np.float32)
 
 
-def opened(tmp_path, **identity) -> Rows:
-    return Rows(tmp_path, {"encoder": "e", **identity}, 3)
+def opened(tmp_path, **identity) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path, {"encoder": "e", **identity}, 3)
 
 
-def filled(tmp_path) -> Rows:
+def filled(tmp_path) -> EmbeddingStore:
     rows = opened(tmp_path)
     rows.add("plain", [10, 20], [source(1), source(2)], vectors(1, 2))
     rows.add("mirror", [10], [source(1)], vectors(5))

@@ -300,21 +300,6 @@ def test_an_identity_names_all_that_the_numbers_depend_on(tiny_clip):
     assert len({identity(), identity(16), identity(fit="crop"), identity(fit="pad")}) == 4
 
 
-def test_compiling_is_left_to_torch_for_one_shape_and_is_part_of_the_identity(tiny_clip, monkeypatch):
-    import torch
-
-    compiled = []
-
-    def compile(forward, dynamic):
-        compiled.append(dynamic)
-        return forward
-
-    monkeypatch.setattr(torch, "compile", compile)  # the real one needs a C++ compiler
-    encoder = Choice(str(tiny_clip()), is_compiled=True).open()
-    assert compiled == [False]
-    assert encoder.identity(32)["is_compiled"] is True
-
-
 def test_the_code_of_a_model_is_never_run(tiny_clip, tmp_path):
     copy = shutil.copytree(tiny_clip(), tmp_path / "copy")
     (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

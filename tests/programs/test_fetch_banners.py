@@ -28,13 +28,13 @@ def test_every_available_banner_arrives_whatever_the_server_does(tmp_path, steam
     games = read_games(tmp_path / "b" / "games.csv")
     assert len(games) == 120
     assert games[10].name == "Game 10"
-    assert games[10].known["image_path"] == "0000000a/library_capsule.jpg?t=1"
-    assert games[10].known["image_path_2x"] == "0000000a/library_capsule_2x.jpg?t=1"
-    assert games[20].known["image_path"] == "library_600x900.jpg"
-    assert (games[10].known["year"], games[10].known["source"]) == (2020, "steam")
+    assert games[10].columns["image_path"] == "0000000a/library_capsule.jpg?t=1"
+    assert games[10].columns["image_path_2x"] == "0000000a/library_capsule_2x.jpg?t=1"
+    assert games[20].columns["image_path"] == "library_600x900.jpg"
+    assert (games[10].columns["year"], games[10].columns["source"]) == (2020, "steam")
     assert games[110].is_adult
-    assert not games[10].known.get("benchmark")
-    assert games[1200].known["benchmark"] == "1"
+    assert not games[10].columns.get("benchmark")
+    assert games[1200].columns["benchmark"] == "1"
     assert games[10].popularity > games[30].popularity > games[1200].popularity == 1
     assert not list((tmp_path / "b").glob(".*.part"))
 
@@ -153,7 +153,7 @@ def test_new_art_comes_with_the_next_list(tmp_path, steam, capsys):
     server.art, server.etag_of[10] = 2, '"new"'
     assert main(["--all", "--out", str(tmp_path / "b")]) == 0
     assert "1 fetched, 1 unchanged, 0 missing, 0 failed, 4 settled before" in capsys.readouterr().out
-    assert read_games(tmp_path / "b" / "games.csv")[10].known["image_path"] == "0000000a/library_capsule.jpg?t=2"
+    assert read_games(tmp_path / "b" / "games.csv")[10].columns["image_path"] == "0000000a/library_capsule.jpg?t=2"
     assert (tmp_path / "b" / "10.jpg").read_bytes() == jpeg(11)
 
 

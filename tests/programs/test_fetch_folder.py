@@ -37,7 +37,7 @@ def test_games_of_earlier_runs_stay_in_the_table(tmp_path, steam):
     assert main(["--appids", listed(tmp_path, [10, 20]), "--out", str(tmp_path / "b")]) == 0
     games = read_games(tmp_path / "b" / "games.csv")
     assert sorted(games) == [10, 20, 5000]
-    assert games[10].known["mine"] == "kept"
+    assert games[10].columns["mine"] == "kept"
     assert (games[10].name, games[5000].name) == ("Game 10", "Other")
 
 
@@ -54,7 +54,7 @@ def test_where_steam_cannot_be_reached_a_demo_set_may_be_drawn_instead_but_never
     steam(3)
     out = tmp_path / "b"
     assert main(["--popular", "2", "--or-demo", "--out", str(out)]) == 0
-    assert {game.known["source"] for game in read_games(out / "games.csv").values()} == {"steam"}
+    assert {game.columns["source"] for game in read_games(out / "games.csv").values()} == {"steam"}
     for name in ("STEAMSPY_URL", "STEAM_API_URL", "STEAM_CDN_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     before = sorted(out.iterdir())
@@ -62,7 +62,7 @@ def test_where_steam_cannot_be_reached_a_demo_set_may_be_drawn_instead_but_never
     assert sorted(out.iterdir()) == before
     assert main(["--popular", "2", "--or-demo", "--out", str(tmp_path / "new")]) == 0
     assert "cannot get the list of games" in capsys.readouterr().err
-    assert {game.known["source"] for game in read_games(tmp_path / "new" / "games.csv").values()} == {"demo"}
+    assert {game.columns["source"] for game in read_games(tmp_path / "new" / "games.csv").values()} == {"demo"}
 
 
 def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) -> None:
@@ -128,7 +128,7 @@ def test_banners_of_somebody_else_stay_as_they_are(tmp_path, steam, capsys):
     assert (tmp_path / "b" / "10.png").read_bytes() == b"mine"
     assert not (tmp_path / "b" / "10.jpg").exists()
     games = read_games(tmp_path / "b" / "games.csv")
-    assert (games[10].name, games[10].known["source"], games[20].name) == ("Mine", "local", "Game 20")
+    assert (games[10].name, games[10].columns["source"], games[20].name) == ("Mine", "local", "Game 20")
 
 
 def test_banners_of_somebody_else_without_a_row_survive_every_further_run(tmp_path, steam, capsys):

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banners import titles
+from banners.build import titles
+from banners.build.titles import draw_title
 from banners.catalogue.query_encoder import QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.encoders import Choice
-from banners.encoders.views import View
 from banners.games_csv import list_banners
 from banners.images import decode
-from banners.titles import draw_title
+from banners.views import View
 from embed_banners import main
 from tests.conftest import sample
 
@@ -26,9 +26,9 @@ def real_catalogue(made_once) -> Catalogue:
     return open_catalogue(made_once("real_covers", make) / "c", check_hashes=True)
 
 
-def series_found(made: Catalogue, view: View) -> tuple[float, float]:
+def series_scores(made: Catalogue, view: View) -> tuple[float, float]:
     """hit@1 and recall@10 on the series of games.csv."""
-    series = np.array([str(game.known.get("series", "")) for game in made.games])
+    series = np.array([str(game.columns.get("series", "")) for game in made.games])
     rows = made.view(view).rows  # (741, 10)
     siblings = np.array([(series == one).sum() - 1 if one else 0 for one in series])
     found = (series[rows] == series[:, None])[siblings > 0]  # (139, 10)
@@ -38,7 +38,7 @@ def series_found(made: Catalogue, view: View) -> tuple[float, float]:
 
 def test_editions_of_a_game_are_found_among_real_covers(real_catalogue):
     """The quality that the packaged encoder must reach: hit@1 0.58, recall@10 0.63."""
-    hit, recall = series_found(real_catalogue, "plain")
+    hit, recall = series_scores(real_catalogue, "plain")
     assert hit >= 0.58
     assert recall >= 0.63
 
@@ -61,7 +61,7 @@ def test_titles_drawn_on_real_covers_lead_astray_less_by_artwork(real_catalogue,
     seen = ((artwork.view(asked) @ artwork.view(embeddings).T).argmax(axis=1) != rows).sum()
     assert plain >= 1
     assert seen <= 0.6 * plain, (seen, plain)
-    assert series_found(real_catalogue, "artwork")[1] >= series_found(real_catalogue, "plain")[1] - 0.01
+    assert series_scores(real_catalogue, "artwork")[1] >= series_scores(real_catalogue, "plain")[1] - 0.01
 
 
 def test_real_covers_are_found_by_the_exported_encoder(real_catalogue, covers):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from flask.testing import FlaskClient
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import Neighbours, nearest
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours, nearest
+from tests.catalogues import save_catalogue
 
 NAMES = {
     10: "Portal",
@@ -36,7 +36,7 @@ def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = Tru
         found["mirror"] = nearest(plain, k=6, queries=-plain)
     if not similarities:
         found = {view: Neighbours(one.rows, None) for view, one in found.items()}
-    writer.save(
+    save_catalogue(
         folder,
         games=[
             Game(appid, name, {"popularity": appid, "year": 2000} if appid < 40 else {})
@@ -48,8 +48,7 @@ def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = Tru
         about={
             "encoder": {"id": "test-encoder", "revision": "r1"},
             "fit": "squash",
-            "random_similarity": 0.1,
-            "rare_similarities": [0.5],
+            "scales": {"plain": {"random": 0.1, "rare": [0.5]}},
             "images": {"source": source, "width": 300, "height": 450},
         },
     )

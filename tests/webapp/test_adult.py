@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import nearest
 from banners.games_csv import Game
+from banners.vectors.neighbours import nearest
+from tests.catalogues import save_catalogue
 from tests.webapp.small_site import linked, text
 from webapp import create_app
 
@@ -19,8 +19,10 @@ def test_adult_banners_are_off_the_walls_and_blurred_elsewhere_until_the_reader_
         assert "/render/60" not in linked(text(client, url, status)), url
     page = text(client, "/render/60")
     assert '<html lang="en">' in page
-    assert re.search(r'art-adult">\s*<span class="art-title" aria-hidden="true">Hentai Puzzle</span>\s*<span', page)
-    assert page.count('action="/adult"') == 2  # at the banner and at the foot
+    title = r'<span class="art-title hue-\d" aria-hidden="true">Hentai Puzzle</span>'
+    assert re.search(rf'art-adult">\s*{title}\s*<span', page)
+    assert page.count('action="/adult"') == 1  # at the cover, not at the foot too
+    assert text(client, "/render/10").count('action="/adult"') == 1
     assert "/render/60" in linked(text(client, "/search?q=hentai"))
     assert client.get("/suggest?q=hentai").get_json()["suggestions"][0]["is_adult"] is True
 
@@ -73,7 +75,7 @@ def test_the_switch_goes_back_to_any_page_of_ours_also_one_with_letters_beyond_a
 def test_a_catalogue_without_adult_games_has_no_switch(tmp_path):
     one = np.eye(2, dtype=np.float32)
     games = [Game(10, "One"), Game(20, "Two")]
-    writer.save(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    save_catalogue(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one)
     page = text(create_app({"CATALOGUE": tmp_path / "c"}).test_client(), "/")
     assert "adult-switch" not in page
 
@@ -81,7 +83,7 @@ def test_a_catalogue_without_adult_games_has_no_switch(tmp_path):
 def test_a_catalogue_of_adult_games_alone_shows_none_unasked(tmp_path):
     one = np.eye(2, dtype=np.float32)
     games = [Game(10, "Hentai One"), Game(20, "Hentai Two")]
-    writer.save(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    save_catalogue(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one)
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
     assert linked(text(client, "/")) == []
     text(client, "/unique")

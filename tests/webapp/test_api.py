@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 import schemathesis
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from tests.webapp.small_site import NAMES, make_catalogue
 from webapp import create_app
@@ -45,6 +45,8 @@ def ask_anything(app, colour_site):
         schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", asked)
         # That a text is not asked for twice, or that bytes are a picture, no schema can say.
         excluded = [positive_data_acceptance] if 501 in endpoint.statuses else []
+        # Earlier clients may send numbers in more forms than the document has.
+        excluded += [negative_data_rejection] if endpoint.query.takes_python_integers else []
         _ask_anything(schema[endpoint.path][endpoint.method.upper()], examples, excluded)
 
     return ask

@@ -22,13 +22,14 @@ def found(client, url):
     return [(one["game"]["appid"], one["similarity"]) for one in client.get(url).get_json()["results"]]
 
 
-def test_a_game_page_matches_by_everything_or_by_artwork(client):
+def test_a_game_page_compares_the_whole_cover_or_the_art_only(client):
     plain, artwork = text(client, f"/render/{GAME}"), html.unescape(text(client, f"/render/{GAME}?view=artwork"))
-    assert f'<a href="/render/{GAME}?view=artwork" rel="nofollow">Artwork</a>' in plain
-    assert '<a href="/render/9000280" rel="nofollow">Everything</a>' in artwork
-    assert 'rel="nofollow" aria-current="true">Artwork</a>' in artwork
+    ignores = 'title="Art only ignores the lettering">Art<span> only</span></a>'
+    assert f'<a href="/render/{GAME}?view=artwork" rel="nofollow" {ignores}' in plain
+    assert '<a href="/render/9000280" rel="nofollow">Whole<span> cover</span></a>' in artwork
+    assert f'rel="nofollow" aria-current="true" {ignores}' in artwork
     named = [int(appid) for appid in re.findall(r'class="name"><a href="/render/(\d+)\?view=artwork"', artwork)]
-    assert named == [appid for appid, _ in found(client, f"/api/v1/games/{GAME}/neighbours?view=artwork")]
+    assert named == [appid for appid, _ in found(client, f"/api/v1/games/{GAME}/neighbours?view=artwork&stacked=1")]
     assert f'/mix?game={GAME}&view=artwork&game={named[0]}"' in artwork
     assert f"/render/{GAME}/20?view=artwork" not in plain
     assert f'<link rel="canonical" href="http://localhost/render/{GAME}">' in artwork
@@ -49,8 +50,8 @@ def test_a_picture_finds_itself_by_artwork_and_the_mix_stays_in_the_view(client)
     assert answer["results"][0]["game"]["appid"] == GAME
     assert answer["results"][0]["similarity"] > 0.98
     page = html.unescape(text(client, f"/mix?game={GAME}&game=9000290&view=artwork"))
-    assert f'href="/mix?game={GAME}&view=artwork#query"' in page
-    assert f'href="/mix?game={GAME}&game=9000290" rel="nofollow">Everything</a>' in page
+    assert f'href="/mix?game={GAME}&view=artwork"' in page
+    assert f'href="/mix?game={GAME}&game=9000290" rel="nofollow">Whole<span> cover</span></a>' in page
     assert 'name="view" value="artwork"' in page
     assert client.get("/mix?game=9000290&view=artwork&add=9000280").location == (
         f"/mix?game=9000290&game={GAME}&view=artwork"
@@ -59,7 +60,7 @@ def test_a_picture_finds_itself_by_artwork_and_the_mix_stays_in_the_view(client)
 
 def test_a_catalogue_without_this_view_says_so(query_app):
     client = query_app.test_client()
-    assert "Artwork" not in text(client, "/render/11")
+    assert "Art only" not in text(client, "/render/11")
     text(client, "/render/11?view=artwork", 404)
     text(client, "/mix?game=11&view=artwork", 404)
     assert client.get("/api/v1/similar?game=11&view=artwork").status_code == 404

@@ -1,4 +1,4 @@
-"""The scripts in a real browser: search box, keyboard, trail, pictures."""
+"""The scripts in a real browser: search box, keyboard, history, pictures."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import nearest
 from banners.games_csv import Game
+from banners.vectors.neighbours import nearest
+from tests.catalogues import save_catalogue
 from tests.colour_clip import coloured
 from tests.servers import Server, serving
 
@@ -25,12 +25,11 @@ def long_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("long")
     embeddings = np.random.default_rng(1).normal(size=(400, 8)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    writer.save(
+    save_catalogue(
         folder / "c",
         games=[Game(appid, f"Game {appid}") for appid in range(1, 401)],
-        neighbours={"plain": nearest(embeddings, 40)},
+        neighbours={"plain": nearest(embeddings, 80)},
         embeddings=embeddings,
-        about={},
     )
     with serving(folder / "c", None) as running:
         yield running
@@ -53,32 +52,36 @@ def test_a_wall_goes_on_as_it_is_scrolled_until_its_pager_waits(browser, long_li
     page.close()
 
 
-def test_show_more_adds_to_the_list_and_the_arrow_keys_walk_on(browser, long_lists):
+def test_look_alikes_go_on_as_the_page_is_scrolled_and_the_arrow_keys_walk_on(browser, long_lists):
     page = browser.new_page()
     page.goto(f"{long_lists.url}/render/7")
     expect(page.locator(".card")).to_have_count(10)
-    page.get_by_role("link", name="Show more neighbours").click()
-    expect(page.locator(".card")).to_have_count(20)
-    expect(page.get_by_role("heading", level=2).first).to_have_text("20 games that look like it")
-    assert page.url.endswith("/render/7/20#number-11")
-    assert page.evaluate("document.activeElement.closest('.card').id") == "number-11"
+    page.wait_for_timeout(300)
+    expect(page.locator(".card")).to_have_count(10)  # nothing more for who does not scroll
+    for _ in range(40):
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        page.wait_for_timeout(100)
+    expect(page.locator(".card")).to_have_count(50)  # then the link waits
+    page.get_by_role("link", name="Show more").click()
+    expect(page.locator(".card")).to_have_count(60)
+    assert page.url.endswith("/render/7/60")
+    assert page.evaluate("document.activeElement.closest('.card').id") == "number-51"
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.closest('.card').id") == "number-12"
-    page.get_by_role("link", name="Show more neighbours").click()
-    expect(page.locator(".card")).to_have_count(40)
-    expect(page.get_by_role("link", name="Show more neighbours")).to_have_count(0)
+    assert page.evaluate("document.activeElement.closest('.card').id") == "number-52"
+    page.goto(f"{long_lists.url}/render/7/80")
+    expect(page.get_by_role("link", name="Show more")).to_have_count(0)
     page.close()
 
 
 def test_a_click_enlarges_the_banner_and_escape_closes_it(page):
     page.goto("/render/10")
-    page.get_by_role("button", name="Enlarge the banner").click()
+    page.get_by_role("button", name="Enlarge the cover").click()
     large = page.locator(".large img")
     expect(large).to_be_visible()
     assert large.bounding_box()["height"] > 500
     page.keyboard.press("Escape")
     expect(large).to_be_hidden()
-    page.get_by_role("button", name="Enlarge the banner").press("Enter")
+    page.get_by_role("button", name="Enlarge the cover").press("Enter")
     large.click()
     expect(large).to_be_hidden()
 
@@ -163,9 +166,8 @@ def test_a_banner_is_as_clickable_as_its_name(page):
     page.wait_for_url("**/render/20")
 
 
-def test_the_arrow_keys_walk_through_the_neighbours_and_the_trail_leads_back(page):
+def test_the_arrow_keys_walk_through_the_look_alikes_and_the_history_leads_back(page):
     page.goto("/render/10")
-    expect(page.get_by_role("navigation", name="Games you came from")).to_be_hidden()
     links = page.locator(".cards-matches .name a")
     page.keyboard.press("ArrowRight")
     expect(links.nth(0)).to_be_focused()
@@ -175,11 +177,16 @@ def test_the_arrow_keys_walk_through_the_neighbours_and_the_trail_leads_back(pag
     expect(links.nth(0)).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url("**/render/20")
-    trail = page.get_by_role("navigation", name="Games you came from").get_by_role("link")
-    expect(trail).to_have_text(["Portal"])
-    trail.click()
+    page.get_by_role("button", name="History").click()
+    visited = page.locator("#history a")
+    expect(visited).to_have_text(["Portal"])
+    visited.click()
     page.wait_for_url("**/render/10")
-    expect(trail).to_have_text(["Portal 2"])
+    page.get_by_role("button", name="History").click()
+    expect(visited).to_have_text(["Portal 2"])
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="History").click()
+    expect(page.locator("#history")).to_have_text("Nothing yet.")
 
 
 def test_arrow_keys_in_the_search_box_stay_in_it(page):
@@ -190,12 +197,14 @@ def test_arrow_keys_in_the_search_box_stay_in_it(page):
     expect(box).to_be_focused()
 
 
-def test_a_trail_that_somebody_spoilt_is_forgotten(page):
-    for spoilt in ("{", '"x"', '[{"id": "1", "path": "javascript:alert(1)", "name": "x"}, null]'):
+def test_what_somebody_spoilt_in_the_storage_is_forgotten(page):
+    for spoilt in ("{", '"x"', '[{"appid": "1", "name": "x"}, null]', '[{"appid": 7}]'):
         page.goto("/render/10")
-        page.evaluate("text => sessionStorage.setItem('trail', text)", spoilt)
+        page.evaluate("text => { localStorage.setItem('visited', text); localStorage.setItem('saved', text); }", spoilt)
         page.goto("/render/20")
-        expect(page.locator(".trail a")).to_have_count(0)
+        page.get_by_role("button", name="History").click()
+        expect(page.locator("#history a")).to_have_count(0)
+        expect(page.locator("[data-saved]")).to_have_attribute("href", "/board")
 
 
 def dropped(page: Page, data: bytes, event: str) -> None:
@@ -227,13 +236,13 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried
     page.wait_for_url("**/mix?picture=*")
     first = page.locator(".cards .name a").first
     assert first.get_attribute("href") in ("/render/51", "/render/52")
-    page.get_by_label("Add a game or words").fill("red")
-    page.get_by_role("button", name="Exclude").press("Enter")
+    page.get_by_label("A game or words").fill("red")
+    page.get_by_role("button", name="Less like").press("Enter")
     page.wait_for_url("**not_text=red*")
-    expect(page.locator(".chip")).to_have_count(2)
-    page.get_by_role("link", name="Leave out: red").press("Enter")
-    expect(page.locator(".chip")).to_have_count(1)
-    expect(page.locator(".chip canvas")).to_have_count(1)  # the tab still knows what it looked like
+    expect(page.locator(".part")).to_have_count(2)
+    page.get_by_role("link", name="Leave out: “red”").press("Enter")
+    expect(page.locator(".part")).to_have_count(1)
+    expect(page.locator(".part canvas")).to_have_count(1)  # the tab still knows what it looked like
     page.goto("/upload")
     data = list(b"%PDF-1.4")
     page.evaluate(
@@ -251,21 +260,21 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_then_refined(browser, queried
 @pytest.mark.parametrize(
     ("option", "button", "query"),
     [
-        ("Green Hills", "Add", "game=11&not_text=red"),
-        ("Green Hills", "Exclude", "not_game=11&not_text=red"),
-        ("Banners that look like “green h”", "Exclude", "not_text=red&not_text=green+h"),
+        ("Green Hills", "More like", "game=11&not_text=red"),
+        ("Green Hills", "Less like", "not_game=11&not_text=red"),
+        ("Covers that look like “green h”", "Less like", "not_text=red&not_text=green+h"),
     ],
 )
 def test_what_was_chosen_in_the_suggestions_is_added_or_excluded(browser, queried, option, button, query):
     context = browser.new_context(base_url=queried.url)
     page = context.new_page()
     page.goto("/mix?not_text=red")
-    box = page.get_by_role("combobox", name="Add a game or words")
+    box = page.get_by_role("combobox", name="A game or words")
     box.press_sequentially("green h")
     page.get_by_role("option", name=option).click()
     page.get_by_role("button", name=button, exact=True).click()
     page.wait_for_url(f"**/mix?{query}")
-    expect(page.locator(".chip")).to_have_count(2)
+    expect(page.locator(".part")).to_have_count(2)
     context.close()
 
 
@@ -273,7 +282,7 @@ def test_a_suggestion_chosen_with_the_keyboard_is_added_with_enter(browser, quer
     context = browser.new_context(base_url=queried.url)
     page = context.new_page()
     page.goto("/mix")
-    box = page.get_by_role("combobox", name="Add a game or words")
+    box = page.get_by_role("combobox", name="A game or words")
     box.press_sequentially("green h")
     expect(page.get_by_role("option", name="Green Hills")).to_have_count(1)
     box.press("ArrowDown")
@@ -288,7 +297,7 @@ def test_a_suggestion_stays_chosen_when_a_later_answer_has_it_too(browser, queri
     context = browser.new_context(base_url=queried.url)
     page = context.new_page()
     page.goto("/mix")
-    box = page.get_by_role("combobox", name="Add a game or words")
+    box = page.get_by_role("combobox", name="A game or words")
     box.press_sequentially("green")
     expect(page.get_by_role("option", name="Green Hills")).to_have_count(1)
     with page.expect_response("**/suggest?q=green%20h") as answer:
@@ -304,7 +313,7 @@ def test_where_words_work_suggestions_offer_them(browser, queried):
     page = context.new_page()
     page.goto("/")
     page.get_by_role("combobox").press_sequentially("qqqqqq")
-    page.get_by_role("option", name="Banners that look like “qqqqqq”").click()
+    page.get_by_role("option", name="Covers that look like “qqqqqq”").click()
     page.wait_for_url("**/mix?text=qqqqqq")
     context.close()
 
@@ -355,15 +364,15 @@ def test_going_on_typing_forgets_what_was_picked(page):
 
 
 def test_arrows_walk_through_rows_and_columns_of_neighbours(page):
-    page.set_viewport_size({"width": 500, "height": 800})  # two columns
+    page.set_viewport_size({"width": 500, "height": 800})  # three columns
     page.goto("/render/10")
     names = page.locator(".cards-matches .name a")
     page.keyboard.press("ArrowRight")
     expect(names.nth(0)).to_be_focused()
     page.keyboard.press("ArrowDown")
-    expect(names.nth(2)).to_be_focused()
-    page.keyboard.press("ArrowRight")
     expect(names.nth(3)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(names.nth(4)).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(names.nth(1)).to_be_focused()
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import nearest
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours, nearest
 from manage_catalogue import main as manage
+from tests.catalogues import save_catalogue
 from tests.conftest import picture
 from tests.webapp.small_site import NAMES, embeddings, linked, make_catalogue, text
 from webapp import create_app
@@ -32,8 +32,8 @@ def test_a_number_chooses_how_many_neighbours(client):
     assert linked(text(client, "/render/10/3/"))[0].endswith("/3")
     everything = text(client, "/render/10/100000")
     assert len(linked(everything)) == 6
-    assert "knows 6 neighbours of each game" in everything
-    assert "knows 6 neighbours" not in text(client, "/render/10")
+    assert "all the look-alikes that are known" in everything
+    assert "all the look-alikes" not in text(client, "/render/10")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_zero_is_no(client):
 
 @pytest.mark.parametrize("url", ["/render_y/10", "/render_xy/10", "/render/10?mirror=1&flip=1", "/store_y/10"])
 def test_a_view_that_the_catalogue_lacks_is_said_to_be_absent(client, url):
-    assert "This catalogue has no neighbours for the" in text(client, url, 404)
+    assert "This catalogue has no look-alikes for the" in text(client, url, 404)
 
 
 def test_store_pages_link_banners_to_the_store_in_every_view(client):
@@ -66,22 +66,33 @@ def test_every_banner_has_its_name_and_likeness(client):
     page = text(client, "/render/10")
     similarities = nearest(embeddings(), k=6).similarities[0]
     shown = re.findall(r'class="similarity"><span class="hidden">likeness </span>(\d+) %<', page)
-    assert shown == [
-        f"{100 * max(0, similarity - 0.1) / 0.9:.0f}" for similarity in similarities
-    ]  # 0.1 is a random pair
-    assert 'identical<span class="hidden"> banner' in page
-    assert '<span class="hidden">weak match</span>' in page
+    strengths = [f"{100 * max(0, similarity - 0.1) / 0.9:.0f}" for similarity in similarities]  # 0.1 is a random pair
+    assert shown == [strength for strength in strengths if strength != "0"]  # which shows no number
+    assert 'identical<span class="hidden"> cover' in page
+    assert '<span class="hidden">weak</span>' in page
 
 
-def test_how_near_the_first_cover_is_comes_before_the_grid(client):
+def test_where_nothing_comes_close_the_page_says_so(client):
     for appid, row in ((30, 2), (50, 4), (70, 6), (80, 7)):
         page = text(client, f"/render/{appid}")
         first = client.get(f"/api/v1/games/{appid}/neighbours").get_json()["results"][0]
-        assert ("No cover is near." in page) == first["is_weak"]
-        rarity = first["rarity"]
-        assert rarity == (10 if nearest(embeddings(), k=6).similarities[row, 0] >= 0.5 else None)
-        assert ("closer than all but 1 in 10 pairs" in page) == (rarity == 10 and not first["is_weak"])
-    assert "closer than" not in text(client, "/render/10")  # an identical one
+        assert ("Nothing comes close." in page) == first["is_weak"]
+        assert first["rarity"] == (10 if nearest(embeddings(), k=6).similarities[row, 0] >= 0.5 else None)
+        assert "as close as one pair" not in page  # one in ten is nothing to speak of
+
+
+def test_a_rare_likeness_is_told_with_the_name_of_the_look_alike(tmp_path):
+    rows = np.array([[1, 2], [0, 2], [1, 0]], np.int32)
+    similarities = np.array([[0.95, 0.2], [0.95, 0.1], [0.7, 0.2]], np.float32)
+    save_catalogue(
+        tmp_path / "c",
+        games=[Game(10, "Ten"), Game(20, "Twenty"), Game(30, "Thirty")],
+        neighbours={"plain": Neighbours(rows, similarities)},
+        about={"scales": {"plain": {"random": 0.0, "rare": [0.5, 0.6, 0.8, 0.9]}}},
+    )
+    client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+    assert "Only one pair in ten thousand is as close as <bdi>Twenty</bdi>." in text(client, "/render/10")
+    assert "as close as" not in text(client, "/render/30")
 
 
 def test_games_of_steam_link_to_the_store_and_no_others(client, bare_client):
@@ -114,14 +125,14 @@ def test_a_catalogue_without_similarities_says_so(bare_client):
     page = text(bare_client, "/render/10")
     assert len(linked(page)) == 6
     assert 'class="similarity"' not in page
-    assert "imported without similarities" in page
-    assert "imported without similarities" in text(bare_client, "/unique", 404)
+    assert "In order of likeness." in page
+    assert "imported without likeness" in text(bare_client, "/unique", 404)
     assert "https://shared.akamai.steamstatic.com/store_item_assets/steam/apps/10/library_600x900.jpg" in page
 
 
 def test_a_single_game_has_a_page_of_its_own(tmp_path):
     one = np.ones((1, 1), np.float32)
-    writer.save(tmp_path / "c", games=[Game(10, "Only")], neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    save_catalogue(tmp_path / "c", games=[Game(10, "Only")], neighbours={"plain": nearest(one)}, embeddings=one)
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
     assert "no other game to compare with" in text(client, "/render/10")
     for url in ("/", "/unique", "/about", "/search?q=onl", "/hubs", "/duplicates", "/popular"):
@@ -145,9 +156,15 @@ def test_the_published_neighbours_are_shown_in_order_without_the_game_itself(pub
     not_first = np.flatnonzero(matches[:, 0] != np.arange(len(matches))).tolist()
     assert len(not_first) == 63
     for row in [appids.index(1091500), *not_first]:
-        expected = [f"/render/{appids[other]}" for other in matches[row] if other != row]
-        assert linked(text(client, f"/render/{appids[row]}")) == expected
-    assert 'identical<span class="hidden"> banner' in text(client, f"/render/{appids[not_first[0]]}")
+        expected = [appids[other] for other in matches[row] if other != row]
+        answer = client.get(f"/api/v1/games/{appids[row]}/neighbours").get_json()
+        assert [one["game"]["appid"] for one in answer["results"]] == expected
+        page = text(client, f"/render/{appids[row]}")
+        cards = [int(appid) for appid in re.findall(r'class="card[^"]*" id="number-\d+" data-appid="(\d+)"', page)]
+        stacked = [int(appid) for appid in re.findall(r'class="menu-game" href="/render/(\d+)"', page)]
+        assert sorted(cards + stacked) == sorted(expected)
+        assert cards == [appid for appid in expected if appid in cards]
+    assert 'identical<span class="hidden"> cover' in text(client, f"/render/{appids[not_first[0]]}")
 
 
 def test_difficult_real_names_are_right_on_pages_in_titles_and_suggestions(published):
@@ -197,9 +214,9 @@ def test_columns_that_no_store_would_send_are_served(tmp_path):
     odd = {"popularity": 10**30, "year": "1998\u202e\0", "image_path": "a\ud800.jpg"}
     one = np.ones((3, 1), np.float32)
     games = [Game(10, "Odd", odd), Game(20, "Older", {"popularity": -(10**30), "year": 10**20}), Game(30, "Other")]
-    writer.save(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one, about={})
+    save_catalogue(tmp_path / "c", games=games, neighbours={"plain": nearest(one)}, embeddings=one)
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
-    client.application.extensions["catalogue"].served.warm()
+    client.application.extensions["catalogue"].site.warm()
     page = client.get("/render/10").get_data(as_text=True)
     assert "Odd" in page and "1998" not in page
     assert client.get("/popular").status_code == 200

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import Neighbours
 from banners.errors import BadInput
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours
+from tests.catalogues import save_catalogue
 from tests.conftest import picture
 from tests.webapp.small_site import make_catalogue, text
 from webapp import create_app
@@ -20,7 +20,7 @@ from webapp import create_app
 def test_banners_of_a_steam_catalogue_come_from_the_stored_path_if_it_is_one(tmp_path):
     paths = ["0123abcd/library.capsule.jpg", "../../evil.jpg", "https://evil.example/x.jpg", "a.jpg?x=<b>", "", 7]
     rows = np.array([[(row + 1) % 6] for row in range(6)], np.int32)
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(row + 1, "x", {"image_path": path}) for row, path in enumerate(paths)],
         neighbours={"plain": Neighbours(rows, None)},
@@ -44,7 +44,7 @@ def test_the_picture_host_the_version_and_the_larger_size_are_those_that_are_kno
         {"image_path": "library_600x900.jpg?t=8"},
         {"image_path": "ab/library_capsule.jpg?t=7", "image_path_2x": "https://evil.example/x.jpg"},
     ]
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(row + 1, "x", one) for row, one in enumerate(known)],
         neighbours={"plain": Neighbours(np.array([[(row + 1) % 4] for row in range(4)], np.int32), None)},
@@ -91,7 +91,7 @@ def test_a_local_image_is_served_and_nothing_else_of_the_disk(client, tmp_path):
 def test_a_game_without_an_image_gets_no_broken_address(client):
     page = text(client, "/render/20")
     assert 'src="/thumbnails/200/10.webp' in page
-    assert '<span class="art-title" aria-hidden="true">Portal 2</span>' in page
+    assert re.search(r'<span class="art-title hue-[0-5]" aria-hidden="true">Portal 2</span>', page)
     assert "steamstatic" not in page
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique", "/search?q=the"])
+@pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique", "/pairs", "/search?q=the"])
 def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
     if shutil.which("npx") is None or not CHROMIUM.exists():
         skip_or_fail("needs npm and Chromium")
@@ -48,6 +49,10 @@ def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
         if audit["score"] is not None and audit["score"] < 0.9
     }
     assert min(scores.values()) >= 95, (scores, lost)
+    paints = [judged["audits"]["largest-contentful-paint"]["numericValue"] for judged in judgements]
+    if path in ("/", "/render/9000280"):
+        assert median(paints) <= 1500, paints
+    sys.stderr.write(f"{path}: {scores}, largest paint {median(paints):.0f} ms\n")
 
 
 def judge(url: str, report: Path) -> dict[str, Any]:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from banners.catalogue.neighbours import Neighbours
 from banners.errors import BadCatalogue, BadInput
+from banners.vectors.neighbours import Neighbours
 from embed_banners import main
 from tests.colour_clip import COLOURS, coloured
 from tests.conftest import with_file
 from tests.webapp.query_site import encoded, form, shown, text
 from webapp import create_app
 from webapp.limits import client_of
-from webapp.queries import picture_of, vector_of
+from webapp.queries.parts import decode_vector, encode_vector
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def test_a_word_finds_the_banners_that_look_like_it(client, number, colour):
 def test_the_search_box_finds_names_first_and_then_looks_clearly_apart(client):
     page = text(client, "/search?q=green")
     assert shown(page)[0] == 11
-    assert set(shown(page, "Banners that look like")[:2]) == {21, 22}
+    assert set(shown(page, "Covers that look like")[:2]) == {21, 22}
     page = text(client, "/search?q=turquoise+picture")
     assert "No game has a name like this" in page
     assert page.count("<h1") == 1
-    assert set(shown(page, "Banners that look like")[:2]) == {61, 62}
+    assert set(shown(page, "Covers that look like")[:2]) == {61, 62}
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("JPEG", {"quality": 60}), ("WEBP", {"quality": 60})])
@@ -54,7 +54,7 @@ def test_an_uploaded_picture_finds_what_looks_like_it(client, kind, options):
     assert response.location.startswith("/mix?picture=")
     page = text(client, response.location)
     assert set(shown(page)[:2]) == {51, 52}
-    assert "Your picture shows" in page
+    assert "Your cover shows" in page
     assert re.search(r'href="/label\?name=violet">violet <span>\d+ %', page)
     answer = client.post("/api/v1/pictures?n=2", data=data, content_type=f"image/{kind.lower()}").get_json()
     assert {result["game"]["appid"] for result in answer["results"]} == {51, 52}
@@ -70,7 +70,7 @@ def test_plus_and_minus_can_be_combined_and_shared(client):
     page = text(client, "/mix?game=11&not_game=31")
     assert not {11, 31} & set(shown(page))
     assert set(shown(page)[:3]) == {12, 41, 42}  # red without blue
-    picture = picture_of(vector_of_colour(client, "green"), fingerprint_of(client))
+    picture = encode_vector(vector_of_colour(client, "green"), fingerprint_of(client))
     assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
 
 
@@ -81,12 +81,12 @@ def test_an_empty_mix_offers_games_to_count_for_whatever_sign_was_chosen(client)
 
 
 def fingerprint_of(client):
-    return client.application.extensions["catalogue"].served.encoder.fingerprint
+    return client.application.extensions["catalogue"].site.encoder.fingerprint
 
 
 def vector_of_colour(client, colour):
     with client.application.app_context():
-        opened = client.application.extensions["catalogue"].served
+        opened = client.application.extensions["catalogue"].site
         return opened.encoder.picture(coloured(colour, 5))
 
 
@@ -124,15 +124,15 @@ def test_a_catalogue_without_words_offers_games_instead_of_a_guess(tmp_path, ban
     page = text(client, "/mix?game=10&add=qqqqqqq", 400)
     assert "No game here has a name like “qqqqqqq”." in page
     assert 'value="qqqqqqq"' in page
-    assert page.count('class="chip"') == 1
+    assert page.count('class="part"') == 1
 
 
 def test_chips_lead_to_the_query_without_them_and_the_other_way_round(client):
     page = html.unescape(text(client, "/mix?game=11&text=blue"))
-    assert 'href="/mix?text=blue#query"' in page
-    assert 'href="/mix?text=blue&not_game=11#query"' in page
-    assert 'href="/mix?game=11#query"' in page
-    assert 'href="/mix?game=11&not_text=blue#query"' in page
+    assert 'href="/mix?text=blue"' in page
+    assert 'href="/mix?text=blue&not_game=11"' in page
+    assert 'href="/mix?game=11"' in page
+    assert 'href="/mix?game=11&not_text=blue"' in page
     assert "/api/v1/similar?game=11&text=blue&n=24" in page
 
 
@@ -217,11 +217,11 @@ def test_a_picture_survives_its_way_through_an_address():
     for dim in (3, 512, 1280):
         vector = np.random.default_rng(dim).normal(size=dim)
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
-        assert vector_of(picture_of(vector, "0123abcd"), "0123abcd", dim) @ vector > 0.999
+        assert decode_vector(encode_vector(vector, "0123abcd"), "0123abcd", dim) @ vector > 0.999
         with pytest.raises(BadInput, match="no picture of this catalogue"):
-            vector_of(picture_of(vector, "0123abcd"), "0123abcd", dim + 1)
+            decode_vector(encode_vector(vector, "0123abcd"), "0123abcd", dim + 1)
         with pytest.raises(BadInput, match="another encoder"):
-            vector_of(picture_of(vector, "0123abcd"), "0123abce", dim)
+            decode_vector(encode_vector(vector, "0123abcd"), "0123abce", dim)
 
 
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
@@ -230,11 +230,16 @@ def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
     client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
     for page in ("/", "/render/10", "/search?q=portal"):
         shown_page = text(client, page)
-        for offer in ("/upload", "/mix", '"/label', "Banners that look like"):
+        for offer in ("/upload", "/mix", '"/label', "Covers that look like"):
             assert offer not in shown_page, (page, offer)
     for url in ("/upload", "/mix", "/mix?text=red", "/mix?game=10", "/labels", "/label?name=red"):
         assert "Not available here" in text(client, url, 501)
-    for url in ("/api/v1/similar?text=red", "/api/v1/labels", "/api/v1/label?name=red"):
+    for url in (
+        "/api/v1/similar?text=red",
+        "/api/v1/similar?game=10&view=artwork",
+        "/api/v1/labels",
+        "/api/v1/label?name=red",
+    ):
         response = client.get(url)
         assert (response.status_code, response.mimetype) == (501, "application/problem+json")
         assert response.get_json()["detail"]
@@ -249,7 +254,7 @@ def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):
     assert 0 < int(response.headers["Retry-After"]) <= 60
     assert response.mimetype == "application/problem+json"
     assert client.get("/render/11").status_code == client.get("/mix").status_code == 200  # these cost nothing
-    assert "Banners that look like" not in text(client, "/search?q=game")
+    assert "Covers that look like" not in text(client, "/search?q=game")
     other = {"REMOTE_ADDR": "10.0.0.9"}
     assert client.get("/api/v1/similar?text=9", environ_base=other).status_code == 200
 
@@ -282,7 +287,7 @@ def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
 def test_where_words_cannot_be_embedded_names_are_found_all_the_same(colour_site, tmp_path, name):
     folder = with_file(colour_site / "c", tmp_path / "c", name, b"{")
     client = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "0"}).test_client()
-    assert "Banners that look like" not in text(client, "/search?q=game")
+    assert "Covers that look like" not in text(client, "/search?q=game")
     for url in ("/mix?text=red", "/api/v1/similar?text=red"):
         assert client.get(url).status_code == 503
     assert client.get("/mix?game=11").status_code == 200
@@ -309,7 +314,7 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
     assert main([str(covers), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
     client = app.test_client()
-    identical = app.extensions["catalogue"].served
+    identical = app.extensions["catalogue"].site
     chosen = sorted(covers.glob("*.jpg"))[:: len(list(covers.glob("*.jpg"))) // 200][:200]
     assert len(chosen) == 200
     shares = {}
@@ -329,7 +334,7 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
 
 
 def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client, monkeypatch):
-    opened = client.application.extensions["catalogue"].served
+    opened = client.application.extensions["catalogue"].site
     as_always = client.get("/search?q=red")
 
     def fail(*_):
@@ -346,12 +351,12 @@ def test_a_search_whose_words_could_not_be_looked_for_is_asked_for_again(client,
 def test_words_that_mean_nothing_get_no_confident_banners(client):
     clear = client.get("/api/v1/similar?text=red").get_json()
     assert clear["is_clear"]
-    assert "Banners that look like" in text(client, "/search?q=red")
-    served = client.application.extensions["catalogue"].served
-    assert served.catalogue.manifest.noise_margin > 0
+    assert "Covers that look like" in text(client, "/search?q=red")
+    served = client.application.extensions["catalogue"].site
+    assert served.catalogue.manifest.queries.text.noise_margin > 0
     words = next(one for one in ("zzzzqqq", "xkvq", "wqzj") if not is_clear(client, one))
-    assert "mean no more to the encoder than random letters" in text(client, f"/mix?text={words}")
-    assert "Banners that look like" not in text(client, f"/search?q={words}")
+    assert "I do not know these words. Here is a guess." in text(client, f"/mix?text={words}")
+    assert "Covers that look like" not in text(client, f"/search?q={words}")
 
 
 def is_clear(client, words):
@@ -359,11 +364,11 @@ def is_clear(client, words):
 
 
 def test_a_picture_is_answered_by_a_catalogue_of_games_without_neighbours(query_app, monkeypatch):
-    served = query_app.extensions["catalogue"].served
+    served = query_app.extensions["catalogue"].site
     found = served.catalogue.view("plain")
     monkeypatch.setitem(served.catalogue.views, "plain", Neighbours(found.rows[:, :0], found.similarities[:, :0]))
     with query_app.app_context():
-        picture = picture_of(served.encoder.picture(coloured("green", 5)), served.encoder.fingerprint)
+        picture = encode_vector(served.encoder.picture(coloured("green", 5)), served.encoder.fingerprint)
     answer = query_app.test_client().get("/api/v1/similar", query_string={"picture": picture})
     assert answer.status_code == 200
     assert answer.get_json()["stands_out_percent"] is None

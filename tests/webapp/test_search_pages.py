@@ -17,11 +17,11 @@ def test_search_finds_games_and_keeps_the_query_in_the_box(client):
 def test_search_forgives_typos_and_admits_defeat(client):
     assert "Names like" in text(client, "/search?q=protal")
     assert "Nothing for" in text(client, "/search?q=zzzzqqq")
-    assert "Type a name" in text(client, "/search?q=")
-    assert "Type a name" in text(client, "/search?q=%00%00")
+    assert "A name, a part of one" in text(client, "/search?q=")
+    assert "A name, a part of one" in text(client, "/search?q=%00%00")
     for space in ("%E3%80%80", "%C2%A0", "%09", "+++"):
         assert client.get(f"/search?q=portal{space}2").headers["Location"] == "/render/20"
-    assert "Type a name" in text(client, "/search")
+    assert "A name, a part of one" in text(client, "/search")
 
 
 def test_a_query_is_escaped_wherever_it_appears(client):

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from banners.catalogue import writer
-from banners.catalogue.neighbours import Neighbours, nearest
 from banners.games_csv import Game
+from banners.vectors.neighbours import Neighbours, nearest
+from tests.catalogues import save_catalogue
 from tests.conftest import ROOT
 from tests.webapp.small_site import NAMES, embeddings, linked, text
 from webapp import create_app
@@ -35,7 +35,7 @@ def site(wall, client, colour_site):
 
 def grouped(wall, entry) -> list[dict]:
     """The games that stand beside that of an entry."""
-    return entry["identical"] if wall.name == "duplicates" else []
+    return {"duplicates": entry["identical"], "pairs": [one["game"] for one in entry["neighbours"]]}.get(wall.name, [])
 
 
 def test_a_wall_and_its_json_list_the_same_games(site, wall, url):
@@ -45,6 +45,8 @@ def test_a_wall_and_its_json_list_the_same_games(site, wall, url):
     entries = site.get(twin).get_json()["results"]
     assert entries
     expected = [game["url"] for entry in entries for game in (entry["game"], *grouped(wall, entry))]
+    if wall.name == "pairs":  # one link for both
+        expected = [f"/compare/{one['game']['appid']}/{one['neighbours'][0]['game']['appid']}" for one in entries]
     assert re.findall(r'<h2 class="name"><a href="([^"]+)"', page) == expected
     assert [entry["rank"] for entry in entries] == list(range(1, len(entries) + 1))
 
@@ -72,11 +74,10 @@ def test_a_wall_is_limited_to_years(site, url):
 
 
 def test_a_wall_that_a_catalogue_has_nothing_for_has_no_tab(tmp_path):
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(appid, f"Game {appid}") for appid in (10, 20)],
         neighbours={"plain": Neighbours(np.array([[1], [0]], np.int32), None)},
-        about={},
     )
     page = text(create_app({"CATALOGUE": tmp_path / "c"}).test_client(), "/hubs")
     tabs = page.partition('<nav class="tabs"')[2].partition("</nav>")[0]
@@ -93,11 +94,10 @@ def test_every_wall_is_in_the_documents():
 
 def test_the_newest_games_come_by_year_and_then_by_popularity(tmp_path):
     known_of = {10: {"year": 2001}, 20: {"year": 2003}, 30: {"year": 2003, "popularity": 9}, 40: {}}
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(appid, f"Game {appid}", known) for appid, known in known_of.items()],
         neighbours={"plain": nearest(embeddings(4), k=3)},
-        about={},
     )
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
     assert linked(text(client, "/newest")) == ["/render/30", "/render/20", "/render/10"]
@@ -116,11 +116,10 @@ def test_unique_games_come_in_order_with_their_nearest(client):
 def test_long_walls_are_paged_both_ways(tmp_path):
     rows = np.array([[(row + 1) % 100] for row in range(100)], np.int32)
     similarities = np.linspace(0.2, 0.9, 100, dtype=np.float32)[:, None]
-    writer.save(
+    save_catalogue(
         tmp_path / "c",
         games=[Game(row + 1, f"Game {row}", {"popularity": 1}) for row in range(100)],
         neighbours={"plain": Neighbours(rows, similarities)},
-        about={},
     )
     client = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
     for url in ("/hubs?", "/search?q=game&amp;"):
@@ -131,10 +130,11 @@ def test_long_walls_are_paged_both_ways(tmp_path):
         assert f'href="{url}page=1" rel="prev"' in pages[1]
         assert 'rel="next"' not in pages[2]
         assert "Page 3 of 3" in pages[2]
-    assert len(linked(text(client, "/"))) == 24 + 12
-    assert "Popular games" in text(client, "/")
-    assert "Stands out more than 99 % of covers" in text(client, "/render/1")
-    assert "One of the most typical covers" in text(client, "/render/100")
+    assert len(linked(text(client, "/"))) == 8 + 6 * 2  # covers like no other; six games with their only look-alike
+    assert "Popular games and their look-alikes" in text(client, "/")
+    assert "More distinctive than 99 % of covers" in text(client, "/render/1")
+    assert "distinctive" not in text(client, "/render/50")
+    assert "A common look" in text(client, "/render/100")
 
 
 def test_hubs_are_the_banners_that_are_near_most_others(client):
@@ -145,13 +145,13 @@ def test_hubs_are_the_banners_that_are_near_most_others(client):
     counts = [times[list(NAMES).index(appid)] for appid in shown]
     assert counts == sorted(counts, reverse=True)
     assert set(shown) == {appid for appid, name in NAMES.items() if name and "Hentai" not in name}
-    assert f"In the top ten of {counts[0]}" in page
+    assert f"{counts[0]} games look like this" in page
 
 
 def test_identical_banners_stand_in_groups(client):
     page = text(client, "/duplicates")
     assert linked(page) == ["/render/10", "/render/20"]
-    assert "1 group of games" in page
+    assert "pixel for pixel" in page
 
 
 def test_popular_games_stand_beside_their_neighbours(client):
@@ -159,14 +159,16 @@ def test_popular_games_stand_beside_their_neighbours(client):
     page = text(client, "/popular")
     assert re.findall(r'<h2 class="name"><a href="/render/(\d+)"', page) == ["30", "20", "10"]
     first = page.partition('class="strip-matches"')[2].partition("</ol>")[0]
-    expected = [str(list(NAMES)[row]) for row in rows[2] if list(NAMES)[row] != 60]
+    near = [list(NAMES)[row] for row in rows[2] if list(NAMES)[row] != 60]
+    near.remove(max((10, 20), key=near.index))  # their covers are identical: they are one card
+    expected = [str(appid) for appid in near]
     assert re.findall(r'href="/render/(\d+)"', first) == expected
 
 
 def test_a_wall_can_be_limited_to_years_and_to_a_similarity(client):
     assert len(linked(text(client, "/unique?from=2000&to=2000"))) == 3
     assert linked(text(client, "/unique?from=2001")) == []
-    assert "No game fits these limits" in text(client, "/unique?below=-1")
+    assert "No game fits these filters" in text(client, "/unique?below=-1")
     assert len(linked(text(client, "/unique?below=&from=&to="))) == len(linked(text(client, "/unique")))
     for url in ("/unique?below=x", "/unique?from=1.5", "/hubs?to=99999", "/popular?page=0"):
         text(client, url, 400)
@@ -176,7 +178,7 @@ def test_a_wall_keeps_its_limits_on_the_next_page(tmp_path):
     folder = tmp_path / "c"
     count = 120
     found = embeddings(count)
-    writer.save(
+    save_catalogue(
         folder,
         games=[Game(appid, f"Game {appid}", {"year": 2000 + appid % 2}) for appid in range(1, count + 1)],
         neighbours={"plain": nearest(found, k=6)},

@@ -13,11 +13,11 @@ from urllib.parse import urljoin
 from flask import Blueprint
 from msgspec import Meta, field
 
-from banners.encoders.views import view_of
 from banners.errors import NotInCatalogue
 from banners.steam import STEAMDB, STORE
+from banners.views import view_of
 from webapp.api.openapi import endpoints, route
-from webapp.current import catalogue
+from webapp.current import current_site
 from webapp.params import Query, origin
 
 blueprint = Blueprint("legacy", __name__)
@@ -28,16 +28,16 @@ _Flip = Annotated[bool, Meta(description="Whether it is flipped, 1 or 0.")]
 
 
 class Earlier(Query):
-    takes_odd_numbers = True
+    takes_python_integers = True
 
 
 class ByIndex(Earlier):
     index: Annotated[int, Meta(description="The row of a game.")] = 14586
 
     def row(self) -> int:
-        if 0 <= self.index < len(catalogue()):
+        if 0 <= self.index < len(current_site()):
             return self.index
-        last = len(catalogue()) - 1
+        last = len(current_site()) - 1
         raise NotInCatalogue(f"This catalogue has the rows 0 to {last}; there is no row {self.index}.")
 
 
@@ -45,7 +45,7 @@ class ById(Earlier):
     id_: Annotated[int, Meta(ge=0, le=2**32 - 1, description="Its appid.")] = field(name="id", default=1091500)
 
     def row(self) -> int:
-        return catalogue().catalogue.row_of(self.id_)
+        return current_site().catalogue.row_of(self.id_)
 
 
 class ByName(Earlier):
@@ -54,7 +54,7 @@ class ByName(Earlier):
     )
 
     def row(self) -> int:
-        rows = catalogue().catalogue.games.titled(self.name)
+        rows = current_site().catalogue.games.titled(self.name)
         if not rows:
             raise NotInCatalogue(f"No game of this catalogue is called {self.name[:60]!r}.")
         return rows[0]
@@ -108,11 +108,11 @@ class Named:
 
 
 def _appid(row: int) -> int:
-    return int(catalogue().catalogue.appids[row])
+    return int(current_site().catalogue.appids[row])
 
 
 def _name(row: int) -> str:
-    return catalogue().catalogue.games[row].name
+    return current_site().catalogue.games[row].name
 
 
 def _app(row: int) -> App:
@@ -122,47 +122,47 @@ def _app(row: int) -> App:
         id=appid,
         name=_name(row),
         steam_store_url=f"{STORE}{appid}/",
-        steam_illustration_url=urljoin(origin(), catalogue().illustration(row)),  # for pages of other sites
+        steam_illustration_url=urljoin(origin(), current_site().illustration(row)),  # for pages of other sites
         steamdb_url=f"{STEAMDB}{appid}/",
         query_url=f"/render/{appid}",
     )
 
 
 def _matches(row: int, n: int, mirror: bool = False, flip: bool = False) -> tuple[int, ...]:
-    found = [row, *catalogue().catalogue.view(view_of(mirror, flip)).of(row).tolist()]
-    return tuple(found if n < 0 else found[:n])
+    rows = [row, *current_site().catalogue.view(view_of(mirror, flip)).of(row).tolist()]
+    return tuple(rows if n < 0 else rows[:n])
 
 
-def _similar(given: SimilarByIndex | SimilarById | SimilarByName) -> tuple[App, ...]:
-    return tuple(map(_app, _matches(given.row(), given.n, given.mirror, given.flip)))
+def _similar(query: SimilarByIndex | SimilarById | SimilarByName) -> tuple[App, ...]:
+    return tuple(map(_app, _matches(query.row(), query.n, query.mirror, query.flip)))
 
 
-def _find(given: Find) -> tuple[Named, ...]:
-    """As many as are asked for: those that are meant first, then the names that are the fewest edits away."""
-    games = catalogue().catalogue.games
-    count = len(games) if given.n < 0 else min(given.n, len(games))
-    found = games.search(given.name, count).rows if count else []
-    if len(found) < count:
-        found = list(dict.fromkeys([*found, *games.nearest_names(given.name, count)]))
-    return tuple(Named(_appid(row), _name(row)) for row in found[:count])
+def _find(query: Find) -> tuple[Named, ...]:
+    """`n` games: the results of the search first, then the names with the fewest edits."""
+    games = current_site().catalogue.games
+    count = len(games) if query.n < 0 else min(query.n, len(games))
+    rows = games.search(query.name, count).rows if count else []
+    if len(rows) < count:
+        rows = list(dict.fromkeys([*rows, *games.nearest_names(query.name, count)]))
+    return tuple(Named(_appid(row), _name(row)) for row in rows[:count])
 
 
-_Answer = Callable[[Any], object]  # to what was given
+_Answer = Callable[[Any], object]  # to a query
 _ROUTES: tuple[tuple[str, type[Query], Any, _Answer, str], ...] = (
-    ("index", ByIndex, str, lambda given: str(given.row()), "The row itself, as text."),
-    ("id", ByIndex, int, lambda given: _appid(given.row()), "The appid of a row."),
-    ("name", ByIndex, str, lambda given: _name(given.row()), "The name of a row."),
-    ("app", ByIndex, App, lambda given: _app(given.row()), "The game of a row."),
+    ("index", ByIndex, str, lambda query: str(query.row()), "The row itself, as text."),
+    ("id", ByIndex, int, lambda query: _appid(query.row()), "The appid of a row."),
+    ("name", ByIndex, str, lambda query: _name(query.row()), "The name of a row."),
+    ("app", ByIndex, App, lambda query: _app(query.row()), "The game of a row."),
     (
-        *("matches", MatchesByIndex, tuple[int, ...], lambda given: _matches(given.row(), given.n)),
+        *("matches", MatchesByIndex, tuple[int, ...], lambda query: _matches(query.row(), query.n)),
         "The rows that look most like a row, itself first.",
     ),
-    ("index_from_id", ById, int, lambda given: given.row(), "The row of an appid."),
-    ("name_from_id", ById, str, lambda given: _name(given.row()), "The name of an appid."),
-    ("app_from_id", ById, App, lambda given: _app(given.row()), "The game of an appid."),
-    ("index_from_name", ByName, int, lambda given: given.row(), "The row of a name."),
-    ("id_from_name", ByName, int, lambda given: _appid(given.row()), "The appid of a name."),
-    ("app_from_name", ByName, App, lambda given: _app(given.row()), "The game of a name."),
+    ("index_from_id", ById, int, lambda query: query.row(), "The row of an appid."),
+    ("name_from_id", ById, str, lambda query: _name(query.row()), "The name of an appid."),
+    ("app_from_id", ById, App, lambda query: _app(query.row()), "The game of an appid."),
+    ("index_from_name", ByName, int, lambda query: query.row(), "The row of a name."),
+    ("id_from_name", ByName, int, lambda query: _appid(query.row()), "The appid of a name."),
+    ("app_from_name", ByName, App, lambda query: _app(query.row()), "The game of a name."),
 )
 for _path, _query, _returns, _answer, _summary in _ROUTES:
     route(blueprint, f"/{_path}", "earlier web app", name=_path, summary=_summary, query=_query, returns=_returns)(
@@ -176,7 +176,7 @@ for _path, _query, _of in (
     _described = {"summary": f"The games that look most like {_of}, itself first.", "returns": tuple[App, ...]}
     route(blueprint, f"/{_path}", "earlier web app", name=_path, query=_query, **_described)(_similar)
 for _path in ("find", "dl", "difflib", "lv", "levenshtein"):  # there is one search
-    _described = {"summary": "Games by what people type of their names, best first.", "returns": tuple[Named, ...]}
+    _described = {"summary": "Games with a name like the given one, best first.", "returns": tuple[Named, ...]}
     route(blueprint, f"/{_path}/", "earlier name API", name=_path, query=Find, **_described)(_find)
 
 

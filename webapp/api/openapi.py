@@ -1,16 +1,17 @@
 """JSON endpoints, and the OpenAPI 3.1 document that describes them. Both follow from the annotations of a view: its
-parameter `given` is a `Query`, what it returns is encoded."""
+parameter `query` is a schema of parameters, what it returns is encoded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import msgspec
 from flask import Blueprint, Response
 
+from webapp.api.tables import FormatQuery, Row, csv_response
 from webapp.params import FLAGS, Query, read
 
-VERSION = "2.0.0"  # of the API
+VERSION = "2.1.0"  # of the API
 _REF = "#/components/schemas/{name}"
 _STATUSES = {
     400: "A parameter is not valid.",
@@ -18,7 +19,7 @@ _STATUSES = {
     413: "The upload is too large.",
     415: "The upload is no picture that can be used.",
     429: "Too many queries; the header Retry-After says for how many seconds.",
-    501: "This catalogue was made without the means for that.",
+    501: "This catalogue lacks what that needs.",
     503: "Too many uploads at once, or a part of the catalogue cannot be read. Try again in a moment.",
 }
 
@@ -36,7 +37,7 @@ class Problem:
 @dataclass(frozen=True)
 class Endpoint:
     """`rule` is Flask's. `body` is what a POST takes: media type to schema. `statuses` are the errors beside 400 and
-    404."""
+    404. `table` makes the rows of a list for CSV from what the view returns."""
 
     rule: str
     tag: str
@@ -47,6 +48,7 @@ class Endpoint:
     method: str = "get"
     statuses: Sequence[int] = ()
     body: Mapping[str, Any] | None = None
+    table: Callable[[Any], Iterable[Row]] | None = None
 
     @property
     def path(self) -> str:
@@ -55,17 +57,22 @@ class Endpoint:
     @property
     def parameters(self) -> list[dict[str, Any]]:
         """The query parameters, as the document lists them."""
-        properties = msgspec.json.schema_components([self.query])[1][self.query.__name__]["properties"]
+        schemas = (self.query, FormatQuery) if self.table else (self.query,)
+        components = msgspec.json.schema_components(schemas)[1]
         return [
             {"name": name, "in": "query", "description": schema.pop("description", ""), "schema": _sent(schema)}
-            for name, schema in properties.items()
+            for declared in schemas
+            for name, schema in components[declared.__name__]["properties"].items()
         ]
 
     def operation(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """This endpoint in the document; `schema` is that of what it returns."""
         appid = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
         in_path = [{"name": "appid", "in": "path", "required": True, "schema": appid}] if "{" in self.path else []
-        answers = {"200": {"description": "The answer.", "content": {"application/json": {"schema": schema}}}}
+        content: dict[str, Any] = {"application/json": {"schema": schema}}
+        if self.table:
+            content["text/csv"] = {"schema": {"type": "string"}}
+        answers = {"200": {"description": "The answer.", "content": content}}
         for status in (400, 404, *self.statuses):
             content = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}
             answers[str(status)] = {"description": _STATUSES[status], "content": content}
@@ -91,19 +98,23 @@ endpoints: list[Endpoint] = []  # of all blueprints, in the order in which they 
 
 
 def route(blueprint: Blueprint, rule: str, tag: str, **declared: Any) -> Callable[[Any], Any]:
-    """Answer `rule` with what the decorated view returns. `declared` are further fields of `Endpoint`, and those that
-    do not follow from the view."""
+    """Answer `rule` with what the decorated view returns. `declared` are further fields of `Endpoint`; they override
+    what follows from the view."""
 
     def register(view: Callable[..., Any]) -> Callable[..., Any]:
         hints = get_type_hints(view, include_extras=True)
         summary = " ".join((declared.pop("summary", None) or view.__doc__ or "").split())
-        found = {"name": view.__name__, "query": hints.get("given", Query), "returns": hints.get("return")} | declared
-        endpoint = Endpoint((blueprint.url_prefix or "") + rule, tag, summary, **found)
+        fields = {"name": view.__name__, "query": hints.get("query", Query), "returns": hints.get("return")} | declared
+        endpoint = Endpoint((blueprint.url_prefix or "") + rule, tag, summary, **fields)
         endpoints.append(endpoint)
 
         def answer(**path: Any) -> Response:
-            given = {} if endpoint.query is Query else {"given": read(endpoint.query)}
-            return Response(msgspec.json.encode(view(**path, **given)), mimetype="application/json")
+            query = {} if endpoint.query is Query else {"query": read(endpoint.query)}
+            table = endpoint.table if endpoint.table and read(FormatQuery).format == "csv" else None
+            returned = view(**path, **query)
+            if table:
+                return csv_response(table(returned), endpoint.name)
+            return Response(msgspec.json.encode(returned), mimetype="application/json")
 
         blueprint.add_url_rule(rule, endpoint.name, answer, methods=[endpoint.method.upper()])
         return view

@@ -1,33 +1,42 @@
 """The JSON API: the objects of the pages, for programs."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, render_template
 from msgspec import Meta
 
 from banners.catalogue.search import MAX_QUERY
-from banners.encoders.views import View
 from banners.errors import BadInput
-from webapp import queries
+from banners.views import View
+from webapp.api import tables
 from webapp.api.openapi import document, endpoints, route
-from webapp.current import catalogue
-from webapp.pages import about, game, search
-from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, wall_page
+from webapp.current import current_site
+from webapp.pages import about, compare, game, search
+from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, rows_of, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, words
-from webapp.queries import ResultCount, SimilarGames, SimilarQuery
 from webapp.queries.filters import FilterQuery, SeriesFilterQuery
-from webapp.records import Game
+from webapp.queries.parts import MatchView, ResultCount, SimilarQuery
+from webapp.queries.similar import SimilarGames, similar
+from webapp.queries.uploads import embed_upload
+from webapp.records import GameSummary
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 TITLE = "Steam CLIP"
 ABOUT = (
-    "Games of the Steam store by the look of their banners. Requests are GET and can be sent from any site; only a"
+    "Games of the Steam store by the look of their covers. Requests are GET and can be sent from any site; only a"
     " picture is sent with POST, and it is not kept. Errors are problem details. An address that begins with a slash is"
-    " on this server. Banners that may be explicit are marked is_adult; the walls and /random leave them out unless"
-    " adult=1."
+    " on this server. Covers that may be explicit are marked is_adult; the walls and /random leave them out unless"
+    " adult=1. A list is a table in CSV with format=csv: rank, appid, name, year, developer, similarity. There, an"
+    " apostrophe stands before a name that a spreadsheet would take for a formula."
 )
+
+
+Stacked = Annotated[
+    bool, Meta(description="Whether editions of a game, and games with identical covers, are one result, 1 or 0.")
+]
 
 
 class GamesQuery(Query):
@@ -41,12 +50,23 @@ class NeighboursQuery(SeriesFilterQuery):
     n: Annotated[
         int, Meta(ge=1, le=game.MAX_NEIGHBOURS, description="How many; all that are known if there are fewer.")
     ] = game.DEFAULT_NEIGHBOURS
-    view: Annotated[View, Meta(description="Which view of the game's banner is compared with all others.")] = "plain"
+    view: Annotated[View, Meta(description="Which view of the game's cover is compared with all others.")] = "plain"
+    stacked: Stacked = False
+
+
+class StackableQuery(SimilarQuery):
+    stacked: Stacked = False
 
 
 class PicturesQuery(FilterQuery):
     n: ResultCount = 20
-    view: queries.MatchView = "plain"
+    view: MatchView = "plain"
+    stacked: Stacked = False
+
+
+class PairQuery(Query):
+    a: Annotated[int, Meta(ge=0, le=2**32 - 1, description="The appid of a game.")] = 0
+    b: Annotated[int, Meta(ge=0, le=2**32 - 1, description="That of another game.")] = 0
 
 
 class RandomQuery(Query):
@@ -63,64 +83,83 @@ _PICTURE = {
 @route(blueprint, "/catalogue", tag="catalogue")
 def read_catalogue() -> about.AboutPage:
     """What is served: how many games, by which encoder, with which views."""
-    return about.about_page(catalogue())
+    return about.about_page(current_site())
 
 
-@route(blueprint, "/games", tag="games")
-def find_games(given: GamesQuery) -> search.SearchPage:
+@route(blueprint, "/games", tag="games", table=lambda page: page.rows())
+def find_games(query: GamesQuery) -> search.SearchPage:
     """Games by name or appid, the best first. Explicit ones are among them, and marked."""
-    if given.q:
-        return search.search_page(catalogue(), words(given.q), given.page)
-    return search.all_games(catalogue(), given.page)
+    if query.q:
+        return search.search_page(current_site(), words(query.q), query.page)
+    return search.all_games(current_site(), query.page)
 
 
 @route(blueprint, "/games/<appid:appid>", tag="games")
 def read_game(appid: int) -> game.GameDetails:
     """One game, and its place among the others."""
-    return game.game_details(catalogue(), catalogue().catalogue.row_of(appid))
+    return game.game_details(current_site(), current_site().catalogue.row_of(appid))
 
 
-@route(blueprint, "/games/<appid:appid>/neighbours", tag="games")
-def read_neighbours(appid: int, given: NeighboursQuery) -> game.GamePage:
-    """The games whose banners look most like that of one game, never itself."""
-    return game.game_page(catalogue(), appid, given.view, given.n, given)
+@route(blueprint, "/games/<appid:appid>/neighbours", tag="games", table=tables.of_results)
+def read_neighbours(appid: int, query: NeighboursQuery) -> game.GameNeighbours:
+    """The look-alikes of a game: the games whose covers look most like its own, never itself."""
+    return game.game_neighbours(current_site(), appid, query.view, query.n, query, query.stacked)
 
 
-@route(blueprint, "/similar", tag="queries", statuses=(429, 501))
-def find_similar(given: SimilarQuery) -> SimilarGames:
-    """The games whose banners look like all of several games, words and a picture, and not like others."""
-    parts = given.parts()
+@route(blueprint, "/compare", tag="games")
+def compare_games(query: PairQuery) -> compare.Comparison:
+    """How alike the covers of two games are."""
+    return compare.comparison(current_site(), query.a, query.b)
+
+
+@route(blueprint, "/similar", tag="queries", statuses=(429, 501), table=tables.of_results)
+def find_similar(query: StackableQuery) -> SimilarGames:
+    """The games whose covers look like all of several games, words and a picture, and not like others."""
+    parts = query.parts()
     if not parts:
         raise BadInput("Name at least one game, text or picture.")
-    return queries.similar(catalogue(), parts, given.n, given.view, given)
+    return similar(current_site(), parts, query.n, query.view, query, query.stacked)
 
 
-@route(blueprint, "/pictures", tag="queries", method="post", body=_PICTURE, statuses=(413, 415, 429, 501, 503))
-def find_by_picture(given: PicturesQuery) -> SimilarGames:
-    """The games whose banners look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
+@route(
+    *(blueprint, "/pictures"),
+    tag="queries",
+    method="post",
+    body=_PICTURE,
+    statuses=(413, 415, 429, 501, 503),
+    table=tables.of_results,
+)
+def find_by_picture(query: PicturesQuery) -> SimilarGames:
+    """The games whose covers look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
     field "picture" of a form or as the body itself; it is not kept."""
-    picture, is_first_frame = queries.embed_upload(catalogue())
-    found = queries.similar(catalogue(), [picture], given.n, given.view, given)
-    return replace(found, is_first_frame=is_first_frame)
+    picture, is_first_frame = embed_upload(current_site())
+    answer = similar(current_site(), [picture], query.n, query.view, query, query.stacked)
+    return replace(answer, is_first_frame=is_first_frame)
 
 
 @route(blueprint, "/labels", tag="queries", statuses=(501,))
 def list_labels() -> LabelsPage:
-    """All terms that banners are labelled with."""
-    return labels_page(catalogue())
+    """All terms that covers are labelled with."""
+    return labels_page(current_site())
 
 
 for _wall in WALLS:
-    _declared = {"name": f"list_{_wall.name}", "summary": _wall.summary, "query": _wall.query, "returns": WallPage}
+    _declared = {
+        "name": f"list_{_wall.name}",
+        "summary": _wall.summary,
+        "query": _wall.query,
+        "returns": WallPage,
+        "table": partial(rows_of, _wall),
+    }
     route(blueprint, f"/{_wall.name}", tag="walls", statuses=(501,), **_declared)(
-        lambda given, wall=_wall: wall_page(catalogue(), wall, given)
+        lambda query, wall=_wall: wall_page(current_site(), wall, query)
     )
 
 
 @route(blueprint, "/random", tag="walls")
-def random_game(given: RandomQuery) -> Game:
+def random_game(query: RandomQuery) -> GameSummary:
     """A game picked at random."""
-    return catalogue().game(game.random_row(catalogue(), given.adult))
+    return current_site().game(game.random_row(current_site(), query.adult))
 
 
 @blueprint.get("/openapi.json")

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from flask import Blueprint, render_template
 
-from banners.encoders.views import View
-from webapp.current import catalogue
-from webapp.pages.game import VIEW_NAMES
-from webapp.records import json_url
-from webapp.served import ServedCatalogue
+from banners.views import View
+from webapp.current import current_site
+from webapp.pages.variants import VIEW_NAMES
+from webapp.params import API
+from webapp.site import Site
 
 blueprint = Blueprint("about", __name__)
 
@@ -33,27 +33,27 @@ class AboutPage:
     created: str
 
 
-def about_page(served: ServedCatalogue) -> AboutPage:
-    manifest = served.catalogue.manifest
-    preprocessing = manifest.raw.get("preprocessing")
+def about_page(site: Site) -> AboutPage:
+    manifest = site.catalogue.manifest
+    preprocessing = manifest.preprocessing
     return AboutPage(
-        games=len(served),
-        neighbours=served.catalogue.k,
-        views=tuple(served.catalogue.views),
-        has_similarities=served.catalogue.view("plain").similarities is not None,
-        identical_banners=sum(map(len, served.identical)),
-        random_similarity=manifest.random_similarity,
-        encoder=manifest.encoder,
-        revision=manifest.revision,
+        games=len(site),
+        neighbours=site.catalogue.k,
+        views=tuple(site.catalogue.views),
+        has_similarities=site.catalogue.view("plain").similarities is not None,
+        identical_banners=sum(map(len, site.orders.identical)),
+        random_similarity=manifest.scale("plain").random,
+        encoder=manifest.encoder.id,
+        revision=manifest.encoder.revision,
         fit=manifest.fit,
-        input_size=(preprocessing["width"], preprocessing["height"]) if preprocessing else None,
-        source=manifest.source,
+        input_size=(preprocessing.width, preprocessing.height) if preprocessing else None,
+        source=manifest.images.source,
         created=manifest.created,
     )
 
 
 @blueprint.get("/about")
 def about() -> str:
-    page = about_page(catalogue())
+    page = about_page(current_site())
     views = [VIEW_NAMES[view].lower() for view in page.views]
-    return render_template("about.html", page=page, views=views, json_url=json_url("catalogue"))
+    return render_template("about.html", page=page, views=views, json_url=f"{API}catalogue")

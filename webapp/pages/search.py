@@ -1,5 +1,6 @@
 """Search by name or appid, by the look if the catalogue knows words, and what the search box suggests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -10,11 +11,12 @@ from werkzeug.wrappers import Response as BaseResponse
 from banners.catalogue.names import appid_of, named_by_address
 from banners.catalogue.search import MAX_QUERY
 from banners.errors import BadCatalogue, BadInput, UnknownGame
-from webapp import queries
-from webapp.current import catalogue
-from webapp.params import PageNumber, Query, read, words
-from webapp.records import Game, Paging, Result, json_url, paging
-from webapp.served import ServedCatalogue
+from webapp.current import current_site
+from webapp.params import API, PageNumber, Query, address, read, words
+from webapp.queries.parts import MAX_TEXT, QueryPart
+from webapp.queries.similar import similar
+from webapp.records import GameSummary, Paging, Result, paging
+from webapp.site import Site
 
 SUGGESTIONS = 10
 PER_PAGE = 48
@@ -35,66 +37,71 @@ class SearchPage:
     query: str
     is_approximate: bool
     paging: Paging
-    games: tuple[Game, ...]
+    games: tuple[GameSummary, ...]
+
+    def rows(self) -> Iterator[tuple[int, GameSummary, None]]:
+        """Rank and game; names have no similarity."""
+        first = (self.paging.page - 1) * PER_PAGE + 1
+        return ((rank, game, None) for rank, game in enumerate(self.games, first))
 
 
-def search_page(served: ServedCatalogue, query: str, page: int) -> SearchPage:
+def search_page(site: Site, query: str, page: int) -> SearchPage:
     """Raises `BadInput` for a query that is too long."""
     if len(query) > MAX_QUERY and named_by_address(query) is None:
         raise BadInput(
             f"That is longer than any name: {len(query)} characters, and at most {MAX_QUERY} can be searched."
         )
-    found = served.catalogue.games.search(query, PER_PAGE, (page - 1) * PER_PAGE)
-    return SearchPage(query, found.approximate, paging(page, found.total, PER_PAGE), served.games(found.rows))
+    hits = site.catalogue.games.search(query, PER_PAGE, (page - 1) * PER_PAGE)
+    return SearchPage(query, hits.approximate, paging(page, hits.total, PER_PAGE), site.games(hits.rows))
 
 
-def all_games(served: ServedCatalogue, page: int) -> SearchPage:
+def all_games(site: Site, page: int) -> SearchPage:
     """All games by appid."""
-    rows = range(len(served))[(page - 1) * PER_PAGE : page * PER_PAGE]
-    return SearchPage("", False, paging(page, len(served), PER_PAGE), served.games(rows))
+    rows = range(len(site))[(page - 1) * PER_PAGE : page * PER_PAGE]
+    return SearchPage("", False, paging(page, len(site), PER_PAGE), site.games(rows))
 
 
-def _only_match(served: ServedCatalogue, query: str) -> Game | None:
+def _only_match(site: Site, query: str) -> GameSummary | None:
     """The game that has `query` as its name or its appid, None if other games have its words too."""
-    games = served.catalogue.games
-    found = games.search(query, 2)
-    if found.total != 1 or found.approximate:
+    games = site.catalogue.games
+    hits = games.search(query, 2)
+    if hits.total != 1 or hits.approximate:
         return None
-    only = served.game(found.rows[0])
-    return only if games.titled(query) == found.rows or appid_of(query) == only.appid else None
+    only = site.game(hits.rows[0])
+    return only if games.titled(query) == hits.rows or appid_of(query) == only.appid else None
 
 
-def _looks_like(served: ServedCatalogue, query: str) -> tuple[tuple[Result, ...], str]:
-    """The banners that fit words best, and why there are none where there could be; names can be searched all the
+def _looks_like(site: Site, query: str) -> tuple[tuple[Result, ...], str]:
+    """The banners that fit words best, and a message if they cannot be searched now. Names can be searched all the
     same."""
-    if not query or not served.site.takes_words:
+    if not query or not site.facts.takes_words:
         return (), ""
     try:
-        found = queries.similar(served, [queries.Part("text", query[: queries.MAX_TEXT])], LOOKS)
-        return (found.results if found.is_clear else ()), ""
+        answer = similar(site, [QueryPart("text", query[:MAX_TEXT])], LOOKS, stacked=True)
+        return (answer.results if answer.is_clear else ()), ""
     except BadInput:  # the encoder makes nothing of the words
         return (), ""
     except TooManyRequests:
-        return (), "You asked for a lot at once: only names were searched, not the banners."
+        return (), "You asked for a lot at once: only names were searched, not the covers."
     except BadCatalogue as error:
         current_app.logger.error("no queries by words: %s", error)
-        return (), "The banners cannot be searched by words at the moment, only names."
+        return (), "The covers cannot be searched by words at the moment, only names."
 
 
 @blueprint.get("/search")
 def search() -> tuple[str, int] | BaseResponse:
-    """Games by name or appid, ranked; straight to the one that was meant if there is no doubt."""
-    given = read(SearchQuery, from_form=True)
-    query = words(given.q)
-    appid, only = named_by_address(query), _only_match(catalogue(), query)
+    """Games by name or appid, ranked. If only one can be meant, redirect to its page."""
+    form = read(SearchQuery, from_form=True)
+    query = words(form.q)
+    appid, only = named_by_address(query), _only_match(current_site(), query)
     if appid is not None and only is None:
         raise UnknownGame(appid)
     if only is not None:
         return redirect(only.url)
-    page = search_page(catalogue(), query, given.page)
-    looks, trouble = _looks_like(catalogue(), query) if given.page == 1 else ((), "")
-    twin = json_url("games", q=query, page=given.page if given.page > 1 else "")
-    html = render_template("search.html", page=page, looks=looks, trouble=trouble, json_url=twin)
+    page = search_page(current_site(), query, form.page)
+    looks, trouble = _looks_like(current_site(), query) if form.page == 1 else ((), "")
+    json_url = address(f"{API}games", [("q", query), *form.pairs("page")])
+    html = render_template("search.html", page=page, looks=looks, trouble=trouble, json_url=json_url)
     return html, 404 if page.paging.is_beyond else 200
 
 
@@ -102,10 +109,10 @@ def search() -> tuple[str, int] | BaseResponse:
 def suggest() -> Response:
     """Suggestions for the search box while somebody types. `hidden` counts the results that are not listed."""
     query = words(read(SearchQuery, from_form=True).q)
-    found = catalogue().catalogue.games.search(query, SUGGESTIONS)
-    games = catalogue().games(found.rows)
-    hidden = max(0, found.total - len(games))
-    answer = {"query": query, "suggestions": games, "hidden": hidden, "approximate": found.approximate}
+    hits = current_site().catalogue.games.search(query, SUGGESTIONS)
+    games = current_site().games(hits.rows)
+    hidden = max(0, hits.total - len(games))
+    answer = {"query": query, "suggestions": games, "hidden": hidden, "approximate": hits.approximate}
     response = Response(msgspec.json.encode(answer), mimetype="application/json")
     response.headers["Cache-Control"] = "public, max-age=300"
     return response

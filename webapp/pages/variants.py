@@ -1,14 +1,22 @@
 """The variants of a game's address: which view of the query, and where its banners link to."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
 
 from werkzeug.routing import BaseConverter, IntegerConverter
 
-from banners.encoders.views import View, view_of
 from banners.steam import STORE
-from webapp.records import Game
+from banners.views import View, view_of
+from webapp.params import Pairs, address
+from webapp.site import Site
 
+VIEW_NAMES: dict[View, str] = {
+    "plain": "Whole cover",
+    "artwork": "Art only",
+    "mirror": "Mirrored",
+    "flip": "Flipped",
+    "rotate": "Rotated",
+}
 _SUFFIXES: dict[View, str] = {"plain": "", "mirror": "_x", "flip": "_y", "rotate": "_xy"}
 
 
@@ -18,25 +26,37 @@ class Variant:
 
     view: View = "plain"
     to_store: bool = False
-    filters: tuple[tuple[str, str], ...] = ()  # parameters that stay
+    filters: Pairs = ()  # parameters that stay
 
     @property
     def path(self) -> str:
         return ("store" if self.to_store else "render") + _SUFFIXES.get(self.view, "")
 
     def url(self, appid: int, n: int | None = None) -> str:
-        query = urlencode([*([("view", "artwork")] if self.view == "artwork" else []), *self.filters])
-        return f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "") + (f"?{query}" if query else "")
+        path = f"/{self.path}/{appid}" + (f"/{n}" if n is not None else "")
+        return address(path, (*self.view_parameter, *self.filters))
 
-    def link(self, game: Game, n: int | None) -> Game:
-        """`game` with a link as this variant's pages have it."""
-        return replace(game, url=f"{STORE}{game.appid}/" if self.to_store else self.url(game.appid, n))
+    def link(self, appid: int, n: int | None) -> str:
+        """Where a banner links to."""
+        return f"{STORE}{appid}/" if self.to_store else self.url(appid, n)
+
+    @property
+    def view_parameter(self) -> Pairs:
+        """The view by artwork; the others are part of the path."""
+        return (("view", "artwork"),) if self.view == "artwork" else ()
 
     def reversed(self, mirror: bool, flip: bool) -> "Variant":
         """This variant, and mirrored or flipped if it was not."""
         mirror = mirror or self.view in ("mirror", "rotate")
         flip = flip or self.view in ("flip", "rotate")
         return replace(self, view=view_of(mirror, flip))
+
+
+def view_links(site: Site, current: View, url_of: Callable[[View], str]) -> list[tuple[str, str, bool]]:
+    """The views that a reader can choose between: name, address, and whether it is the current one. None if there is
+    no choice."""
+    views: tuple[View, ...] = ("plain", "artwork") if "artwork" in site.catalogue.views else ()
+    return [(VIEW_NAMES[view], url_of(view), view == current) for view in views]
 
 
 VARIANTS = {one.path: one for one in (Variant(view, to_store) for view in _SUFFIXES for to_store in (False, True))}

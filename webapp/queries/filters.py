@@ -1,130 +1,209 @@
-"""Filters that all lists of games have: years, tag, developer, publisher, lesser known only, and without the games of a
-series."""
+"""Filters of lists of games.
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Annotated, Any
+A filter is declared once, as a field of a schema: its type and description for addresses, JSON and OpenAPI, and a
+`Filter` beside it, which says how it looks in the form and as a chip, and which games it lets through.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from flask import request
-from msgspec import Meta, field, to_builtins
+from msgspec import Meta, field, structs
 
-from banners.encoders.views import View
+from banners.arrays import Mask
 from banners.series import same_series
-from webapp.limits import charge
-from webapp.params import Query, parameters_but, words
-from webapp.records import Result
-from webapp.served import ServedCatalogue
+from webapp.params import Pairs, Query, address, parameters_but, words
+from webapp.site import Site
 
-MOST = 200  # filtered neighbours; more would cost a search of names for each
-Mask = npt.NDArray[np.bool_]
+Order = Literal["likeness", "popularity", "year"]
 _Year = Annotated[int, Meta(ge=0, le=9999)]
 _Name = Annotated[str, Meta(max_length=200)]
 
 
-class FilterQuery(Query):
-    """The filters of a list."""
+@dataclass(frozen=True)
+class Filter:
+    """`label` is that of the form's field, `chip` that of the filter where it is set, with {} for its value.
 
-    from_: Annotated[_Year, Meta(description="The first year of release, 0 for any.")] = field(name="from", default=0)
-    to: Annotated[_Year, Meta(description="The last year of release, 0 for any.")] = 0
-    tag: Annotated[_Name, Meta(description="Only games with this tag.")] = ""
-    developer: Annotated[_Name, Meta(description="Only games of this developer.")] = ""
-    publisher: Annotated[_Name, Meta(description="Only games of this publisher.")] = ""
-    lesser: Annotated[bool, Meta(description="Only the less popular half of the games, 1 or 0.")] = False
+    `options` are the minimum and maximum of a "number" or "range", the values of a "choice", pairs of a value and its
+    name of a "select", and anything for a "switch". Where they are empty, the form has no such field. `mask` gives the
+    games that pass a value, (n,), None for a filter that is applied to the results.
+    """
+
+    label: str
+    chip: str
+    widget: Literal["number", "choice", "select", "switch", "range"]
+    options: Callable[[Site], Sequence[Any]]
+    mask: Callable[[Site, Any], Mask] | None
+
+
+def _percents(site: Site) -> Sequence[int]:
+    return (0, 100) if len(site.orders.unique) else ()
+
+
+def _years(site: Site) -> Sequence[int]:
+    return site.facts.years or ()
+
+
+def _orders(site: Site) -> Sequence[tuple[str, str]]:
+    known = (("popularity", "Popularity", len(site.orders.popular)), ("year", "Year", site.facts.has_years))
+    orders = [(value, name) for value, name, is_known in known if is_known]
+    return [("likeness", "Likeness"), *orders] if orders else []
+
+
+def _listed(kind: str, chip: str) -> Filter:
+    """The filter for a kind of properties in `games.db`."""
+
+    def mask(site: Site, value: str) -> Mask:
+        passes = np.zeros(len(site), np.bool_)
+        passes[site.catalogue.games.rows_with(kind, value)] = True
+        return passes
+
+    return Filter(kind.capitalize(), chip, "choice", lambda site: site.catalogue.games.frequent[kind], mask)
+
+
+class FilterQuery(Query):
+    """The filters that every list has. A game whose year is not known passes those for years only if none is set."""
+
+    from_: Annotated[
+        _Year,
+        Meta(description="The first year of release, 0 for any."),
+        Filter("From year", "from {}", "number", _years, lambda site, year: site.years >= year),
+    ] = field(name="from", default=0)
+    to: Annotated[
+        _Year,
+        Meta(description="The last year of release, 0 for any."),
+        Filter("Until year", "until {}", "number", _years, lambda site, year: (site.years > 0) & (site.years <= year)),
+    ] = 0
+    tag: Annotated[_Name, Meta(description="Only games with this tag."), _listed("tag", "{}")] = ""
+    developer: Annotated[_Name, Meta(description="Only games of this developer."), _listed("developer", "by {}")] = ""
+    publisher: Annotated[
+        _Name, Meta(description="Only games of this publisher."), _listed("publisher", "published by {}")
+    ] = ""
+    lesser: Annotated[
+        bool,
+        Meta(description="Only the less popular half of the games, 1 or 0."),
+        Filter(
+            "Lesser known only",
+            "lesser known",
+            "switch",
+            lambda site: site.orders.popular,
+            lambda site, _: site.popularity <= site.median_popularity,
+        ),
+    ] = False
+
+    sort: Annotated[
+        Order,
+        Meta(
+            description="The order: by likeness (on walls, the wall's own order), the most popular or the latest first."
+            " Look-alikes are the hundred closest in that order."
+        ),
+        Filter("Order", "by {}", "select", _orders, None),
+    ] = "likeness"
+    min_likeness: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Only with at least this likeness, in percent; below 1 it is a fraction. On walls, that of the"
+            " most similar cover.",
+        ),
+        Filter("Likeness from (%)", "likeness from {} %", "number", _percents, None),
+    ] = 0
 
     def __post_init__(self) -> None:
-        self.tag, self.developer, self.publisher = map(words, (self.tag, self.developer, self.publisher))
+        self.min_likeness = round(self.min_likeness * (100 if self.min_likeness < 1 else 1))
+        for declared, _ in declared_filters(type(self)):
+            value = getattr(self, declared.name)
+            if isinstance(value, str):
+                setattr(self, declared.name, words(value))
 
-    def kept(self) -> tuple[tuple[str, str], ...]:
+    def filters(self) -> Pairs:
         """The filters that are set, for the addresses of other lists."""
-        filters, given = SeriesFilterQuery.__struct_encode_fields__, to_builtins(self)  # without defaults
-        return tuple((name, "1" if given[name] is True else str(given[name])) for name in filters if name in given)
+        return self.pairs(*(declared.encode_name for declared, _ in declared_filters(SeriesFilterQuery)))
 
 
 class SeriesFilterQuery(FilterQuery):
     """The filters of a list that is about a game."""
 
-    hide_series: Annotated[bool, Meta(description="Leave out games of the same series, 1 or 0.")] = False
+    hide_series: Annotated[
+        bool,
+        Meta(description="Leave out sequels, editions and other games of the same series, 1 or 0."),
+        Filter("Without sequels and editions", "without sequels and editions", "switch", lambda _: (True,), None),
+    ] = False
 
 
-def active(given: FilterQuery) -> list[tuple[str, str]]:
-    """The filters that are set: a label, and the address of this page without it."""
-    labels = {
-        "from": "from {}",
-        "to": "until {}",
-        "tag": "{}",
-        "developer": "by {}",
-        "publisher": "published by {}",
-        "lesser": "lesser known",
-        "hide_series": "without its series",
-        "below": "only the most unusual",
-    }
-
-    def without(name: str) -> str:
-        return f"{request.path}?{parameters_but(name, 'page')}".rstrip("?")
-
-    shown = to_builtins(given).items()  # those that are set
-    return [(labels[name].format(value), without(name)) for name, value in shown if name in labels]
+@cache
+def declared_filters(schema: type[FilterQuery]) -> tuple[tuple[structs.FieldInfo, Filter], ...]:
+    """The fields of a schema that are filters."""
+    return tuple(
+        (declared, annotation)
+        for declared in structs.fields(schema)
+        for annotation in getattr(declared.type, "__metadata__", ())
+        if isinstance(annotation, Filter)
+    )
 
 
-def mask(served: ServedCatalogue, given: FilterQuery) -> Mask | None:
-    """Which games pass: (n,); None if all do. A game whose year is not known passes `from` and `to` only if neither is
-    set."""
-    passes = np.ones(len(served), np.bool_)
-    if given.from_:
-        passes &= served.years >= given.from_
-    if given.to:
-        passes &= (served.years > 0) & (served.years <= given.to)
-    for kind, value in (("tag", given.tag), ("developer", given.developer), ("publisher", given.publisher)):
-        if value:
-            has = np.zeros(len(served), np.bool_)
-            has[served.catalogue.games.rows_with(kind, value)] = True
-            passes &= has
-    if given.lesser:
-        passes &= served.popularity <= served.median_popularity
-    return None if passes.all() else passes
+def mask(site: Site, query: FilterQuery) -> Mask:
+    """Which games pass all filters that are set: (n,)."""
+    passes = np.ones(len(site), np.bool_)
+    for declared, filter_ in declared_filters(type(query)):
+        value = getattr(query, declared.name)
+        if value != declared.default and filter_.mask is not None:
+            passes &= filter_.mask(site, value)
+    return passes
 
 
-def without_series(served: ServedCatalogue, rows: Iterable[int], of: Sequence[int]) -> Iterator[int]:
-    """Those of `rows` that are not of the series of any game in `of`."""
-    games = served.catalogue.games
+# -- the form -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FormField:
+    """A field of the form. `value` is "" if the filter is not set; for `options` see `Filter`."""
+
+    name: str
+    filter: Filter
+    value: str
+    options: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FilterForm:
+    """The form of a list, and its chips: a text, and the address of this page without the filter. `hidden` are the
+    other parameters of the list's address."""
+
+    action: str
+    hidden: Pairs
+    fields: tuple[FormField, ...]
+    chips: tuple[tuple[str, str], ...]
+
+    @property
+    def unfiltered(self) -> str:
+        """The address of the whole list."""
+        return address(self.action, self.hidden)
+
+
+def filter_form(site: Site, query: FilterQuery, action: str, hidden: Pairs = (), but: Sequence[str] = ()) -> FilterForm:
+    """The form of a list at `action`, without fields for the filters in `but`."""
+    values = dict(query.pairs())
+    fields, chips = [], []
+    for declared, filter_ in declared_filters(type(query)):
+        name, options = declared.encode_name, filter_.options(site)
+        if len(options) and name not in but:
+            fields.append(FormField(name, filter_, values.get(name, ""), options))
+        if name in values and name not in but:
+            without = address(request.path, parameters_but(name, "page"))
+            chips.append((filter_.chip.format(values[name]), without))
+    if "from" in values and "to" in values:  # one chip for both
+        years = (f"{values['from']}–{values['to']}", address(request.path, parameters_but("from", "to", "page")))
+        chips[0:2] = [years]
+    return FilterForm(action, hidden, tuple(fields), tuple(chips))
+
+
+def outside_series(site: Site, of: Iterable[int]) -> Callable[[int], bool]:
+    """A function that tells whether a row is outside the series of all games in `of`."""
+    games = site.catalogue.games
     queries = [games[row] for row in of]
-    return (row for row in rows if not any(same_series(query, games[row]) for query in queries))
-
-
-def filtered_neighbours(
-    served: ServedCatalogue, row: int, count: int, view: View, given: SeriesFilterQuery
-) -> tuple[Result, ...]:
-    """The first `count` neighbours of a game that pass, best first, at most `MOST`: of the stored ones, or of all games
-    if too few of those remain. Raises `NotInCatalogue` without that view."""
-    opened, passes, count = served.catalogue, mask(served, given), min(count, MOST)
-    found = opened.view(view)
-
-    def first(rows: npt.NDArray[np.integer[Any]]) -> list[int]:
-        kept = (rows if passes is None else rows[passes[rows]]).tolist()
-        return list(islice(without_series(served, kept, [row]) if given.hide_series else kept, count))
-
-    stored, similarities = found.of(row), None
-    kept = first(stored)
-    can_search = opened.matrix is not None and view in ("plain", "artwork") and len(stored) < len(served) - 1
-    if len(kept) < count and can_search:
-        charge(0.25)
-        scores = _scores(served, row, view)
-        order = np.argsort(-scores, kind="stable")
-        kept = first(order[order != row])
-        similarities = scores[kept].tolist()
-    elif found.similarities is not None:
-        known = dict(zip(stored.tolist(), found.similarities[row].tolist(), strict=True))
-        similarities = [known[other] for other in kept]
-    return served.results(kept, similarities, view, query=row)
-
-
-def _scores(served: ServedCatalogue, row: int, view: View) -> npt.NDArray[np.float32]:
-    """The similarities of all games to one: float32 (n,)."""
-    opened = served.catalogue
-    vector, artwork = np.array(opened.embeddings[row]), opened.artwork
-    if view == "plain" or artwork is None or opened.artwork_lengths is None:
-        return np.asarray(opened.embeddings @ vector)
-    query = artwork.query(vector, artwork.mean)
-    return np.asarray((opened.embeddings @ query - artwork.mean @ query) / opened.artwork_lengths, np.float32)
+    return lambda row: not any(same_series(query, games[row]) for query in queries)

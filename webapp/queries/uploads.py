@@ -1,22 +1,66 @@
-"""Pictures that strangers send. What would cost a decoder more than a picture is worth is refused before it runs."""
+"""Pictures that strangers send. A file that would cost a decoder too much is refused before decoding."""
 
 import threading
 from io import BytesIO
 
+from flask import request
 from PIL import Image
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from banners.errors import UnusableImage
+from banners.errors import BadInput, UnusableImage
 from banners.images import decode
 from banners.metadata import JPEG, jpeg_segments, without_metadata
+from webapp.limits import charge, discard_body, receiving
+from webapp.queries.parts import QueryPart, encode_vector
+from webapp.site import Site
 
 MAX_BYTES = 10_000_000
-MAX_PIXELS = 9_000_000  # decoded, a screenshot in 4K; of most JPEGs after they were shrunk while they were decoded
+_COST = 3.0  # of an upload, in queries
+MAX_PIXELS = 9_000_000  # decoded, as a 4K screenshot; for most JPEGs, after they are shrunk while decoding
 SMALLER = "Make it smaller: 600x900 is enough."
 _MAX_SCANS = 100  # of a JPEG; cameras write ten
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers of a JPEG's sizes (SOF)
 _SCAN = 0xDA
 
 _one_at_a_time = threading.Lock()  # decoded pictures are large
+
+
+def embed_upload(site: Site) -> tuple[QueryPart, bool]:
+    """This request's picture as a part of a query, and whether it is the first frame of an animation.
+
+    Raises `UnusableImage`, `CannotAnswer`, and errors of HTTP for too large a file or too many of them.
+    """
+    encoder = site.query_encoder
+    side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
+    with receiving():
+        data = _received()
+        charge(_COST)
+        picture = encode_vector(encoder.picture(decode_upload(data, side)), encoder.fingerprint)
+        return QueryPart("picture", picture), is_animated(data)
+
+
+def _received() -> bytes:
+    """The picture, sent in the field "picture" of a form or as the body itself. More than `MAX_BYTES` are a 413."""
+    request.max_content_length = MAX_BYTES + 10_000  # for the form around it
+    data: bytes | None
+    try:
+        if request.mimetype == "multipart/form-data":
+            file = request.files.get("picture")
+            data = b"" if file is None else file.read(MAX_BYTES + 1)
+        else:
+            data = request.get_data(cache=False)
+    except OSError:  # gunicorn's error for a malformed body
+        raise BadInput("The request body is malformed.") from None
+    except RequestEntityTooLarge:
+        if request.content_length is not None and request.content_length <= MAX_BYTES:
+            raise BadInput("The form has too many fields, or a text field is too long.") from None
+        data = None
+    if data is None or len(data) > MAX_BYTES:
+        discard_body(20)
+        raise RequestEntityTooLarge(
+            f"A picture may be at most {MAX_BYTES // 1_000_000} MB. Make it smaller: 600x900 is enough."
+        )
+    return data
 
 
 def decode_upload(data: bytes, side: int) -> Image.Image:
@@ -53,6 +97,6 @@ def _check_jpeg(data: bytes) -> None:
         if code in _FRAMES:
             pixels = int.from_bytes(data[start + 5 : start + 7]) * int.from_bytes(data[start + 7 : start + 9])
             components = data[start + 9 : start + 10]
-        # The decoder holds all coefficients of a picture whose first scan has not all its components.
+        # If the first scan lacks a component, the decoder holds the coefficients of the whole picture.
         if code == _SCAN and data[start + 4 : start + 5] != components and pixels > MAX_PIXELS:
             raise UnusableImage(f"oversized: above {MAX_PIXELS // 1_000_000} megapixels in several scans")

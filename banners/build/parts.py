@@ -1,0 +1,100 @@
+"""The parts of a catalogue, one function each. Row i of every array belongs to the i-th embedded banner."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from banners.arrays import Matrix
+from banners.build import titles
+from banners.build.export import export_queries
+from banners.build.plan import Options, Part, Progress
+from banners.catalogue.manifest import Scale
+from banners.catalogue.reader import neighbour_arrays
+from banners.embedding import Embedded
+from banners.encoders import Choice
+from banners.errors import SteamClipError
+from banners.games_csv import Banner
+from banners.groups import group_identical
+from banners.vectors import measures
+from banners.vectors.artwork import Artwork, find_artwork
+from banners.vectors.nearest import quantise
+from banners.vectors.neighbours import Neighbours, nearest
+from banners.views import View
+
+
+def vectors(embedded: Embedded) -> Part:
+    """The embeddings, the same in 8 bits, and which banners are identical."""
+    matrix = embedded.embeddings["plain"]
+    quantised = quantise(matrix)
+    return Part(
+        arrays={
+            "embeddings": matrix,
+            "quantised": quantised.codes,
+            "quantised_scales": quantised.scales,
+            "duplicates": group_identical(embedded.digests),
+        },
+        about={"d": matrix.shape[1], "dtype": str(matrix.dtype)},
+    )
+
+
+def fit_artwork(embedded: Embedded, titled: Embedded | None) -> Artwork | None:
+    """Fit the view by artwork. None if too few banners could be embedded with a title drawn on them."""
+    if titled is None or len(titled.appids) < titles.LEAST:
+        return None
+    rows = embedded.appids.searchsorted(titled.appids)
+    return find_artwork(embedded.embeddings["plain"], rows, titled.embeddings["titled"])
+
+
+def artwork(artwork: Artwork | None, embedded: Embedded) -> Part:
+    """The view by artwork."""
+    if artwork is None:
+        return Part()
+    arrays = {
+        "artwork_mean": artwork.mean,
+        "artwork_projection": artwork.projection,
+        "artwork_lengths": artwork.lengths(embedded.embeddings["plain"]),
+    }
+    return Part(arrays, about={"artwork_directions": artwork.directions})
+
+
+def neighbours(embedded: Embedded, artwork: Artwork | None, options: Options, device: str, progress: Progress) -> Part:
+    """The nearest neighbours in each view, and in that by artwork if there is one."""
+    plain = embedded.embeddings["plain"]
+    spaces = {view: (plain, embedded.embeddings[view]) for view in options.views}  # (rows to search, queries)
+    if artwork is not None:
+        mapped = artwork.view(plain)
+        spaces["artwork"] = (mapped, mapped)
+    nearest_in: dict[View, Neighbours] = {}
+    for view, (matrix, queries) in spaces.items():
+        with progress.bar(f"neighbours, {view}", len(matrix), "game") as bar:
+            nearest_in[view] = nearest(matrix, options.neighbours, queries, device, bar.update)
+    scales = {view: _scale(matrix) for view, (matrix, _) in spaces.items() if view in ("plain", "artwork")}
+    about = {"views": tuple(nearest_in), "k": nearest_in["plain"].rows.shape[1], "scales": scales}
+    return Part(neighbour_arrays(nearest_in), about=about)
+
+
+def _scale(matrix: Matrix) -> Scale:
+    return Scale(measures.random_similarity(matrix), tuple(measures.rare_similarities(matrix)))
+
+
+def queries(
+    choice: Choice,
+    banners: Sequence[Banner],
+    embedded: Embedded,
+    options: Options,
+    scratch: Path,
+    say: Callable[[str], None],
+) -> Part:
+    """The encoder for the web app and the labels of the banners; nothing, with a warning, if the export fails. Files go
+    to `scratch`."""
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    scratch.mkdir()
+    say("exporting the encoder for queries by words and pictures")
+    local = replace(choice, device="cpu", precision="float32")
+    plain = embedded.embeddings["plain"]
+    try:
+        return export_queries(local.name, local.open(), banners, plain, options.vocabulary, scratch, say)
+    except SteamClipError as error:  # the vectors are there, and worth a catalogue
+        say(f"warning: no queries by words or pictures: {error}")
+        return Part()

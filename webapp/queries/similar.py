@@ -1,0 +1,216 @@
+"""The games that look most like a query, among all or those that pass filters, in the order that was asked for."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+import numpy as np
+
+from banners.arrays import Vector
+from banners.errors import BadInput, CannotAnswer
+from banners.vectors import labels
+from banners.vectors.nearest import Index
+from banners.views import View
+from webapp.limits import charge
+from webapp.queries.filters import FilterQuery, SeriesFilterQuery, mask, outside_series
+from webapp.queries.parts import PartKind, QueryPart, check, decode_vector
+from webapp.queries.stacks import Ranked, results_of, stacks_of
+from webapp.records import Label, Result, closest
+from webapp.site import Site
+
+MOST_FILTERED = 200  # neighbours
+_SORTED = 100  # the nearest ones, which are put in another order: of any number, so that a longer list begins alike
+_NAMES_COMPARED = 1_000  # 0.1 s; no series of the store has so many games
+_NO_FILTERS = FilterQuery()
+_NO_SERIES_FILTERS = SeriesFilterQuery()
+_COST: dict[PartKind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over all rows
+
+
+@dataclass(frozen=True)
+class SimilarGames:
+    """The results of a query. `labels` describe the picture, if there is one. `picture` is its embedding, to be used in
+    further queries, "" if there is none. `stands_out_percent` is the share of covers that are closer to
+    their first look-alike than the one picture or game of the query is to its first result, null if unknown.
+    `is_clear` is false if the words mean no more to the encoder than random letters. `is_first_frame`: the picture is
+    an animation, of which only the first frame was used."""
+
+    picture: str = ""
+    stands_out_percent: int | None = None
+    is_clear: bool = True
+    labels: tuple[Label, ...] = ()
+    results: tuple[Result, ...] = ()
+    is_first_frame: bool = False
+
+
+def similar(
+    site: Site,
+    parts: Sequence[QueryPart],
+    count: int,
+    view: View = "plain",
+    filters: FilterQuery = _NO_FILTERS,
+    stacked: bool = False,
+) -> SimilarGames:
+    """The `count` games nearest to all of `parts` in `view`, plain or artwork, that pass the filters. The games of the
+    query are left out. With `hide_series`, so are the series of those that results should resemble. With `stacked`,
+    editions and identical covers are one result.
+
+    Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
+    """
+    check(parts)
+    index = _index(site, parts, view)
+    charge(sum(_COST[part.kind] for part in parts))
+    query, scores = _combine(site, index, parts)
+    games = [(site.catalogue.row_of(int(part.value)), part.is_minus) for part in parts if part.kind == "game"]
+    scores[~mask(site, filters)] = -np.inf
+    scores[[row for row, _ in games]] = -np.inf
+    hides_series = isinstance(filters, SeriesFilterQuery) and filters.hide_series
+    is_outside = outside_series(site, [row for row, is_minus in games if hides_series and not is_minus])
+    is_single, of_words = _is_single(parts), not is_comparable(parts)
+    least = _least_similarity(site, filters, view) if has_scale(parts) else -1.0
+    candidates = (one for one in _ranked(index, query, scores, count, least) if is_outside(one[0]))
+    ranked = ((row, cosine if is_single else None) for row, cosine in candidates)
+    query_row = games[0][0] if is_single and games else None
+    results = results_of(site, _first(site, ranked, count, filters, stacked), view, query_row, of_words)
+    picture = next((part.value for part in parts if part.kind == "picture"), "")
+    return SimilarGames(
+        picture,
+        _stands_out(site, results, view) if is_comparable(parts) else None,
+        view != "plain" or len(parts) > 1 or _is_clear(site, parts, results, query),
+        _labels_of(site, _embed(site, QueryPart("picture", picture))) if picture else (),
+        results,
+    )
+
+
+def has_scale(parts: Sequence[QueryPart]) -> bool:
+    """Whether the results have a likeness."""
+    return _is_single(parts) and is_comparable(parts)
+
+
+def _is_single(parts: Sequence[QueryPart]) -> bool:
+    """Whether the results have a similarity: the sum of several parts has no fixed scale."""
+    return len(parts) == 1 and not parts[0].is_minus
+
+
+def is_comparable(parts: Sequence[QueryPart]) -> bool:
+    """Whether the similarities of the results are on the scale of those between banners. Those of words are not."""
+    return not any(part.kind == "text" for part in parts)
+
+
+def neighbours(
+    site: Site, row: int, count: int, view: View, filters: SeriesFilterQuery = _NO_SERIES_FILTERS, stacked: bool = False
+) -> tuple[Result, ...]:
+    """The first `count` neighbours of a game that pass: of the stored ones, or of all games if too few of those
+    remain, then at most `MOST_FILTERED`. With `stacked`, editions and identical covers are one result.
+
+    Raises `NotInCatalogue` without that view.
+    """
+    stored, index = site.catalogue.view(view).ranked(row), site.catalogue.indexes.get(view)
+    if not filters.filters():
+        return results_of(site, _first(site, stored, count, filters, stacked), view, row)
+    count, passes, least = min(count, MOST_FILTERED), mask(site, filters), _least_similarity(site, filters, view)
+    is_outside = outside_series(site, [row] if filters.hide_series else [])
+    near = [one for one in stored if one[1] is None or one[1] >= least]
+    passing = [one for one in near if passes[one[0]] and is_outside(one[0])]
+    stacks = _first(site, passing, count, filters, stacked)
+    has_more = len(near) == len(stored) < len(site) - 1  # that are as near
+    is_short = len(stacks) < count if filters.sort == "likeness" else len(passing) < _SORTED
+    if is_short and index is not None and has_more:
+        charge(_COST["game"])
+        query = index.query(np.array(index.matrix[row]))
+        scores = index.scores(query)
+        scores[~passes] = -np.inf
+        scores[row] = -np.inf
+        wanted = max(count, _SORTED)
+        candidates = (one for one in _ranked(index, query, scores, wanted, least) if is_outside(one[0]))
+        stacks = _first(site, candidates, count, filters, stacked)
+    return results_of(site, stacks, view, row)
+
+
+def _ranked(index: Index, query: Vector, scores: Vector, count: int, least: float) -> Iterable[Ranked]:
+    """The `_NAMES_COMPARED` nearest rows with their similarities, those below `least` left out."""
+    return islice(takewhile(lambda one: one[1] >= least, index.ranked(query, scores, count)), _NAMES_COMPARED)
+
+
+def _least_similarity(site: Site, filters: FilterQuery, view: View) -> float:
+    """The similarity that has the least likeness asked for, -1 if none is."""
+    return site.likeness[view].similarity(filters.min_likeness / 100) if filters.min_likeness else -1.0
+
+
+def _first(site: Site, ranked: Iterable[Ranked], count: int, filters: FilterQuery, stacked: bool) -> list[list[Ranked]]:
+    """The first `count` results in the order that `filters` ask for, each with those stacked under it."""
+    if filters.sort != "likeness":
+        key = site.orders.keys[filters.sort]
+        ranked = sorted(islice(ranked, _SORTED), key=lambda one: key[one[0]])
+    if stacked:
+        return stacks_of(site, ranked, count)
+    return [[one] for one in islice(ranked, count)]
+
+
+def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Index:
+    """What is searched. Raises `CannotAnswer`, `NotInCatalogue`."""
+    encoder, indexes = site.query_encoder, site.catalogue.indexes
+    if not indexes:
+        raise CannotAnswer("Search by example is not available for this catalogue.")
+    _ = site.catalogue.view(view)
+    if not encoder.has_text and not is_comparable(parts):
+        raise CannotAnswer("Search by words is not available for this catalogue.")
+    return indexes[view]
+
+
+def _combine(site: Site, index: Index, parts: Sequence[QueryPart]) -> tuple[Vector, Vector]:
+    """One query for all of `parts`, float32 (d,), and its scores for all rows, float32 (n,).
+
+    Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
+    in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
+    """
+    means = [site.catalogue.text_mean if part.kind == "text" else None for part in parts]
+    queries = [index.query(_embed(site, part), mean) for part, mean in zip(parts, means, strict=True)]
+    scores = [index.scores(query) for query in queries]
+    if len(parts) == 1 and not parts[0].is_minus:
+        return queries[0], scores[0]
+    signs = [-1.0 if part.is_minus else 1.0 for part in parts]
+    weights = np.array([sign / max(float(one.std()), 1e-6) for sign, one in zip(signs, scores, strict=True)])
+    length = float(np.linalg.norm(weights @ np.stack(queries)))
+    if length < 1e-3:
+        raise BadInput("These cancel each other out.")
+    weights = (weights / length).astype(np.float32)
+    return weights @ np.stack(queries), weights @ np.stack(scores)
+
+
+def _embed(site: Site, part: QueryPart) -> Vector:
+    """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
+    if part.kind == "game":
+        return np.array(site.catalogue.embeddings[site.catalogue.row_of(int(part.value))])
+    if part.kind == "picture":
+        return decode_vector(part.value, site.query_encoder.fingerprint, site.query_encoder.dim)
+    return site.query_encoder.words(part.value)
+
+
+def _is_clear(site: Site, parts: Sequence[QueryPart], results: Sequence[Result], query: Vector) -> bool:
+    """Whether the best banner for some words stands out more than for random ones."""
+    models = site.catalogue.manifest.queries
+    first = closest(results)
+    best = first.similarity if first else None
+    if models is None or models.text is None or best is None or parts[0].kind != "text":
+        return True
+    return bool(best - float(site.catalogue.mean @ query) > models.text.noise_margin)
+
+
+def _stands_out(site: Site, results: Sequence[Result], view: View) -> int | None:
+    first = site.catalogue.view(view).first_similarities
+    best = closest(results)
+    if first is None or best is None or best.similarity is None:
+        return None
+    return int(100 * np.count_nonzero(first > best.similarity) / len(first))
+
+
+def _labels_of(site: Site, vector: Vector) -> tuple[Label, ...]:
+    """The labels of a picture, the likeliest first; empty if the catalogue has no labels."""
+    opened = site.catalogue
+    models = opened.manifest.queries
+    if opened.term_embeddings is None or models is None or models.text is None:
+        return ()
+    likely = labels.probabilities(vector[None], opened.term_embeddings, models.text.scale)
+    best = (array[0].tolist() for array in labels.likeliest(likely, opened.games.base_rates))
+    terms = opened.games.terms
+    return tuple(Label(terms[term].name, terms[term].kind, round(p, 6)) for term, p in zip(*best, strict=True) if p)
