@@ -11,13 +11,15 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from banners.arrays import Indices, Mask, StoredIndices
-from banners.catalogue.query_encoder import QueryEncoder
+from banners.catalogue.query_encoder import PartEncoder, QueryEncoder
 from banners.catalogue.reader import open_catalogue
 from banners.errors import CannotAnswer, UnknownGame
 from banners.games_csv import Game, list_banners
+from banners.groups import connected
 from banners.series import edition
 from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, UPRIGHT_IMAGE
 from banners.vectors import measures
+from banners.vectors.regions import LocalFeatures
 from banners.views import View
 from webapp.likeness import likeness_of
 from webapp.local_images import WIDTHS, LocalImage
@@ -48,6 +50,7 @@ class Facts:
     size_attributes: Markup  # the same as HTML's width="" and height=""
     takes_pictures: bool  # as queries
     takes_words: bool
+    has_parts: bool  # local features
     namesakes: frozenset[int]  # appids of games whose name another game has too
 
 
@@ -73,6 +76,7 @@ class Site:
         self.cdn, plain_name = cdn, UPRIGHT_IMAGE if height > width else HEADER_IMAGE
         self.cdn_name = plain_name if manifest.images.source == "steam" else None
         self.encoder = QueryEncoder.of(self.catalogue, threads)
+        self.part_encoder = PartEncoder.of(self.catalogue, threads)
         self.likeness = {view: likeness_of(self.catalogue, view) for view in self.catalogue.views}
         # One value for each game, (n,): whether its banner may be explicit; whether it has a name, or true if none has
         # one; year of release and popularity, 0 where they are not known; the first row with the identical
@@ -84,6 +88,13 @@ class Site:
         self.popularity: npt.NDArray[np.int64] = np.ascontiguousarray(table["popularity"])
         groups = self.catalogue.duplicates
         self.groups: StoredIndices = np.arange(len(self), dtype=np.int32) if groups is None else groups
+        # The first row of those with the same art, and each row's own pairs with the share of it that coincides.
+        pairs = self.catalogue.same_art
+        self.art_groups = connected(len(self), pairs.pairs.tolist())
+        self.same_art: dict[int, list[tuple[int, float]]] = {}
+        for (one, other), share in zip(pairs.pairs.tolist(), pairs.share.tolist(), strict=True):
+            self.same_art.setdefault(one, []).append((other, share))
+            self.same_art.setdefault(other, []).append((one, share))
         self.neighbour_of = measures.neighbour_of(self.catalogue.view("plain").rows)
         self.orders = Orders(self.catalogue, table, self.has_name, self.groups, self.neighbour_of)
         popularity = self.popularity[self.popularity > 0]
@@ -106,6 +117,7 @@ class Site:
             has_adult=bool(self.is_adult.any()),
             takes_pictures=self.encoder is not None,
             takes_words=self.encoder is not None and self.encoder.has_text,
+            has_parts=self.part_encoder is not None,
             namesakes=frozenset(self.catalogue.appids[self.catalogue.games.namesakes()].tolist()),
         )
 
@@ -124,6 +136,13 @@ class Site:
         if self.encoder is None:
             raise CannotAnswer("Search by example is not available for this catalogue.")
         return self.encoder
+
+    @property
+    def local_features(self) -> LocalFeatures:
+        """Raises `CannotAnswer`."""
+        if self.catalogue.local_features is None:
+            raise CannotAnswer("This catalogue was made without local features (embed_banners.py --no-parts).")
+        return self.catalogue.local_features
 
     def game(self, row: int) -> GameSummary:
         """The game of a row; its cover links to its own page."""
@@ -196,6 +215,10 @@ class Site:
         """The labels of a game's banner, the likeliest first; empty if the catalogue has no labels."""
         labels = self.catalogue.games.labels_of(row)
         return tuple(Label(term.name, term.kind, probability) for term, probability in labels)
+
+    def with_same_art(self, row: int) -> tuple[GameSummary, ...]:
+        """The other games whose covers are the same picture as that of `row`, most of it first."""
+        return self.games([other for other, _ in self.same_art.get(row, ())])
 
     def identical_to(self, row: int) -> tuple[GameSummary, ...]:
         """The other games with the banner of `row`."""

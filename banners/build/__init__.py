@@ -2,7 +2,8 @@
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import structs
@@ -10,6 +11,7 @@ from msgspec import structs
 from banners import embedding
 from banners.build import parts, titles
 from banners.build.engine import Engine, open_engine
+from banners.build.local_features import local_features
 from banners.build.plan import Options, Part, Progress, Summary
 from banners.catalogue import writer
 from banners.catalogue.manifest import EncoderInfo, Images, Manifest
@@ -38,16 +40,21 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
         if not banners:
             return Summary(skipped=len(embedded.skipped))
         games = [folder.games.get(banner.appid) or Game(banner.appid, "") for banner in banners]
-        artwork = parts.fit_artwork(embedded, titled)
+        artwork, local_store = parts.fit_artwork(embedded, titled), None
         made = [
             parts.vectors(embedded),
+            parts.links(embedded),
             parts.artwork(artwork, embedded),
             parts.neighbours(embedded, artwork, options, engine.device, progress),
         ]
-        if options.has_queries:
-            made.append(parts.queries(engine.choice, banners, embedded, options, rows_folder / "export", progress.say))
-        about = _save(out, games, made, _about(games, engine, embedded, options))
-        _tidy(store, embedded, rows_folder, progress)
+        with _scratch(rows_folder) as scratch:
+            if options.has_queries:
+                made.append(parts.queries(engine.choice, banners, embedded, options, scratch, progress.say))
+            if options.has_parts:
+                local, local_store = local_features(banners, embedded.digests, scratch, options, progress)
+                made.append(local)
+            about = _save(out, games, made, _about(games, engine, embedded, options))
+        _tidy([store, local_store], embedded, progress)
     return Summary(len(games), embedded.reused, about.k, len(about.views), len(embedded.skipped))
 
 
@@ -99,10 +106,22 @@ def _save(out: Path, games: Sequence[Game], made: Sequence[Part], about: Manifes
     return about
 
 
-def _tidy(store: EmbeddingStore, embedded: Embedded, rows_folder: Path, progress: Progress) -> None:
-    """Remove what the next run does not need."""
-    shutil.rmtree(rows_folder / "export", ignore_errors=True)
+@contextmanager
+def _scratch(rows_folder: Path) -> Iterator[Path]:
+    """A folder for exported encoders, removed at the end."""
+    scratch = rows_folder / "export"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    scratch.mkdir()
     try:
-        store.tidy(embedded.appids.tolist())
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tidy(stores: Sequence[EmbeddingStore | None], embedded: Embedded, progress: Progress) -> None:
+    """Remove the rows that the next run does not need."""
+    store, *others = [store for store in stores if store is not None]
+    try:
+        store.tidy(embedded.appids.tolist(), *others)
     except BadInput as error:  # the catalogue is written; left-over rows only take space
         progress.say(f"warning: {error}")

@@ -6,7 +6,7 @@ catalogue itself it must find the neighbours that the torch model finds.
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -155,7 +155,7 @@ def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, fol
         return np.concatenate([session(one) for one in tokens])
 
     path = folder / TEXT_MODEL
-    _export(forward, tower.module, tokens[0], path, "tokens", has_length=tower.padding is None)
+    _export(forward, tower.module, tokens[0], path, "tokens", {1: "length"} if tower.padding is None else None)
     model = _smallest(path, embed, _embed_texts(tower, texts), embeddings, None)
     return TextModel(
         **structs.asdict(model),
@@ -164,6 +164,26 @@ def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, fol
         scale=tower.scale,
         noise_margin=_noise_margin(tower, embeddings),
     )
+
+
+def export_part_encoder(encoder: Encoder, path: Path) -> None:
+    """Export the network of local features, which is on the CPU in float32, to `path`: normalised pixels of any size,
+    float32 (B, 3, H, W). Raises as `export_images` does."""
+    height, width = encoder.preprocessing.height, encoder.preprocessing.width
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
+    expected = _output(encoder, noise)
+    _export(encoder.forward, encoder.module, noise, path, "pixels", {0: "batch", 2: "height", 3: "width"})
+    difference = float(np.abs(Session(path, "float32")(noise) - expected).max() / np.abs(expected).max())
+    if not difference <= 1e-3:
+        raise ExportFailed(f"the exported network of local features is off by {difference:.4f}")
+
+
+def _output(encoder: Encoder, pixels: Matrix) -> Matrix:
+    import torch
+
+    with torch.inference_mode():
+        output: Matrix = encoder.forward(torch.from_numpy(pixels)).numpy()
+        return output
 
 
 def _unit(features: "Tensor") -> "Tensor":
@@ -177,8 +197,9 @@ def _export(
     example: npt.NDArray[Any],
     path: Path,
     name: str,
-    has_length: bool = False,
+    free_axes: Mapping[int, str] | None = None,
 ) -> None:
+    """`free_axes` of the input may have any length."""
     import torch
 
     try:
@@ -199,14 +220,14 @@ def _export(
         warnings.simplefilter("ignore")  # of tracing; the checks below find what it misses
         try:
             torch.onnx.export(
-                Side(),
+                Side().eval(),  # or the export would leave its parts in training mode
                 (torch.from_numpy(example),),
                 path,
                 dynamo=False,  # the newer exporter names two nodes alike where a model ends in a division
                 opset_version=_OPSET,
                 input_names=[name],
                 output_names=["embedding"],
-                dynamic_axes={name: {1: "length"}} if has_length else None,
+                dynamic_axes={name: dict(free_axes)} if free_axes else None,
             )
         except OSError:  # such as a full disk
             raise

@@ -1,16 +1,17 @@
 """The parts of a catalogue, one function each. Row i of every array belongs to the i-th embedded banner."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from banners.arrays import Matrix
 from banners.build import titles
 from banners.build.export import export_queries
 from banners.build.plan import Options, Part, Progress
 from banners.catalogue.manifest import Scale
-from banners.catalogue.reader import neighbour_arrays
+from banners.catalogue.reader import LONGEST_LINK, neighbour_arrays
 from banners.embedding import Embedded
 from banners.encoders import Choice
 from banners.errors import SteamClipError
@@ -36,6 +37,16 @@ def vectors(embedded: Embedded) -> Part:
         },
         about={"d": matrix.shape[1], "dtype": str(matrix.dtype)},
     )
+
+
+def links(embedded: Embedded) -> Part:
+    """What shortens a picture's embedding for an address: the leading principal directions, float16 (d, 512); nothing
+    if an embedding is short enough."""
+    matrix = embedded.embeddings["plain"]
+    if matrix.shape[1] <= LONGEST_LINK:
+        return Part()
+    _, directions = np.linalg.eigh(matrix.T @ matrix)
+    return Part({"link_basis": directions[:, ::-1][:, :LONGEST_LINK].astype(np.float16)})
 
 
 def fit_artwork(embedded: Embedded, titled: Embedded | None) -> Artwork | None:
@@ -88,8 +99,6 @@ def queries(
 ) -> Part:
     """The encoder for the web app and the labels of the banners; nothing, with a warning, if the export fails. Files go
     to `scratch`."""
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-    scratch.mkdir()
     say("exporting the encoder for queries by words and pictures")
     local = replace(choice, device="cpu", precision="float32")
     plain = embedded.embeddings["plain"]

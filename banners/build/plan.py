@@ -27,6 +27,7 @@ class Options:
     vocabulary: Sequence[Term] = ()
     has_queries: bool = True
     has_artwork: bool = True
+    has_parts: bool = True
     batch_size: int | None = None
     workers: int = 1
     cluster: str | None = None

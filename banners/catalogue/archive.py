@@ -18,12 +18,21 @@ from typing import IO, Protocol, cast
 from msgspec import structs
 
 from banners.catalogue.manifest import MANIFEST, ORIGIN, FileInfo, Manifest, measure, to_json
-from banners.catalogue.query_encoder import IMAGE_MODEL, TEXT_MODEL, TOKENIZER
+from banners.catalogue.query_encoder import IMAGE_MODEL, PART_MODEL, TEXT_MODEL, TOKENIZER
 from banners.catalogue.reader import open_catalogue
 from banners.errors import BadCatalogue, BadInput, one_line
 
 _QUERIES = (IMAGE_MODEL, TEXT_MODEL, TOKENIZER, "term_embeddings.npy")
-_VECTORS = ("embeddings", "quantised", "quantised_scales", "artwork_mean", "artwork_projection", "artwork_lengths")
+_VECTORS = (
+    "embeddings",
+    "link_basis",
+    "quantised",
+    "quantised_scales",
+    "artwork_mean",
+    "artwork_projection",
+    "artwork_lengths",
+)
+_PARTS = ("parts", "parts_mean", "parts_projection", "same_art", "same_art_nats", "same_art_share")
 # Parts that pages can do without: their files, and the fields of the manifest that are null without them.
 OPTIONAL: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "embeddings": (  # a query is compared with them
@@ -31,7 +40,7 @@ OPTIONAL: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
         ("d", "dtype", "artwork_directions", "queries"),
     ),
     "map": (("map.mbtiles",), ()),
-    "parts": (("parts.npy",), ()),
+    "parts": ((*(f"{name}.npy" for name in _PARTS), PART_MODEL), ("parts",)),
     "queries": (_QUERIES, ("queries",)),
 }
 

@@ -73,6 +73,15 @@ class QueryModels(msgspec.Struct, frozen=True):
     text: TextModel | None = None  # null where the encoder knows no texts
 
 
+class Parts(msgspec.Struct, frozen=True):
+    """The local features of banners; see `banners.vectors.regions`."""
+
+    preprocessing: Preprocessing  # of a banner for their encoder
+    same_art: float  # evidence in nats from which two banners have the same art
+    pairs_tried: int = 0  # 0 if no pairs were compared
+    pairs_found: int = 0  # with at least that evidence
+
+
 class FileInfo(msgspec.Struct, frozen=True):
     """A file as it was written."""
 
@@ -97,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     scales: Mapping[View, Scale] = {}  # by view; transformed queries have that of "plain"
     artwork_directions: int | None = None  # how many the view by artwork leaves out
     queries: QueryModels | None = None  # null if the web app cannot embed queries
+    parts: Parts | None = None  # null without local features
     images: Images = Images()
     options: tuple[str, ...] | None = None  # of embed_banners.py, without folders; null if another program made it
     libraries: Mapping[str, str] = {}  # versions of what computed the numbers

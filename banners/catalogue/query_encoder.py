@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +22,7 @@ from banners.catalogue.manifest import ModelPrecision, OpenedFile, QueryModels, 
 from banners.catalogue.reader import Catalogue
 from banners.errors import BadCatalogue, BadInput, CannotAnswer, one_line
 from banners.images import Preprocessing
+from banners.vectors.regions import CELL, CHANNELS, Basis
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 IMAGE_MODEL = "image_encoder.onnx"
 TEXT_MODEL = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
+PART_MODEL = "part_encoder.onnx"
 
 _one_at_a_time = threading.Lock()
 
@@ -82,6 +84,41 @@ def tokenizer_of(text: str, length: int, padding: int | None) -> "Tokenizer":
 def tokenise(tokenizer: "Tokenizer", text: str) -> npt.NDArray[np.int64]:
     """int64 (1, T)."""
     return np.array([tokenizer.encode(text).ids], np.int64)
+
+
+@dataclass(frozen=True)
+class PartEncoder:
+    """The network of local features; see `banners.vectors.regions`."""
+
+    preprocessing: Preprocessing
+    basis: Basis
+    files: Mapping[str, OpenedFile]
+    threads: int
+
+    @classmethod
+    def of(cls, opened: Catalogue, threads: int = 1) -> Self | None:
+        """That of a catalogue; None if it has none."""
+        about, features = opened.manifest.parts, opened.local_features
+        if about is None or features is None:
+            return None
+        return cls(about.preprocessing, features.basis, opened.read_later, threads)
+
+    def grid(self, image: Image.Image, scale: float = 1.0) -> Matrix:
+        """The cells of an RGB image at `scale` times the usual size: float32 (rows, columns, 32)."""
+        height, width = (
+            max(CELL, round(scale * side / CELL) * CELL)
+            for side in (self.preprocessing.height, self.preprocessing.width)
+        )
+        preprocessing = replace(self.preprocessing, height=height, width=width)
+        scales, shifts = (np.array(values, np.float32) for values in preprocessing.scale_and_shift)
+        pixels = (preprocessing.pixels(image) * scales - shifts).transpose(2, 0, 1)[None]
+        with _one_at_a_time:
+            outputs = self._session(np.ascontiguousarray(pixels))
+        return self.basis.cells(outputs.reshape(height // CELL, width // CELL, CHANNELS))
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session(self.files[PART_MODEL].checked(), "float32", self.threads)
 
 
 @dataclass(frozen=True)

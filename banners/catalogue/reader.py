@@ -20,8 +20,10 @@ from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
 from banners.vectors.artwork import Artwork
 from banners.vectors.nearest import Index, Quantised
 from banners.vectors.neighbours import Neighbours
+from banners.vectors.regions import Basis, LocalFeatures, SameArt
 from banners.views import VIEWS, View
 
+LONGEST_LINK = 512  # numbers of an embedding in an address, 683 characters
 LARGE = 64_000_000  # bytes; the hashes of such files may be checked later
 
 
@@ -31,9 +33,10 @@ class Catalogue:
 
     `indexes` are the views that can be searched: none without embeddings, else the plain one and perhaps that by
     artwork. `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `banners.groups`.
-    `term_embeddings` is float32 (L, d), one for each of `games.terms`. These are None if there is no such file.
-    `read_later` maps names to other files.
-    """
+    `term_embeddings` is float32 (L, d), one for each of `games.terms`. `link_basis`: float16 (d, 512), what embeddings
+    of pictures are shortened with for addresses. `local_features` are for why two banners match, and for search by a
+    part. These are None if there is no such file. `same_art` are pairs of rows, none if none were compared.
+    `read_later` maps names to other files."""
 
     folder: Path
     manifest: Manifest
@@ -45,6 +48,9 @@ class Catalogue:
     duplicates: StoredIndices | None
     term_embeddings: Matrix | None
     artwork: Artwork | None
+    link_basis: Matrix | None
+    local_features: LocalFeatures | None
+    same_art: SameArt
     read_later: Mapping[str, OpenedFile]
 
     def __len__(self) -> int:
@@ -159,6 +165,15 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool)
         indexes["plain"] = Index(matrix, Quantised(codes, scales))
         if artwork is not None:
             indexes["artwork"] = Index(matrix, Quantised(codes, scales), artwork, lengths)
+    codes, mean, projection = load("parts"), load("parts_mean"), load("parts_projection")
+    local_features = None
+    if manifest.parts is not None and codes is not None and mean is not None and projection is not None:
+        is_wide = manifest.parts.preprocessing.width > manifest.parts.preprocessing.height
+        local_features = LocalFeatures.of(codes, is_wide, Basis(mean, projection))
+    pairs, nats, share = load("same_art"), load("same_art_nats"), load("same_art_share")
+    same_art = SameArt.none()
+    if pairs is not None and nats is not None and share is not None:
+        same_art = SameArt(pairs, nats, share)
     return Catalogue(
         folder=folder,
         manifest=manifest,
@@ -174,6 +189,9 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool)
         duplicates=load("duplicates"),
         term_embeddings=load("term_embeddings"),
         artwork=artwork,
+        link_basis=load("link_basis"),
+        local_features=local_features,
+        same_art=same_art,
         read_later={
             name: OpenedFile(folder / name, info)
             for name, info in manifest.files.items()

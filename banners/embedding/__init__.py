@@ -75,11 +75,13 @@ def embed(
     store: EmbeddingStore,
     views: Sequence[EmbeddedView] = ("plain",),
     on_progress: Callable[[int], None] = lambda _: None,
+    is_assembled: bool = True,
 ) -> Embedded:
     """Embed those of `banners` that `store` does not have yet. They are sorted by appid; each is decoded once, whatever
     the number of `views`.
 
-    `on_progress` is called with the number of banners each time some are done. A banner that cannot be decoded, or
+    `on_progress` is called with the number of banners each time some are done. Without `is_assembled` the embeddings
+    stay in the store. A banner that cannot be decoded, or
     whose embedding is not finite, goes to `skipped` and its appid leaves with it. Raises `BadInput` where the store
     cannot be written.
     """
@@ -100,7 +102,7 @@ def embed(
     sizes = Counter(source.size for source in sources)
     return Embedded(
         np.array(appids, np.uint32),
-        {view: store.assemble(view, appids) for view in views},
+        {view: store.assemble(view, appids) for view in views} if is_assembled else {},
         tuple(source.digest for source in sources),
         # The larger of two that are as frequent.
         max(sizes, key=lambda size: (sizes[size], size)) if sizes else None,

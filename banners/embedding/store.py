@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from banners.arrays import Matrix
 from banners.embedding.decoding import Decoded
@@ -24,21 +25,22 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
         identity TEXT, view TEXT, appid INTEGER,
         content BLOB, digest BLOB, width INTEGER, height INTEGER, -- see `Decoded`
-        embedding BLOB,                                           -- float32 (d,), L2-normalised
+        embedding BLOB,                                           -- (d,), of the store's dtype
         PRIMARY KEY (identity, view, appid)
     )
 """
 
 
 class EmbeddingStore:
-    """The embedded rows of one encoder. `identity` is all that its numbers depend on, `dim` their length.
+    """The embedded rows of one encoder. `identity` is all that its numbers depend on, `dim` their length, `dtype` how
+    they are kept.
 
     All methods raise `BadInput` where the file cannot be read or written.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], dim: int) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], dim: int, dtype: npt.DTypeLike = np.float32) -> None:
         text = json.dumps({"dim": dim, **identity}, sort_keys=True)
-        self.dim = dim
+        self.dim, self._dtype = dim, np.dtype(dtype)
         self._identity = hashlib.sha256(text.encode()).hexdigest()
         self._path = folder / "rows.db"
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +76,7 @@ class EmbeddingStore:
         """Put rows on disk: `embeddings` is float32 (m, dim)."""
         rows = (
             (self._identity, view, appid, source.content, source.digest, *source.size, embedding.tobytes())
-            for appid, source, embedding in zip(appids, sources, embeddings, strict=True)
+            for appid, source, embedding in zip(appids, sources, embeddings.astype(self._dtype), strict=True)
         )
         with self._connection() as db, db:  # which commits
             db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -89,16 +91,18 @@ class EmbeddingStore:
         with self._connection() as db:
             records = db.execute(query, (self._identity, view, json.dumps(list(appids))))
             for place, (embedding,) in enumerate(records):
-                matrix[place] = np.frombuffer(embedding, np.float32)
+                matrix[place] = np.frombuffer(embedding, self._dtype)
         return matrix
 
-    def tidy(self, appids: Sequence[int]) -> None:
-        """Keep the rows of `appids` of this encoder and nothing else."""
+    def tidy(self, appids: Sequence[int], *others: Self) -> None:
+        """Keep the rows of `appids` of this store and of `others`, which share its folder, and nothing else."""
+        identities = [store._identity for store in (self, *others)]
         with self._connection() as db:
             with db:
                 removed = db.execute(
-                    "DELETE FROM rows WHERE identity <> ? OR appid NOT IN (SELECT value FROM json_each(?))",
-                    (self._identity, json.dumps(list(appids))),
+                    "DELETE FROM rows WHERE identity NOT IN (SELECT value FROM json_each(?))"
+                    " OR appid NOT IN (SELECT value FROM json_each(?))",
+                    (json.dumps(identities), json.dumps(list(appids))),
                 ).rowcount
             if removed:
                 db.execute("VACUUM")

@@ -15,6 +15,7 @@ Precision = Literal["auto", "float32", "float16", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 PACKAGED = "packaged"
+LOCAL_FEATURES = "local-features"  # what stands where on a banner, for banners/vectors/regions.py; no encoder to choose
 
 # Short names of models on the Hugging Face hub.
 NAMED: Mapping[str, str] = {
@@ -50,6 +51,10 @@ class Choice:
             from banners.encoders import packaged
 
             return packaged.open_packaged(self.fit, device, precision, self.is_wide)
+        if self.name == LOCAL_FEATURES:
+            from banners.encoders import packaged
+
+            return packaged.open_local_features(device, self.is_wide)
         from banners.encoders import huggingface
 
         hub_id = NAMED.get(self.name, self.name)

@@ -35,7 +35,7 @@ class Encoder:
 
     `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
     is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
-    (B, dim) there, by the weights of `module`.
+    (B, dim) there, by the weights of `module`. `is_normalised`: embeddings are L2-normalised.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Encoder:
     precision: str
     forward: "Callable[[Tensor], Tensor]"
     module: "Module | None" = None
+    is_normalised: bool = True
 
     def identity(self, batch_size: int) -> dict[str, Any]:
         """All that the bits of an embedding depend on beside its image. The size of the batch is part of it: a
@@ -64,8 +65,8 @@ class Encoder:
         }
 
     def embed_views(self, pixels: npt.NDArray[np.uint8], views: Sequence[EmbeddedView]) -> dict[EmbeddedView, Matrix]:
-        """Embed pixels (uint8 (B, H, W, 3)): float32 (B, dim) for each view, rows L2-normalised, NaN if they are not
-        finite. Raises `BadInput` when the device cannot hold the batch."""
+        """Embed pixels (uint8 (B, H, W, 3)): float32 (B, dim) for each view, rows L2-normalised if `is_normalised`, NaN
+        if they are not finite. Raises `BadInput` when the device cannot hold the batch."""
         import torch
 
         count = len(pixels)
@@ -78,7 +79,8 @@ class Encoder:
                     axes = () if view == "titled" else REVERSED[view]
                     output = self.forward(images.flip(axes) if axes else images)
                     output = output.float()  # normalised in float32: half precision makes false ties
-                    embedded[view] = (output / output.norm(dim=1, keepdim=True))[:count].cpu().numpy()
+                    output = output / output.norm(dim=1, keepdim=True) if self.is_normalised else output
+                    embedded[view] = output[:count].cpu().numpy()
         except RuntimeError as error:  # `torch.OutOfMemoryError` is one
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise

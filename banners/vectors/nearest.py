@@ -4,7 +4,7 @@ The matrix is kept a second time in 8 bits. All rows are scored on that, in a qu
 time. The best of them, the shortlist, are scored again on the exact matrix, of which only these rows are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,11 @@ class Index:
         if self.artwork is None:
             return vector
         return self.artwork.query(vector, self.artwork.mean if mean is None else mean)
+
+    def view(self, rows: Indices | Sequence[int]) -> Matrix:
+        """Some rows in this view: float32 (m, d), L2-normalised."""
+        chosen = self.matrix[np.asarray(rows)]
+        return chosen if self.artwork is None else self.artwork.view(chosen)
 
     def scores(self, query: Vector) -> Vector:
         """The cosines of all rows, computed in 8 bits: float32 (n,)."""

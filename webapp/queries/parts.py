@@ -120,23 +120,28 @@ def parse_part(site: Site, text: str, is_minus: bool) -> QueryPart | None:
     return QueryPart("game", str(appids[rows[0]]), is_minus) if rows else None
 
 
-def encode_vector(vector: Vector, fingerprint: str) -> str:
-    """An embedding as a part of an address, after the fingerprint of its encoder."""
-    codes = np.rint(vector * (127 / np.abs(vector).max())).astype(np.int8)
-    return fingerprint + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
+def encode_vector(site: Site, vector: Vector) -> str:
+    """An embedding, float32 (d,), as a part of an address: after the fingerprint of its encoder, shortened to 512
+    numbers where it has more."""
+    basis = site.catalogue.link_basis
+    numbers = vector if basis is None else vector @ basis.astype(np.float32)
+    codes = np.rint(numbers * (127 / np.abs(numbers).max())).astype(np.int8)
+    return site.query_encoder.fingerprint + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
 
 
-def decode_vector(picture: str, fingerprint: str, dim: int) -> Vector:
-    """The embedding that `encode_vector` wrote: float32 (dim,), L2-normalised. Raises `BadInput`, also if another
-    encoder made it."""
-    encoded = picture[len(fingerprint) :]
+def decode_vector(site: Site, picture: str) -> Vector:
+    """The embedding that `encode_vector` wrote: float32 (d,), L2-normalised. Raises `BadInput`, also if another encoder
+    made it."""
+    encoder, basis = site.query_encoder, site.catalogue.link_basis
+    encoded = picture[len(encoder.fingerprint) :]
     try:
         data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         data = b""
     codes = np.frombuffer(data, np.int8).astype(np.float32)
-    if not picture.startswith(fingerprint) and codes.any():
+    if not picture.startswith(encoder.fingerprint) and codes.any():
         raise BadInput("This link was made with another encoder. Choose the picture again.")
-    if len(codes) != dim or not codes.any():
+    if len(codes) != (encoder.dim if basis is None else basis.shape[1]) or not codes.any():
         raise BadInput("This address holds no picture of this catalogue; choose the picture again.")
-    return np.asarray(codes / np.linalg.norm(codes), np.float32)
+    vector = codes if basis is None else basis.astype(np.float32) @ codes
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)

@@ -6,7 +6,7 @@ from itertools import islice, takewhile
 
 import numpy as np
 
-from banners.arrays import Vector
+from banners.arrays import Indices, Mask, Vector
 from banners.errors import BadInput, CannotAnswer
 from banners.vectors import labels
 from banners.vectors.nearest import Index
@@ -23,6 +23,7 @@ _SORTED = 100  # the nearest ones, which are put in another order: of any number
 _NAMES_COMPARED = 1_000  # 0.1 s; no series of the store has so many games
 _NO_FILTERS = FilterQuery()
 _NO_SERIES_FILTERS = SeriesFilterQuery()
+_MOST_COMPARED = 500  # rows; more would take longer than the rest of the page
 _COST: dict[PartKind, float] = {"text": 1.0, "game": 0.25, "picture": 0.25}  # a model's work, or a pass over all rows
 
 
@@ -49,10 +50,11 @@ def similar(
     view: View = "plain",
     filters: FilterQuery = _NO_FILTERS,
     stacked: bool = False,
+    without: Sequence[int] = (),
 ) -> SimilarGames:
     """The `count` games nearest to all of `parts` in `view`, plain or artwork, that pass the filters. The games of the
-    query are left out. With `hide_series`, so are the series of those that results should resemble. With `stacked`,
-    editions and identical covers are one result.
+    query are left out, and so are the rows `without`. With `hide_series`, so are the series of those that results
+    should resemble. With `stacked`, editions and identical covers are one result.
 
     Raises `UnknownGame`, `BadInput`, `CannotAnswer`, `NotInCatalogue` if there is no such view.
     """
@@ -61,8 +63,9 @@ def similar(
     charge(sum(_COST[part.kind] for part in parts))
     query, scores = _combine(site, index, parts)
     games = [(site.catalogue.row_of(int(part.value)), part.is_minus) for part in parts if part.kind == "game"]
-    scores[~mask(site, filters)] = -np.inf
-    scores[[row for row, _ in games]] = -np.inf
+    passes = mask(site, filters)
+    passes[[*without, *(row for row, _ in games)]] = False
+    scores[~passes] = -np.inf
     hides_series = isinstance(filters, SeriesFilterQuery) and filters.hide_series
     is_outside = outside_series(site, [row for row, is_minus in games if hides_series and not is_minus])
     is_single, of_words = _is_single(parts), not is_comparable(parts)
@@ -74,7 +77,7 @@ def similar(
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     return SimilarGames(
         picture,
-        _stands_out(site, results, view) if is_comparable(parts) else None,
+        stands_out(site, view, _best(index, query, scores), passes) if has_scale(parts) else None,
         view != "plain" or len(parts) > 1 or _is_clear(site, parts, results, query),
         _labels_of(site, _embed(site, QueryPart("picture", picture))) if picture else (),
         results,
@@ -182,7 +185,7 @@ def _embed(site: Site, part: QueryPart) -> Vector:
     if part.kind == "game":
         return np.array(site.catalogue.embeddings[site.catalogue.row_of(int(part.value))])
     if part.kind == "picture":
-        return decode_vector(part.value, site.query_encoder.fingerprint, site.query_encoder.dim)
+        return decode_vector(site, part.value)
     return site.query_encoder.words(part.value)
 
 
@@ -196,12 +199,47 @@ def _is_clear(site: Site, parts: Sequence[QueryPart], results: Sequence[Result],
     return bool(best - float(site.catalogue.mean @ query) > models.text.noise_margin)
 
 
-def _stands_out(site: Site, results: Sequence[Result], view: View) -> int | None:
-    first = site.catalogue.view(view).first_similarities
-    best = closest(results)
-    if first is None or best is None or best.similarity is None:
+def best_similarity(site: Site, picture: QueryPart, view: View, without: Sequence[int] = ()) -> float | None:
+    """The similarity of a picture to its most similar game but for the rows `without`; None if there is no other.
+    Raises what `similar` raises."""
+    index = _index(site, [picture], view)
+    query, scores = _combine(site, index, [picture])
+    scores[list(without)] = -np.inf
+    return _best(index, query, scores)
+
+
+def _best(index: Index, query: Vector, scores: Vector) -> float | None:
+    return next((similarity for _, similarity in index.ranked(query, scores, 1)), None)
+
+
+def stands_out(site: Site, view: View, similarity: float | None, passes: Mask | None = None) -> int | None:
+    """The share of games, in percent, that have a look-alike closer than `similarity`: of all games, or of those that
+    pass among themselves. None if it is not known."""
+    near, similarities = site.catalogue.view(view), site.catalogue.view(view).similarities
+    first = near.first_similarities
+    if similarity is None or first is None or similarities is None:
         return None
-    return int(100 * np.count_nonzero(first > best.similarity) / len(first))
+    if passes is None or np.count_nonzero(passes) >= len(site) - 1:
+        return int(100 * np.count_nonzero(first > similarity) / len(first))
+    rows = np.flatnonzero(passes & (first > similarity))  # the others have nothing so close
+    is_among = passes[near.rows[rows]]  # (m, k)
+    nearest = similarities[rows, is_among.argmax(axis=1)]
+    closer = np.count_nonzero(is_among.any(axis=1) & (nearest > similarity))
+    unknown = rows[~is_among.any(axis=1) & (similarities[rows, -1] > similarity)]  # there may be one behind the stored
+    closer += _closer(site.catalogue.indexes.get(view), unknown.tolist(), np.flatnonzero(passes), similarity)
+    return 100 * closer // max(1, int(np.count_nonzero(passes)))
+
+
+def _closer(index: Index | None, rows: Sequence[int], among: Indices, similarity: float) -> int:
+    """How many of `rows` have another row closer than `similarity` in `among`, by exact cosines; of many, a sample
+    tells."""
+    if index is None or not len(rows):
+        return 0
+    sample = rows[:: -(-len(rows) // _MOST_COMPARED)]
+    ours, others = index.view(sample), index.view(among)
+    cosines = ours @ others.T
+    cosines[np.asarray(sample)[:, None] == among] = -1
+    return round(np.count_nonzero(cosines.max(axis=1) > similarity) * len(rows) / len(sample))
 
 
 def _labels_of(site: Site, vector: Vector) -> tuple[Label, ...]:

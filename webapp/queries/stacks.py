@@ -1,4 +1,4 @@
-"""Lists in which editions of a game, and games with the identical cover, are one card: ten results are ten looks."""
+"""Lists in which editions of a game, and games with the same cover, are one card: ten results are ten looks."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,11 +12,11 @@ Ranked = tuple[int, float | None]  # a row and its similarity, None if it is not
 
 def stacks_of(site: Site, ranked: Iterable[Ranked], count: int) -> list[list[Ranked]]:
     """The first `count` stacks, each in the order of `ranked`. Two rows are of one stack if their covers are identical
-    or if they are editions of one game."""
+    or the same picture, or if they are editions of one game."""
     stacks: list[list[Ranked]] = []
     stack_of: dict[object, list[Ranked]] = {}
     for row, similarity in ranked:
-        keys = (int(site.groups[row]), site.edition(row))
+        keys = (("cover", int(site.groups[row])), ("art", int(site.art_groups[row])), site.edition(row))
         stack = next((stack_of[key] for key in keys if key in stack_of), None)
         if stack is None:
             if len(stacks) == count:

@@ -1,10 +1,11 @@
 """Pictures that strangers send. A file that would cost a decoder too much is refused before decoding."""
 
 import threading
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from flask import request
-from PIL import Image
+from PIL import Image, ImageOps
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from banners.errors import BadInput, UnusableImage
@@ -25,8 +26,22 @@ _SCAN = 0xDA
 _one_at_a_time = threading.Lock()  # decoded pictures are large
 
 
-def embed_upload(site: Site) -> tuple[QueryPart, bool]:
-    """This request's picture as a part of a query, and whether it is the first frame of an animation.
+@dataclass(frozen=True)
+class Upload:
+    """A picture that was sent. `image` is an upright RGB image, perhaps smaller than `size`: width and height as they
+    were sent. `is_animated`: it is the first frame of an animation."""
+
+    image: Image.Image
+    size: tuple[int, int]
+    is_animated: bool
+
+    def middle(self, shape: tuple[int, int]) -> "Upload":
+        """The middle of the picture in the shape of `shape`, width and height."""
+        return replace(self, image=ImageOps.fit(self.image, _largest(self.image.size, shape)))
+
+
+def receive_upload(site: Site, cost: float = _COST) -> Upload:
+    """This request's picture. It counts as `cost` queries.
 
     Raises `UnusableImage`, `CannotAnswer`, and errors of HTTP for too large a file or too many of them.
     """
@@ -34,9 +49,31 @@ def embed_upload(site: Site) -> tuple[QueryPart, bool]:
     side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
     with receiving():
         data = _received()
-        charge(_COST)
-        picture = encode_vector(encoder.picture(decode_upload(data, side)), encoder.fingerprint)
-        return QueryPart("picture", picture), is_animated(data)
+        charge(cost)
+        image = decode_upload(data, side)
+        return Upload(image, _size(data, image), is_animated(data))
+
+
+def embed(site: Site, image: Image.Image) -> QueryPart:
+    """A picture as a part of a query."""
+    return QueryPart("picture", encode_vector(site, site.query_encoder.picture(image)))
+
+
+def _largest(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """The largest rectangle of that shape in a picture."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    return max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
+
+
+def _size(data: bytes, image: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture that was decoded to `image`, which is upright and may be smaller."""
+    try:
+        with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as header:
+            width, height = header.size
+    except Exception:  # odd beside its pixels
+        return image.size
+    is_turned = (width > height) != (image.width > image.height)
+    return (height, width) if is_turned else (width, height)
 
 
 def _received() -> bytes:

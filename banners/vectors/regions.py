@@ -1,0 +1,362 @@
+"""Local features: what stands where on a banner, for why two banners match, search by a part, and art used twice.
+
+A banner is a grid of 70 cells. The feature of a cell is what a middle layer of a network has there, PCA-whitened over
+the catalogue and L2-normalised, so that a product is a cosine. The last layer would know more of the whole and less of
+the place: measured on covers, it points at the right cell in 28 of 100 trials, this one in 95. Whitening weighs down
+what all covers have in common (H. Jégou and O. Chum, Negative Evidences and Co-occurrences in Image Retrieval, 2012).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from banners.arrays import Indices, Mask, Matrix, Vector
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CELLS = 70
+CELL = 32  # pixels of a cell's side
+SIDES = (10, 7)  # cells of the longer and the shorter side
+CHANNELS = 80  # of the network's layer
+DIMENSIONS = 32  # of a cell's feature
+COINCIDES = 0.7  # the least cosine of two cells that show the same
+SAME_ART = 0.5  # of the most evidence that a catalogue of this size allows; see `same_art_evidence`
+PAIRED_AT_MOST = 200_000  # banners, which take 40 minutes of two cores; the time grows with the square
+
+_SCALE = 127  # of a code
+_BLOCK = 128  # banners at a time: as many as stay in a core's cache
+_PART = 16  # cells of a part that count, evenly spread: more cost time and find no more
+_ROWS = 128  # of all pairs at a time: as many as stay in a core's cache
+_SAMPLE = 4_000  # cells that stand for all of a catalogue
+_LIKE = 0.6  # the least cosine of a cell that joins a region
+_LARGEST = 4  # cells a side of a region
+_LEAST_DETAIL = 0.12  # how far the cells of a picture differ; 741 covers have 0.33 to 0.9, noise and gradients less
+
+Codes = npt.NDArray[np.int8]
+Box = tuple[float, float, float, float]  # x, y, width, height: fractions of the banner
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Layer outputs x, float32 (..., 80), become (x - `mean`) @ `projection`, L2-normalised: float32 (..., 32)."""
+
+    mean: Vector
+    projection: Matrix
+
+    @classmethod
+    def fit(cls, outputs: Matrix) -> "Basis":
+        """The basis of a catalogue by the outputs of some of its cells: float32 (m, 80)."""
+        mean = outputs.mean(axis=0, dtype=np.float64)
+        centred = outputs - mean
+        variances, directions = np.linalg.eigh(centred.T @ centred / len(outputs))
+        leading, scales = directions[:, ::-1][:, :DIMENSIONS], variances[::-1][:DIMENSIONS]
+        floor = max(1e-3 * float(variances.mean()), 1e-9)  # of a catalogue with few different banners
+        return cls(mean.astype(np.float32), (leading * (scales + floor) ** -0.5).astype(np.float32))
+
+    def cells(self, outputs: Matrix) -> Matrix:
+        mapped = (outputs - self.mean) @ self.projection
+        return np.asarray(mapped / np.maximum(np.linalg.norm(mapped, axis=-1, keepdims=True), 1e-9), np.float32)
+
+
+def to_codes(cells: Matrix) -> Codes:
+    """Cells in 8 bits, of the same shape; `to_cells` is the way back."""
+    return np.rint(cells * _SCALE).astype(np.int8)
+
+
+def to_cells(codes: Codes) -> Matrix:
+    return codes.astype(np.float32) / np.float32(_SCALE)
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """The local features of a catalogue. `codes`: int8 (n, 70, 32), row by row of the grid, `rows` x `columns`.
+    `common`: float32 (m, 32), cells of all banners, to tell what is common. `basis` makes cells of a network's
+    output."""
+
+    codes: Codes
+    rows: int
+    columns: int
+    basis: Basis
+    common: Matrix
+
+    @classmethod
+    def of(cls, codes: Codes, is_wide: bool, basis: Basis) -> "LocalFeatures":
+        rows, columns = sides(is_wide)
+        flat = codes.reshape(-1, DIMENSIONS)
+        places = np.linspace(0, len(flat) - 1, min(_SAMPLE, len(flat))).astype(np.intp)
+        return cls(codes, rows, columns, basis, to_cells(flat[places]))
+
+    def cells(self, row: int) -> Matrix:
+        """The cells of a banner: float32 (70, 32)."""
+        return to_cells(self.codes[row])
+
+    def box(self, top: int, left: int, bottom: int, right: int) -> Box:
+        """The box of a rectangle of cells; `bottom` and `right` are outside."""
+        x, y = left / self.columns, top / self.rows
+        return round(x, 4), round(y, 4), round(right / self.columns - x, 4), round(bottom / self.rows - y, 4)
+
+    def rarity(self, cells: Matrix) -> Vector:
+        """For cells, float32 (m, 32), -ln of the share of the catalogue's cells that show the same: float32 (m,)."""
+        share = (cells @ self.common.T >= COINCIDES).mean(axis=1)
+        return np.asarray(-np.log(np.maximum(share, 1 / (2 * len(self.common)))), np.float32)
+
+
+def sides(is_wide: bool) -> tuple[int, int]:
+    """Rows and columns of the grid."""
+    return (SIDES[1], SIDES[0]) if is_wide else SIDES
+
+
+# -- why two banners match ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Region:
+    """What two banners share: a box on each, the cosine of the best cells in it, and how rare those are in the
+    catalogue: -ln of the share of cells that show the same."""
+
+    a: Box
+    b: Box
+    cosine: float
+    rarity: float
+
+
+def shared_regions(features: LocalFeatures, a: Matrix, b: Matrix, count: int) -> list[Region]:
+    """Up to `count` regions that two banners share, the most telling first. `a` and `b` are their cells: float32 (70,
+    32).
+
+    A region grows from two cells that are each other's nearest, as far as the cells around them correspond. Cells weigh
+    as much as they are rare: plain ground matches plain ground.
+    """
+    grid = (features.rows, features.columns)
+    cosines = a @ b.T  # (70, 70)
+    rare = np.minimum(features.rarity(a)[:, None], features.rarity(b)[None, :])
+    seeds = [(one, int(two)) for one, two in enumerate(cosines.argmax(axis=1)) if cosines[:, two].argmax() == one]
+    seeds.sort(key=lambda seed: -float(max(cosines[seed], 0) * rare[seed]))
+    regions: list[Region] = []
+    is_free_a, is_free_b = np.ones(grid, np.bool_), np.ones(grid, np.bool_)
+    for one, two in seeds:
+        (top, left), (top_b, left_b) = divmod(one, grid[1]), divmod(two, grid[1])
+        if len(regions) == count or not (is_free_a[top, left] and is_free_b[top_b, left_b]):
+            continue
+        shift = (top_b - top, left_b - left)
+        there = _aligned(cosines.reshape(grid + grid), is_free_a, is_free_b, shift)
+        box = _grown(there, top, left)
+        box_b = box[0] + shift[0], box[1] + shift[1], box[2] + shift[0], box[3] + shift[1]
+        regions.append(
+            Region(features.box(*box), features.box(*box_b), float(cosines[one, two]), float(rare[one, two]))
+        )
+        for is_free, (first, start, last, end) in ((is_free_a, box), (is_free_b, box_b)):
+            is_free[max(first - 1, 0) : last + 1, max(start - 1, 0) : end + 1] = False  # and the cells around it
+    return regions
+
+
+def _aligned(cosines: Matrix, is_free_a: Mask, is_free_b: Mask, shift: tuple[int, int]) -> Matrix:
+    """The cosine of each cell to the one at `shift` from it on the other banner: float32 (rows, columns), -inf where
+    there is none or either is taken. `cosines`: float32 (rows, columns, rows, columns)."""
+    rows, columns = is_free_a.shape
+    aligned = np.full((rows, columns), -np.inf, np.float32)
+    for y, x in np.ndindex(rows, columns):
+        y_b, x_b = y + shift[0], x + shift[1]
+        if 0 <= y_b < rows and 0 <= x_b < columns and is_free_a[y, x] and is_free_b[y_b, x_b]:
+            aligned[y, x] = cosines[y, x, y_b, x_b]
+    return aligned
+
+
+def _grown(aligned: Matrix, top: int, left: int) -> tuple[int, int, int, int]:
+    """The rectangle around a cell that grows while the cells of a further side are alike on average: top, left, and
+    bottom and right, which are outside."""
+    bottom, right = top + 1, left + 1
+    while True:
+        sides = [
+            ((top - 1, left, bottom, right), aligned[top - 1 : top, left:right] if top else None),
+            ((top, left - 1, bottom, right), aligned[top:bottom, left - 1 : left] if left else None),
+            ((top, left, bottom + 1, right), aligned[bottom : bottom + 1, left:right]),
+            ((top, left, bottom, right + 1), aligned[top:bottom, right : right + 1]),
+        ]
+        grown = next(
+            (
+                box
+                for box, side in sides
+                if side is not None and side.size and max(box[2] - box[0], box[3] - box[1]) <= _LARGEST
+                if float(side.mean()) >= _LIKE
+            ),
+            None,
+        )
+        if grown is None:
+            return top, left, bottom, right
+        top, left, bottom, right = grown
+
+
+# -- search by a part -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a picture at one scale. `cells`: float32 (m, 32); `places`: float32 (m, 2), the centre of each, x and y
+    as fractions of the banner, from the centre of the part. `scale` is how much larger than the part they are."""
+
+    cells: Matrix
+    places: Matrix
+    scale: float
+
+
+def part_of(grid: Matrix, box: Box, scale: float) -> Part:
+    """The cells of `grid`, float32 (rows, columns, 32), whose centres are in `box`; at least the one that is nearest to
+    its centre. The grid is of the picture at `scale` times its size."""
+    x, y, width, height = box
+    rows, columns = grid.shape[:2]
+    xs, ys = (np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows
+    across, down = (_within(xs, x, width), _within(ys, y, height))
+    places = np.stack(np.meshgrid(xs[across] - x - width / 2, ys[down] - y - height / 2), axis=-1).reshape(-1, 2)
+    cells = grid[np.ix_(down, across)].reshape(-1, grid.shape[2])
+    some = np.linspace(0, len(cells) - 1, min(_PART, len(cells))).round().astype(np.intp)
+    return Part(cells[some], places[some].astype(np.float32), scale)
+
+
+def _within(centres: Vector, start: float, length: float) -> Indices:
+    inside = np.flatnonzero((centres >= start) & (centres <= start + length))
+    return inside if len(inside) else np.array([np.abs(centres - start - length / 2).argmin()])
+
+
+def part_scores(codes: Codes, parts: Sequence[Part]) -> Matrix:
+    """How well each banner has a part: float32 (n, len(parts)), for each scale of the part the mean over its cells of
+    the largest cosine to any cell of the banner: MaxSim (O. Khattab and M. Zaharia, ColBERT, 2020, section 3.3).
+    `codes`: int8 (n, 70, 32)."""
+    queries = np.concatenate([part.cells for part in parts]) / np.float32(_SCALE)  # (q, 32)
+    ends = np.cumsum([len(part.cells) for part in parts])[:-1]
+    scores = np.empty((len(codes), len(parts)), np.float32)
+    for start in range(0, len(codes), _BLOCK):
+        block = codes[start : start + _BLOCK]
+        cells = block.reshape(-1, block.shape[2]).astype(np.float32)
+        best = (cells @ queries.T).reshape(len(block), -1, len(queries)).max(axis=1)  # (block, q)
+        for number, of_part in enumerate(np.split(best, ends, axis=1)):
+            scores[start : start + len(block), number] = of_part.mean(axis=1)
+    return scores
+
+
+def find_part(features: LocalFeatures, row: int, parts: Sequence[Part], box: Box) -> Box:
+    """Where a banner has a part that is `box` on its own picture: by the scale that fits best, around the median of the
+    places that its cells were found at."""
+    cells = features.cells(row)
+    part = max(parts, key=lambda one: float((one.cells @ cells.T).max(axis=1).mean()))
+    cosines = part.cells @ cells.T  # (m, 70)
+    ys, xs = np.divmod(cosines.argmax(axis=1), features.columns)
+    at = np.stack([(xs + 0.5) / features.columns, (ys + 0.5) / features.rows], axis=1) - part.scale * part.places
+    x, y = np.median(at, axis=0)
+    width, height = (min(1.0, part.scale * side) for side in box[2:])
+    left, top = min(max(x - width / 2, 0.0), 1 - width), min(max(y - height / 2, 0.0), 1 - height)
+    return round(float(left), 4), round(float(top), 4), round(width, 4), round(height, 4)
+
+
+# -- the same art ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """That banners have the art of a picture: `nats`: float32 (n,), and `share`: float32 (n,), how much of the picture
+    coincides. `most` is what the picture itself would have."""
+
+    nats: Vector
+    share: Vector
+    most: float
+
+
+def evidence(codes: Codes, cells: Matrix) -> Evidence:
+    """Compare the cells of a picture, float32 (70, 32), with those of all banners, int8 (n, 70, 32), at the same
+    places.
+
+    p of a cell is the share of banners that coincide with it. The evidence of a banner is the sum of -ln p over the
+    cells that coincide with its own: plain ground, which many have, is worth next to nothing.
+    """
+    hits = np.empty((len(codes), len(cells)), np.float32)
+    scaled = cells[:, :, None] / np.float32(_SCALE)  # (70, 32, 1)
+    for start in range(0, len(codes), _BLOCK):
+        block = np.ascontiguousarray(codes[start : start + _BLOCK].transpose(1, 0, 2)).astype(np.float32)
+        hits[start : start + _BLOCK] = (block @ scaled)[:, :, 0].T >= COINCIDES
+    told = -np.log(np.maximum(hits.sum(axis=0), 1) / len(codes))  # (70,)
+    return Evidence(np.asarray(hits @ told), np.asarray(hits.mean(axis=1)), float(told.sum()))
+
+
+def same_art_evidence(n: int) -> float:
+    """The least evidence, in nats, that two of n banners have the same art: half of 70 cells that nobody else has.
+
+    On 741 covers, all of the 80 pairs above it are one picture; templates with other art reach 230 of 231 nats.
+    """
+    return SAME_ART * CELLS * float(np.log(max(n, 2)))
+
+
+@dataclass(frozen=True)
+class SameArt:
+    """Pairs of rows with the same art, most evidence first: int32 (m, 2); their `nats` and the `share` of cells that
+    coincide, float32 (m,) each."""
+
+    pairs: npt.NDArray[np.int32]
+    nats: Vector
+    share: Vector
+
+    @classmethod
+    def none(cls) -> "SameArt":
+        return cls(np.empty((0, 2), np.int32), np.empty(0, np.float32), np.empty(0, np.float32))
+
+    def where(self, is_wanted: Sequence[bool]) -> "SameArt":
+        """Some of the pairs."""
+        places = np.flatnonzero(is_wanted)
+        return SameArt(self.pairs[places], self.nats[places], self.share[places])
+
+
+def same_art(codes: Codes, device: str = "cpu", on_progress: Callable[[int], None] = lambda _: None) -> SameArt:
+    """Compare all pairs of banners by `evidence`, that of the less telling one. `codes`: int8 (n, 70, 32).
+
+    `on_progress` is called with numbers of finished rows.
+    """
+    import torch
+
+    n, least = len(codes), same_art_evidence(len(codes))
+    cells = torch.from_numpy(np.ascontiguousarray(codes.transpose(1, 0, 2))).to(device).float() / _SCALE  # (70, n, 32)
+    every = torch.ones(n, device=device)
+    found: dict[tuple[int, int], tuple[float, float]] = {}  # both directions of a pair
+    for start in range(0, n, _ROWS):
+        nats, share = _evidence_of_rows(cells, start, every)
+        rows, others = (nats >= least).nonzero(as_tuple=True)
+        values = torch.stack([nats[rows, others], share[rows, others]], dim=1).tolist()
+        for row, other, (more, part) in zip((rows + start).tolist(), others.tolist(), values, strict=True):
+            if row != other:
+                found[row, other] = more, part
+        on_progress(min(_ROWS, n - start))
+    both = [
+        (min(one[0], found[other, row][0]), min(one[1], found[other, row][1]), row, other)
+        for (row, other), one in found.items()
+        if row < other and (other, row) in found
+    ]
+    both.sort(key=lambda one: (-one[0], one[2:]))
+    table = np.array(both, np.float64).reshape(-1, 4)
+    return SameArt(table[:, 2:].astype(np.int32), table[:, 0].astype(np.float32), table[:, 1].astype(np.float32))
+
+
+def _evidence_of_rows(cells: "Tensor", start: int, every: "Tensor") -> "tuple[Tensor, Tensor]":
+    """The evidence and the share of some rows with all: float32 (rows, n) each."""
+    import torch
+
+    rows = cells[:, start : start + _ROWS]  # (70, rows, 32)
+    nats = torch.zeros(rows.shape[1], cells.shape[1], device=cells.device)
+    share = torch.zeros_like(nats)
+    cosines = torch.empty_like(nats)
+    for here, there in zip(rows, cells, strict=True):
+        torch.mm(here, there.T, out=cosines)
+        hits = cosines.ge_(COINCIDES)  # 0 or 1, in place: the quickest of many ways
+        nats.addcmul_(hits, -torch.log((hits @ every).clamp(min=1) / len(every))[:, None])
+        share.add_(hits, alpha=1 / len(cells))
+    return nats, share
+
+
+# -- detail ---------------------------------------------------------------------------------------------------------
+
+
+def has_detail(cells: Matrix) -> bool:
+    """Whether the cells of a picture, float32 (70, 32), show different things: noise, a pattern or a gradient is the
+    same everywhere."""
+    return float(1 - (cells.mean(axis=0) ** 2).sum()) >= _LEAST_DETAIL
