@@ -1,7 +1,7 @@
 """The catalogue that is served: an opened catalogue with the local images, and what pages need to know of all games."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from banners.arrays import Indices, Mask, StoredIndices
 from banners.catalogue.query_encoder import PartEncoder, QueryEncoder
-from banners.catalogue.reader import open_catalogue
+from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import CannotAnswer, UnknownGame
 from banners.games_csv import Game, list_banners
 from banners.groups import connected
-from banners.series import edition
+from banners.series import edition, same_series
 from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, UPRIGHT_IMAGE
 from banners.vectors import measures
 from banners.vectors.regions import LocalFeatures
@@ -95,6 +95,7 @@ class Site:
         for (one, other), share in zip(pairs.pairs.tolist(), pairs.share.tolist(), strict=True):
             self.same_art.setdefault(one, []).append((other, share))
             self.same_art.setdefault(other, []).append((one, share))
+        self.reused = _reused(self.catalogue, self.same_art)
         self.neighbour_of = measures.neighbour_of(self.catalogue.view("plain").rows)
         self.orders = Orders(self.catalogue, table, self.has_name, self.groups, self.neighbour_of)
         popularity = self.popularity[self.popularity > 0]
@@ -248,6 +249,25 @@ class Site:
             larger = path.replace(".jpg", "_2x.jpg")
         image = f"{self.cdn}/{game.appid}/{path}"
         return image, image, f"{self.cdn}/{game.appid}/{larger}" if larger else None
+
+
+def _reused(catalogue: Catalogue, same_art: Mapping[int, Sequence[tuple[int, float]]]) -> list[tuple[int, ...]]:
+    """Groups of rows with the same art: a row and all that have pairs with it. Those not of one series come first, then
+    those with most evidence; a row is in one group."""
+    groups: list[tuple[bool, tuple[int, ...]]] = []
+    done: set[int] = set()
+    for one, other in catalogue.same_art.pairs.tolist():  # most evidence first
+        if one in done or other in done:
+            continue
+        group = (one, *(row for row, _ in same_art[one] if row not in done))
+        done.update(group)
+        games = catalogue.games
+        groups.append((all(_is_related(games[one], games[row]) for row in group[1:]), group))
+    return [group for _, group in sorted(groups, key=lambda entry: entry[0])]
+
+
+def _is_related(one: Game, other: Game) -> bool:
+    return same_series(one, other) or edition(one) == edition(other)
 
 
 def _path(text: object) -> str:

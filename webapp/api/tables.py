@@ -9,6 +9,7 @@ from msgspec import Meta
 from banners.files import csv_text
 from webapp.current import current_site
 from webapp.params import Query
+from webapp.queries.cover_parts import PartSearch
 from webapp.records import GameSummary, Result
 
 Row = tuple[int, GameSummary, float | None]  # rank, game, similarity
@@ -30,6 +31,11 @@ def of_results(answer: _HasResults) -> Iterator[Row]:
     for result in answer.results:
         for one in (result, *result.stacked):
             yield result.rank, one.game, one.similarity
+
+
+def of_parts(answer: PartSearch) -> Iterator[Row]:
+    for result in answer.results:
+        yield result.rank, result.game, result.similarity
 
 
 def csv_response(rows: Iterable[Row], name: str) -> Response:

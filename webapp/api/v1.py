@@ -1,6 +1,6 @@
 """The JSON API: the objects of the pages, for programs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
 
@@ -13,13 +13,15 @@ from banners.views import View
 from webapp.api import tables
 from webapp.api.openapi import document, endpoints, route
 from webapp.current import current_site
-from webapp.pages import about, compare, game, search
+from webapp.pages import about, compare, cover, game, parts, search
 from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, rows_of, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, words
-from webapp.queries.filters import FilterQuery, SeriesFilterQuery
-from webapp.queries.parts import MatchView, ResultCount, SimilarQuery
+from webapp.queries.cover_parts import PartQuery, PartSearch
+from webapp.queries.filters import SeriesFilterQuery
+from webapp.queries.parts import SimilarQuery
 from webapp.queries.similar import SimilarGames, similar
-from webapp.queries.uploads import embed_upload
+from webapp.queries.uploads import receive_upload
+from webapp.queries.verdicts import Verdict
 from webapp.records import GameSummary
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -58,9 +60,7 @@ class StackableQuery(SimilarQuery):
     stacked: Stacked = False
 
 
-class PicturesQuery(FilterQuery):
-    n: ResultCount = 20
-    view: MatchView = "plain"
+class PicturesQuery(cover.UploadQuery):
     stacked: Stacked = False
 
 
@@ -71,6 +71,13 @@ class PairQuery(Query):
 
 class RandomQuery(Query):
     adult: AdultFlag = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPicture(SimilarGames):
+    """The look-alikes of a picture, and the verdict on it."""
+
+    verdict: Verdict
 
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -106,19 +113,26 @@ def read_neighbours(appid: int, query: NeighboursQuery) -> game.GameNeighbours:
     return game.game_neighbours(current_site(), appid, query.view, query.n, query, query.stacked)
 
 
+@route(blueprint, "/games/<appid:appid>/parts", tag="games", statuses=(429, 501), table=tables.of_parts)
+def find_part(appid: int, query: PartQuery) -> PartSearch:
+    """The games whose covers have a part of a game's cover, and where."""
+    return parts.find_game_part(current_site(), appid, query)
+
+
 @route(blueprint, "/compare", tag="games")
 def compare_games(query: PairQuery) -> compare.Comparison:
-    """How alike the covers of two games are."""
+    """How alike the covers of two games are, and what corresponds on them. That is what corresponds, not what the
+    encoder thought."""
     return compare.comparison(current_site(), query.a, query.b)
 
 
 @route(blueprint, "/similar", tag="queries", statuses=(429, 501), table=tables.of_results)
 def find_similar(query: StackableQuery) -> SimilarGames:
     """The games whose covers look like all of several games, words and a picture, and not like others."""
-    parts = query.parts()
-    if not parts:
+    chosen = query.parts()
+    if not chosen:
         raise BadInput("Name at least one game, text or picture.")
-    return similar(current_site(), parts, query.n, query.view, query, query.stacked)
+    return similar(current_site(), chosen, query.n, query.view, query, query.stacked)
 
 
 @route(
@@ -129,12 +143,29 @@ def find_similar(query: StackableQuery) -> SimilarGames:
     statuses=(413, 415, 429, 501, 503),
     table=tables.of_results,
 )
-def find_by_picture(query: PicturesQuery) -> SimilarGames:
-    """The games whose covers look like a picture, and what it shows. A JPEG, PNG or WebP of at most 10 MB, as the
-    field "picture" of a form or as the body itself; it is not kept."""
-    picture, is_first_frame = embed_upload(current_site())
-    answer = similar(current_site(), [picture], query.n, query.view, query, query.stacked)
-    return replace(answer, is_first_frame=is_first_frame)
+def find_by_picture(query: PicturesQuery) -> JudgedPicture:
+    """The verdict on a picture as a cover, the games whose covers look like it, and what it shows. A JPEG, PNG or WebP
+    of at most 10 MB, as the field "picture" of a form or as the body itself; it is not kept. Of a picture in another
+    shape than covers, all is about the middle, and there is no verdict."""
+    site = current_site()
+    upload = receive_upload(site)
+    picture, look = cover.looked_at(site, upload, query)
+    answer, verdict = cover.judged(site, picture, query, look, query.stacked)
+    answer = replace(answer, is_first_frame=upload.is_animated)
+    return JudgedPicture(**vars(answer), verdict=verdict)
+
+
+@route(
+    *(blueprint, "/pictures/parts"),
+    tag="queries",
+    method="post",
+    body=_PICTURE,
+    statuses=(413, 415, 429, 501, 503),
+    table=tables.of_parts,
+)
+def find_picture_part(query: PartQuery) -> PartSearch:
+    """The games whose covers have a part of a picture, and where. The picture is sent as to /pictures."""
+    return parts.find_picture_part(current_site(), query)
 
 
 @route(blueprint, "/labels", tag="queries", statuses=(501,))

@@ -1,11 +1,14 @@
 """Two games side by side: how alike their covers are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from flask import Blueprint, render_template
 
 from banners.errors import BadInput
+from banners.series import same_series
+from banners.vectors.regions import Box, shared_regions
 from banners.views import View
 from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
@@ -14,20 +17,42 @@ from webapp.params import API, address
 from webapp.records import Result
 from webapp.site import Site
 
+_MOST_REGIONS, _LEAST_REGIONS = 5, 3
+_TELLS = 2.5  # cosine x rarity: a cell that at most one in ten of all cells is like, and nearly the same
+_ALIKE, _SAME = 0.6, 0.8  # cosines of two cells
+_SHARED = 4  # words at most
+_ASKED = "How alike are their covers?"
+_LETTERING = 0.15  # by how much the likeness in one view exceeds the other
+
 blueprint = Blueprint("compare", __name__)
+
+
+@dataclass(frozen=True)
+class SharedRegion:
+    """What two covers share: a box on each, x, y, width and height as fractions of the cover. `cosine` is that of its
+    most similar cells; `rarity` is -ln of the share of all covers' cells that show the same."""
+
+    a: Box
+    b: Box
+    cosine: float
+    rarity: float
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two games. `similarity` is the cosine of their covers' embeddings, null if it is not known. `plain` is the second
     game as a result of the first; `artwork` is the same without what lettering adds, null if the catalogue has no such
-    view."""
+    view. `regions` are what corresponds on the covers, the most telling first, empty without local features; `sentence`
+    says what that is. `coincide_percent` is how much of the covers is the same picture, null if they are not."""
 
     a: GameDetails
     b: GameDetails
     similarity: float | None
     plain: Result
     artwork: Result | None
+    regions: tuple[SharedRegion, ...]
+    sentence: str
+    coincide_percent: int | None
 
 
 def comparison(site: Site, a: int, b: int) -> Comparison:
@@ -41,7 +66,47 @@ def comparison(site: Site, a: int, b: int) -> Comparison:
 
     plain = compared("plain")
     artwork = compared("artwork") if "artwork" in site.catalogue.views else None
-    return Comparison(game_details(site, row), game_details(site, other), plain.similarity, plain, artwork)
+    found = _regions(site, row, other)
+    share = next((share for two, share in site.same_art.get(row, ()) if two == other), None)
+    percent = 100 if plain.is_identical else round(100 * share) if share is not None else None
+    return Comparison(
+        a=game_details(site, row),
+        b=game_details(site, other),
+        similarity=plain.similarity,
+        plain=plain,
+        artwork=artwork,
+        regions=found,
+        sentence=_sentence(found, plain, artwork, percent) if site.facts.has_parts else "",
+        coincide_percent=percent,
+    )
+
+
+def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
+    """The best `_LEAST_REGIONS`, and more if they are rare enough."""
+    features = site.catalogue.local_features
+    if features is None:
+        return ()
+    shared = shared_regions(features, features.cells(row), features.cells(other), _MOST_REGIONS)
+    told = [one for one in shared if one.cosine * one.rarity >= _TELLS]
+    chosen = told if len(told) >= _LEAST_REGIONS else shared[:_LEAST_REGIONS]
+    return tuple(SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.rarity, 2)) for one in chosen)
+
+
+def _sentence(
+    found: Sequence[SharedRegion], plain: Result, artwork: Result | None, coincide_percent: int | None
+) -> str:
+    if coincide_percent is not None:
+        return f"They are one picture: {coincide_percent} % of it coincides."
+    if not found or found[0].cosine < _ALIKE:
+        return "Nothing in particular corresponds: what they share is colour and composition."
+    if found[0].cosine * found[0].rarity < _TELLS:
+        return "Only plain ground or a common pattern corresponds."
+    lettering = (plain.strength or 0) - (artwork.strength or 0) if artwork else 0.0
+    if lettering >= _LETTERING:
+        return "The lettering corresponds, more than the art."
+    if lettering <= -_LETTERING:
+        return "The art corresponds, under other lettering."
+    return "The same figure, sign or frame stands on both." if found[0].cosine >= _SAME else "Some shapes correspond."
 
 
 def _similarity(site: Site, row: int, other: int, view: View) -> float | None:
@@ -57,18 +122,47 @@ def _similarity(site: Site, row: int, other: int, view: View) -> float | None:
     return index.cosine(index.query(np.array(index.matrix[row])), other)
 
 
+@dataclass(frozen=True)
+class ComparePage:
+    """`answer` is its JSON. `steps` are the addresses that compare the first game with the look-alike before and after
+    the second one, "" where there is none. `shared` are words that describe both: label, developer, tags."""
+
+    answer: Comparison
+    steps: tuple[str, str]
+    shared: tuple[str, ...]
+
+
+def compare_page(site: Site, a: int, b: int) -> ComparePage:
+    """Raises what `comparison` raises."""
+    answer = comparison(site, a, b)
+    near = [int(site.catalogue.appids[row]) for row in site.catalogue.view("plain").of(site.catalogue.row_of(a))]
+    place = near.index(b) if b in near else -1
+    around = (near[place - 1] if place > 0 else 0, near[place + 1] if place + 1 < len(near) else 0)
+    one, two = answer.a, answer.b
+    shared = [
+        *(f"both by {name}" for name in one.developers if name in two.developers),
+        *(f"both “{label.name}”" for label in one.labels if label.name in [other.name for other in two.labels]),
+        *(f"both {tag}" for tag in one.tags if tag in two.tags),
+    ]
+    same = same_series(*(site.catalogue.games[site.catalogue.row_of(appid)] for appid in (a, b)))
+    return ComparePage(
+        answer,
+        (_step(a, around[0]), _step(a, around[1])),
+        (*(("of one series",) if same else ()), *shared[:_SHARED]),
+    )
+
+
+def _step(a: int, b: int) -> str:
+    return f"/compare/{a}/{b}" if b else ""
+
+
 @blueprint.get("/compare/<appid:a>/<appid:b>")
 @blueprint.get("/compare/<appid:a>/<appid:b>/")
 def compare(a: int, b: int) -> str:
-    """Show two covers beside each other."""
-    page = comparison(current_site(), a, b)
-    share = Share.of(
-        current_site(),
-        f"{page.a.game.name} and {page.b.game.name}",
-        "How alike are their covers?",
-        f"/compare/{a}/{b}",
-        (page.a.game, page.b.game),
-    )
-    return render_template(
-        "compare.html", page=page, share=share, json_url=address(f"{API}compare", [("a", a), ("b", b)])
-    )
+    """Show two covers beside each other, and what corresponds on them."""
+    page = compare_page(current_site(), a, b)
+    games = (page.answer.a.game, page.answer.b.game)
+    title = f"{games[0].name} and {games[1].name}"
+    share = Share.of(current_site(), title, page.answer.sentence or _ASKED, f"/compare/{a}/{b}", games)
+    json_url = address(f"{API}compare", [("a", a), ("b", b)])
+    return render_template("compare.html", page=page, share=share, json_url=json_url)

@@ -37,13 +37,14 @@ class VariantQuery(SeriesFilterQuery):
 class GameDetails:
     """A game and its place among the others. `stands_out_percent` is the part of the other games whose cover is less
     distinctive, null if it is not known; `neighbour_of` is the number of games that have this one among their first ten
-    look-alikes; `identical` are the games with the same cover."""
+    look-alikes; `identical` are the games with the same cover, `same_art` those whose cover is the same picture."""
 
     game: GameSummary
     views: tuple[View, ...]
     stands_out_percent: int | None
     neighbour_of: int
     identical: tuple[GameSummary, ...]
+    same_art: tuple[GameSummary, ...]
     labels: tuple[Label, ...]
     developers: tuple[str, ...]
     tags: tuple[str, ...]
@@ -124,6 +125,7 @@ def game_details(site: Site, row: int) -> GameDetails:
         stands_out_percent=min(99, int(100 * (others - rank[0]) // others)) if len(rank) else None,
         neighbour_of=int(site.neighbour_of[row]),
         identical=site.identical_to(row),
+        same_art=site.with_same_art(row),
         labels=site.labels(row),
         developers=game.listed("developer"),
         tags=game.listed("tags"),

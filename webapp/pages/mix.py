@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, redirect, render_template
 from msgspec import Meta, field, structs
-from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.catalogue.names import named_by_address
-from banners.errors import UnusableImage
 from banners.views import View
 from webapp.current import current_site
 from webapp.pages.sharing import Share
@@ -30,7 +28,6 @@ from webapp.queries.parts import (
     parse_part,
 )
 from webapp.queries.similar import SimilarGames, has_scale, is_comparable, similar
-from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, embed_upload, reason
 from webapp.records import GameSummary, Result, closest
 from webapp.site import Site
 
@@ -204,31 +201,3 @@ def _complaint(typed: str, has_similar_names: bool) -> str:
         return f"This catalogue has no game of the address “{typed}”."
     which = " Which one do you mean?" if has_similar_names else ""
     return f"No game here {'is called' if has_similar_names else 'has a name like'} “{typed}”.{which}"
-
-
-@blueprint.route("/upload", methods=["GET", "POST"])
-def upload() -> tuple[str, int] | BaseResponse:
-    """Find covers that look like a picture, alone or as part of a query. The picture is not kept."""
-    _ = current_site().query_encoder
-    query = read(SimilarQuery, from_form=True)
-    others, parameters = [part for part in query.parts() if part.kind != "picture"], query.view_and_filters()
-    complaint, status = "", 200
-    if request.method == "POST":
-        check([*others, QueryPart("picture", "")], parameters)  # before the work is done
-        try:
-            picture, is_first_frame = embed_upload(current_site())
-            check([picture, *others], parameters)
-            note = ("first_frame", "1" if is_first_frame else "")
-            return redirect(mix_address([picture, *others], *parameters, note), 303)
-        except UnusableImage as error:
-            complaint, status = reason(error), 415
-        except (RequestEntityTooLarge, ServiceUnavailable) as error:
-            complaint, status = error.description or "", error.code
-    html = render_template(
-        "upload.html",
-        others=len(others),
-        action=address("/upload", (*pairs_of(others), *parameters)),
-        complaint=complaint,
-        limit=f"{MAX_BYTES // 1_000_000} MB and {MAX_PIXELS // 1_000_000} megapixels",
-    )
-    return html, status

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from flask import Blueprint, Response
 from msgspec import Meta
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from banners.errors import NotInCatalogue, UnusableImage
 from webapp.caching import cache
@@ -27,6 +27,7 @@ from webapp.site import Site
 SHARE_SIZE = (1200, 630)  # as the Open Graph protocol's readers want it
 MOST_COVERS = 12
 _GROUND = (18, 20, 22)
+_FRAME = (90, 96, 104)
 _EDGE, _GAP = 40, 20
 _LOOK_ALIKES = 6
 _COST = 0.25  # of a picture, in queries
@@ -34,11 +35,15 @@ _NO_PICTURE = "There is no picture to share of this."
 
 blueprint = Blueprint("sharing", __name__)
 Size = tuple[int, int]
+Form = Literal["large", "frame", "rows"]  # of a picture: a large cover or an empty frame before the others
 Place = tuple[int, int, int, int]  # left, top, width, height
 
 
 class CoversQuery(Query):
+    """`frame`: an empty frame stands before them, for a picture that nobody has here."""
+
     game: Annotated[tuple[Appid, ...], Meta(max_length=MOST_COVERS)] = ()
+    frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,13 @@ class Share:
         return cls._with(title, description, path, image if local else "", shown)
 
     @classmethod
+    def of_frame(cls, site: Site, title: str, description: str, path: str, games: Iterable[GameSummary]) -> Self:
+        """The page of a reader's own picture, with its look-alikes around an empty frame."""
+        shown = [game for game in games if not game.is_adult and game.appid in site.local_images][:_LOOK_ALIKES]
+        image = address("/share/covers.jpg", [*(("game", game.appid) for game in shown), ("frame", "1")])
+        return cls(title, description, path, image if shown else "", bool(shown))
+
+    @classmethod
     def of_game(cls, site: Site, title: str, description: str, path: str, game: GameSummary) -> Self:
         """The page of a game; its look-alikes are on the picture too."""
         image = f"/share/{game.appid}.jpg" if game.appid in site.local_images and not game.is_adult else ""
@@ -81,24 +93,24 @@ def share(appid: int) -> Response:
         raise NotInCatalogue(_NO_PICTURE)
     near = (one.game for one in neighbours(site, row, 4 * _LOOK_ALIKES, "plain", stacked=True))
     chosen = [game.appid for game in near if not game.is_adult and game.appid in local][:_LOOK_ALIKES]
-    return _picture(site, [appid, *chosen], has_first_large=True)
+    return _picture(site, [appid, *chosen], "large")
 
 
 @blueprint.get("/share/covers.jpg")
 def covers() -> Response:
     """Some covers side by side, in up to two rows."""
-    site, chosen = current_site(), read(CoversQuery).game
-    games = site.games(site.rows_of(chosen))
+    site, query = current_site(), read(CoversQuery)
+    games = site.games(site.rows_of(query.game))
     shown = [game.appid for game in games if not game.is_adult and game.appid in site.local_images]
     if not shown:
         raise NotInCatalogue(_NO_PICTURE)
-    return _picture(site, shown, has_first_large=False)
+    return _picture(site, shown, "frame" if query.frame else "rows")
 
 
-def _picture(site: Site, appids: Sequence[int], has_first_large: bool) -> Response:
+def _picture(site: Site, appids: Sequence[int], form: Form) -> Response:
     charge(_COST)
     images = tuple(LocalImage.of(site.local_images[appid]) for appid in appids)
-    return cache(Response(_drawn(images, site.image_size, has_first_large), mimetype="image/jpeg"), "-")
+    return cache(Response(_drawn(images, site.image_size, form), mimetype="image/jpeg"), "-")
 
 
 def _large_and_small(cover: Size) -> list[Place]:
@@ -128,9 +140,13 @@ def _in_rows(count: int, cover: Size) -> list[Place]:
 
 
 @lru_cache(maxsize=64)
-def _drawn(images: tuple[LocalImage, ...], cover: Size, has_first_large: bool) -> bytes:
+def _drawn(images: tuple[LocalImage, ...], cover: Size, form: Form) -> bytes:
     picture = Image.new("RGB", SHARE_SIZE, _GROUND)
-    places = _large_and_small(cover) if has_first_large else _in_rows(len(images), cover)
+    places = _in_rows(len(images), cover) if form == "rows" else _large_and_small(cover)
+    if form == "frame":
+        left, top, width, height = places.pop(0)
+        corners = (left, top, left + width - 1, top + height - 1)
+        ImageDraw.Draw(picture).rounded_rectangle(corners, 16, outline=_FRAME, width=4)
     drawn = []
     for image, (left, top, width, height) in zip(images, places, strict=False):
         try:
@@ -141,7 +157,7 @@ def _drawn(images: tuple[LocalImage, ...], cover: Size, has_first_large: bool) -
         covered = ImageOps.pad(decoded, (width, height), Image.Resampling.LANCZOS, _GROUND)
         picture.paste(covered, (left, top))
         drawn.append(image)
-    if not drawn or (has_first_large and drawn[0] != images[0]):
+    if not drawn or (form == "large" and drawn[0] != images[0]):
         raise NotInCatalogue(_NO_PICTURE)
     file = BytesIO()
     picture.save(file, "JPEG", quality=85, optimize=True)

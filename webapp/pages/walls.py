@@ -59,13 +59,16 @@ class LabelQuery(WallQuery):
 class WallEntry:
     """A game on a wall. `neighbour_of` is the number of games that have it among their first ten look-alikes,
     `neighbours` are its own first ones, on the wall of pairs the other game of the pair, `identical` the other games
-    with the same cover."""
+    with the same cover, `same_art` those whose cover is the same picture, and `coincide_percent` how much of it is the
+    same at least, null if there are none."""
 
     rank: int
     game: GameSummary
     neighbour_of: int
     neighbours: tuple[Result, ...]
     identical: tuple[GameSummary, ...]
+    same_art: tuple[GameSummary, ...]
+    coincide_percent: int | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,12 @@ def _duplicates(site: Site, query: WallQuery) -> Indices:
     """The first game of each group; the others are its `identical`."""
     passes = _passes(site, query)
     return np.array([group[0] for group in site.orders.identical if passes[list(group)].all()], np.intp)
+
+
+def _reused(site: Site, query: WallQuery) -> Indices:
+    """Of each group of games with the same art, that with the most evidence."""
+    passes = _passes(site, query)
+    return np.array([group[0] for group in site.reused if passes[list(group)].all()], np.intp)
 
 
 @dataclass(frozen=True)
@@ -222,6 +231,18 @@ WALLS = (
         tab_path="labels",
     ),
     Wall(
+        name="reused",
+        tab="Same art",
+        title="One picture under several titles",
+        lead="Games whose covers are the same picture, whatever is written on them; different series first.",
+        summary="Groups of games whose covers are the same picture, different series and the most evidence first; each"
+        " by one game, the others as its same_art.",
+        order=_reused,
+        is_offered=lambda site: bool(site.reused),
+        others=lambda entry: entry.same_art,
+        per_page=24,
+    ),
+    Wall(
         name="duplicates",
         tab="Identical",
         title="Identical covers",
@@ -258,6 +279,8 @@ def entries(site: Site, wall: Wall, rows: Sequence[int], adult: bool, start: int
             int(site.neighbour_of[row]),
             wall.neighbours(site, row, adult),
             site.identical_to(row),
+            site.with_same_art(row),
+            round(100 * min(share for _, share in site.same_art[row])) if row in site.same_art else None,
         )
         for rank, row in enumerate(rows, start + 1)
     )

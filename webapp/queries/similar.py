@@ -208,6 +208,15 @@ def best_similarity(site: Site, picture: QueryPart, view: View, without: Sequenc
     return _best(index, query, scores)
 
 
+def is_like(site: Site, picture: QueryPart, row: int) -> bool:
+    """Whether a game's cover is closer to a picture than nine in ten random pairs of covers are, in some view."""
+    for view, index in site.catalogue.indexes.items():
+        query = index.query(_embed(site, picture))
+        if site.likeness[view].rarity(index.cosine(query, row)) is not None:
+            return True
+    return False
+
+
 def _best(index: Index, query: Vector, scores: Vector) -> float | None:
     return next((similarity for _, similarity in index.ranked(query, scores, 1)), None)
 
@@ -227,7 +236,7 @@ def stands_out(site: Site, view: View, similarity: float | None, passes: Mask | 
     closer = np.count_nonzero(is_among.any(axis=1) & (nearest > similarity))
     unknown = rows[~is_among.any(axis=1) & (similarities[rows, -1] > similarity)]  # there may be one behind the stored
     closer += _closer(site.catalogue.indexes.get(view), unknown.tolist(), np.flatnonzero(passes), similarity)
-    return 100 * closer // max(1, int(np.count_nonzero(passes)))
+    return 100 * int(closer) // max(1, int(np.count_nonzero(passes)))
 
 
 def _closer(index: Index | None, rows: Sequence[int], among: Indices, similarity: float) -> int:

@@ -1,7 +1,7 @@
 """Pictures that strangers send. A file that would cost a decoder too much is refused before decoding."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 
 from flask import request
@@ -35,9 +35,11 @@ class Upload:
     size: tuple[int, int]
     is_animated: bool
 
-    def middle(self, shape: tuple[int, int]) -> "Upload":
-        """The middle of the picture in the shape of `shape`, width and height."""
-        return replace(self, image=ImageOps.fit(self.image, _largest(self.image.size, shape)))
+    def middle(self, shape: tuple[int, int]) -> Image.Image:
+        """The largest middle of the picture in the shape of `shape`, width and height."""
+        scale = min(side / own for side, own in zip(self.image.size, shape, strict=True))
+        width, height = (max(1, round(scale * side)) for side in shape)
+        return ImageOps.fit(self.image, (width, height))
 
 
 def receive_upload(site: Site, cost: float = _COST) -> Upload:
@@ -57,12 +59,6 @@ def receive_upload(site: Site, cost: float = _COST) -> Upload:
 def embed(site: Site, image: Image.Image) -> QueryPart:
     """A picture as a part of a query."""
     return QueryPart("picture", encode_vector(site, site.query_encoder.picture(image)))
-
-
-def _largest(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
-    """The largest rectangle of that shape in a picture."""
-    scale = min(size[0] / shape[0], size[1] / shape[1])
-    return max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
 
 
 def _size(data: bytes, image: Image.Image) -> tuple[int, int]:

@@ -70,18 +70,21 @@ class Look:
     near: Sequence[int] = ()
 
 
-def look_at(site: Site, upload: Upload, image: Image.Image, without: Sequence[int] = ()) -> Look:
-    """`image` is `upload`, or a part of it in the shape of covers. The rows `without` are left out."""
-    width, height = upload.size if image is upload.image else image.size
+def other_shape(site: Site, upload: Upload) -> tuple[int, int] | None:
+    """Width and height of a picture whose shape is not that of covers; None if it is."""
+    width, height = upload.size
     shape = site.image_size[0] / site.image_size[1]
-    size = (width, height) if abs(width / height / shape - 1) > _OFF_SHAPE and image is upload.image else None
-    features = site.catalogue.local_features
-    if features is None or site.part_encoder is None:
-        return Look(size, _contrast(image) >= _DETAIL)
+    return upload.size if abs(width / height / shape - 1) > _OFF_SHAPE else None
+
+
+def look_at(site: Site, image: Image.Image, without: Sequence[int] = ()) -> Look:
+    """What the pixels of an RGB image tell. The rows `without` are left out."""
+    has_contrast, features = _contrast(image) >= _DETAIL, site.catalogue.local_features
+    if features is None or site.part_encoder is None or not has_contrast:
+        return Look(has_detail=has_contrast)
     cells = site.part_encoder.grid(image).reshape(regions.CELLS, -1)
-    has_detail = _contrast(image) >= _DETAIL and regions.has_detail(cells)
-    if size or not has_detail:
-        return Look(size, has_detail)
+    if not regions.has_detail(cells):
+        return Look(has_detail=False)
     told = regions.evidence(features.codes, cells)
     nats = told.nats.copy()
     nats[list(without)] = 0
@@ -89,7 +92,7 @@ def look_at(site: Site, upload: Upload, image: Image.Image, without: Sequence[in
     rows = np.argsort(-nats, kind="stable")[:_NAMED].tolist()
     is_same = [nats[row] >= least or nats[row] >= max(_SAME_SHARE * told.most, _NEAR * least) for row in rows]
     same = [row for row, is_one in zip(rows, is_same, strict=True) if is_one]
-    return Look(None, True, same, [row for row in rows if row not in same and nats[row] >= _NEAR * least])
+    return Look(same=same, near=[row for row in rows if row not in same and nats[row] >= _NEAR * least])
 
 
 def verdict(
