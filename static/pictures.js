@@ -1,15 +1,57 @@
-// A cover may be dropped or pasted on any page; choosing one is enough. Without this the form works as a form. A small
-// copy of it stays in this tab, to be shown beside its look-alikes; the server has none.
+// A cover may be dropped or pasted on any page; choosing one is enough. Without this the form works as a form. Up to four
+// drafts stay in this browser, in IndexedDB; the server has none. static/drafts.js shows them.
 "use strict";
 
-(() => {
+// What the browser keeps of the reader's own covers: { id, blob, address, picture, sentence, percent }.
+const drafts = (() => {
+  const MOST = 4;
+
+  function opened() {
+    return new Promise((resolve, reject) => {
+      const request = indexedDB.open("drafts", 1);
+      request.onupgradeneeded = () => request.result.createObjectStore("drafts", { keyPath: "id" });
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  }
+
+  async function run(mode, act) {
+    const db = await opened();
+    try {
+      return await new Promise((resolve, reject) => {
+        const transaction = db.transaction("drafts", mode);
+        const request = act(transaction.objectStore("drafts"));
+        transaction.oncomplete = () => resolve(request.result);
+        transaction.onerror = transaction.onabort = () => reject(transaction.error);
+      });
+    } finally {
+      db.close();
+    }
+  }
+
+  const all = () => run("readonly", (store) => store.getAll()).catch(() => []); // refused, as in some private windows
+  const put = (draft) => run("readwrite", (store) => store.put(draft));
+  const remove = (id) => run("readwrite", (store) => store.delete(id));
+
+  // Keep one more; those that were never looked at go first, then the oldest.
+  async function add(blob) {
+    const others = (await all()).sort((one, other) => Boolean(one.address) - Boolean(other.address) || one.id - other.id);
+    for (const { id } of others.slice(0, Math.max(0, others.length - MOST + 1))) await remove(id);
+    const draft = { id: Date.now(), blob };
+    await put(draft);
+    return draft.id;
+  }
+
+  return { MOST, all, put, remove, add };
+})();
+
+const pictures = (() => {
   const MOST_BYTES = 10_000_000;
   const MOST_PIXELS = 9_000_000; // as webapp/queries/uploads.py
   const LONGEST = 1500; // pixels of a side, of a picture that is made smaller
   const takesPictures = document.querySelector(".pages a[href='/upload']");
   const form = document.querySelector("[data-upload]") ?? (takesPictures && hiddenForm());
-  showChosen();
-  if (!form) return;
+  if (!form) return { take: () => false, drawn };
   const input = form.querySelector("input[type=file]");
   const status = form.querySelector("[role=alert]");
   const say = (text) => (status ? (status.textContent = text) : reader.toast(text));
@@ -45,16 +87,15 @@
     return canvas;
   }
 
-  // A small copy in this tab; and a picture that is too large for the server is made smaller.
+  // Keep a draft; and a picture that is too large for the server is made smaller.
   async function prepare(file) {
-    sessionStorage.removeItem("picture");
+    sessionStorage.removeItem("draft");
     const bitmap = await createImageBitmap(file);
-    const url = drawn(bitmap, 320).toDataURL("image/jpeg", 0.8);
-    sessionStorage.setItem("picture", JSON.stringify({ url, isNew: true }));
-    if (file.size <= MOST_BYTES && bitmap.width * bitmap.height <= MOST_PIXELS) return;
-    const canvas = drawn(bitmap, LONGEST);
-    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
-    choose(new File([blob], "picture.jpg", { type: "image/jpeg" }));
+    if (file.size > MOST_BYTES || bitmap.width * bitmap.height > MOST_PIXELS) {
+      const blob = await new Promise((resolve) => drawn(bitmap, LONGEST).toBlob(resolve, "image/jpeg", 0.92));
+      choose(new File([blob], "picture.jpg", { type: "image/jpeg" }));
+    }
+    sessionStorage.setItem("draft", await drafts.add(input.files[0]));
   }
 
   async function send() {
@@ -86,22 +127,19 @@
   }
   addEventListener("pageshow", (event) => event.persisted && status && (status.textContent = ""));
 
-  // The reader's cover, beside its look-alikes. The first result after an upload is its own; its address is how it is
-  // known again.
-  async function showChosen() {
-    const part = document.querySelector("[data-picture]");
-    try {
-      const kept = JSON.parse(sessionStorage.getItem("picture"));
-      if (kept?.isNew && part) kept.of = part.dataset.picture;
-      else if (kept?.isNew) sessionStorage.removeItem("picture"); // it was refused
-      if (!part || kept?.of !== part.dataset.picture) return;
-      sessionStorage.setItem("picture", JSON.stringify({ url: kept.url, of: kept.of }));
-      const bytes = Uint8Array.from(atob(kept.url.split(",")[1]), (letter) => letter.charCodeAt(0));
-      const canvas = drawn(await createImageBitmap(new Blob([bytes], { type: "image/jpeg" })), 320);
-      canvas.setAttribute("aria-hidden", "true");
-      part.prepend(canvas);
-    } catch {
-      // A tab that keeps nothing shows the part without it.
-    }
+  // The reader's cover among the parts of a mix.
+  async function showPart() {
+    const part = document.querySelector(".part[data-picture]");
+    if (!part) return;
+    const newest = Number(sessionStorage.getItem("draft"));
+    const draft = (await drafts.all()).find((one) => one.picture === part.dataset.picture || (one.id === newest && !one.picture));
+    if (!draft) return;
+    await drafts.put({ ...draft, picture: part.dataset.picture });
+    const canvas = drawn(await createImageBitmap(draft.blob), 320);
+    canvas.setAttribute("aria-hidden", "true");
+    part.prepend(canvas);
   }
+  showPart().catch(() => {}); // a browser that keeps nothing shows the part without it
+
+  return { take, drawn };
 })();

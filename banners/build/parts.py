@@ -40,13 +40,14 @@ def vectors(embedded: Embedded) -> Part:
 
 
 def links(embedded: Embedded) -> Part:
-    """What shortens a picture's embedding for an address: the leading principal directions, float16 (d, 512); nothing
-    if an embedding is short enough."""
+    """What shortens a picture's embedding for an address: the leading principal directions, each as long as embeddings
+    reach along it (root mean square), float16 (d, 512); nothing if an embedding is short enough."""
     matrix = embedded.embeddings["plain"]
     if matrix.shape[1] <= LONGEST_LINK:
         return Part()
-    _, directions = np.linalg.eigh(matrix.T @ matrix)
-    return Part({"link_basis": directions[:, ::-1][:, :LONGEST_LINK].astype(np.float16)})
+    moments, directions = np.linalg.eigh(matrix.T @ matrix / len(matrix))
+    leading = directions[:, ::-1][:, :LONGEST_LINK] * np.sqrt(np.maximum(moments[::-1][:LONGEST_LINK], 1e-8))
+    return Part({"link_basis": leading.astype(np.float16)})
 
 
 def fit_artwork(embedded: Embedded, titled: Embedded | None) -> Artwork | None:

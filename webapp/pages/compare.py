@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
+from PIL import Image
+from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 
-from banners.errors import BadInput
+from banners.errors import BadInput, CannotAnswer, UnusableImage
 from banners.series import same_series
-from banners.vectors.regions import Box, shared_regions
+from banners.vectors.regions import Box, Region, evidence, same_art_evidence, shared_regions
 from banners.views import View
 from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
 from webapp.pages.sharing import Share
 from webapp.params import API, address
+from webapp.queries.uploads import reason, receive_upload
+from webapp.queries.verdicts import other_shape
 from webapp.records import Result
 from webapp.site import Site
 
@@ -82,11 +86,14 @@ def comparison(site: Site, a: int, b: int) -> Comparison:
 
 
 def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
-    """The best `_LEAST_REGIONS`, and more if they are rare enough."""
     features = site.catalogue.local_features
     if features is None:
         return ()
-    shared = shared_regions(features, features.cells(row), features.cells(other), _MOST_REGIONS)
+    return _told(shared_regions(features, features.cells(row), features.cells(other), _MOST_REGIONS))
+
+
+def _told(shared: Sequence[Region]) -> tuple[SharedRegion, ...]:
+    """The best `_LEAST_REGIONS`, and more if they are rare enough."""
     told = [one for one in shared if one.cosine * one.rarity >= _TELLS]
     chosen = told if len(told) >= _LEAST_REGIONS else shared[:_LEAST_REGIONS]
     return tuple(SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.rarity, 2)) for one in chosen)
@@ -123,11 +130,24 @@ def _similarity(site: Site, row: int, other: int, view: View) -> float | None:
 
 
 @dataclass(frozen=True)
-class ComparePage:
-    """`answer` is its JSON. `steps` are the addresses that compare the first game with the look-alike before and after
-    the second one, "" where there is none. `shared` are words that describe both: label, developer, tags."""
+class CoverComparison:
+    """A reader's own cover and a game, see `Comparison`. `a` is None: the server does not have it."""
 
-    answer: Comparison
+    a: None
+    b: GameDetails
+    plain: Result
+    artwork: Result | None
+    regions: tuple[SharedRegion, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """`answer` is its JSON, or for a reader's own cover a `CoverComparison`. `steps` are the addresses that compare the
+    first game with the look-alike before and after the second one, "" where there is none. `shared` are words that
+    describe both: label, developer, tags."""
+
+    answer: "Comparison | CoverComparison"
     steps: tuple[str, str]
     shared: tuple[str, ...]
 
@@ -161,8 +181,50 @@ def _step(a: int, b: int) -> str:
 def compare(a: int, b: int) -> str:
     """Show two covers beside each other, and what corresponds on them."""
     page = compare_page(current_site(), a, b)
-    games = (page.answer.a.game, page.answer.b.game)
+    games = current_site().games(current_site().rows_of((a, b)))
     title = f"{games[0].name} and {games[1].name}"
     share = Share.of(current_site(), title, page.answer.sentence or _ASKED, f"/compare/{a}/{b}", games)
     json_url = address(f"{API}compare", [("a", a), ("b", b)])
     return render_template("compare.html", page=page, share=share, json_url=json_url)
+
+
+def compare_with_cover(site: Site, image: Image.Image, appid: int) -> ComparePage:
+    """A picture and a game. Raises `UnknownGame`, `CannotAnswer`."""
+    row, features, encoder = site.catalogue.row_of(appid), site.local_features, site.part_encoder
+    if encoder is None:
+        raise CannotAnswer("Search by a part is not available for this catalogue.")
+    vector = site.query_encoder.picture(image)
+
+    def compared(view: View) -> Result:
+        index = site.catalogue.indexes[view]
+        return site.results([(row, index.cosine(index.query(vector), row))], view)[0]
+
+    plain = compared("plain")
+    artwork = compared("artwork") if "artwork" in site.catalogue.indexes else None
+    cells = encoder.grid(image).reshape(features.codes.shape[1:])
+    found = _told(shared_regions(features, cells, features.cells(row), _MOST_REGIONS))
+    told = evidence(features.codes, cells)
+    is_same = told.nats[row] >= same_art_evidence(len(site))
+    sentence = _sentence(found, plain, artwork, round(100 * float(told.share[row])) if is_same else None)
+    answer = CoverComparison(None, game_details(site, row), plain, artwork, found, sentence)
+    return ComparePage(answer, ("", ""), ())
+
+
+@blueprint.route("/compare/cover/<appid:appid>", methods=["GET", "POST"])
+def compare_cover(appid: int) -> str | tuple[str, int]:
+    """Show a reader's own cover beside a game's. It is not kept."""
+    site = current_site()
+    game = site.game(site.catalogue.row_of(appid))
+    _ = site.local_features, site.query_encoder
+    complaint, status = "", 200
+    if request.method == "POST":
+        try:
+            upload = receive_upload(site)
+            image = upload.middle(site.image_size) if other_shape(site, upload) else upload.image
+            return render_template("compare.html", page=compare_with_cover(site, image, appid))
+        except UnusableImage as error:
+            complaint, status = reason(error), 415
+        except (RequestEntityTooLarge, ServiceUnavailable) as error:
+            complaint, status = error.description or "", error.code or 500
+    action = f"/compare/cover/{appid}"
+    return render_template("compare_cover.html", game=game, action=action, complaint=complaint), status

@@ -37,7 +37,9 @@ from webapp.queries.verdicts import Look, Verdict, look_at, other_shape, verdict
 from webapp.records import GameSummary
 from webapp.site import Site
 
-_SHELF = 12  # covers around a draft
+_SHELF = 11  # covers around a draft
+_SIZES = ((300, 450), (150, 225), (100, 150))  # of covers in Steam's client
+_SIZES_WIDE = ((292, 136), (231, 87), (120, 45))  # of headers and small capsules in its store
 
 blueprint = Blueprint("cover", __name__)
 
@@ -81,17 +83,29 @@ class CoverQuery(UploadQuery):
 
 @dataclass(frozen=True)
 class CoverPage:
-    """The page of a picture. `shelf` are covers to see it among: some of its look-alikes, of popular games and of any.
-    `json_url` is "": there is no picture to send again."""
+    """The page of a picture. `shelves` are covers to see it among, by what they are; `sizes` are those in which a
+    store's client shows them. `own` is the game that is left out, None if none is."""
 
     answer: SimilarGames
     verdict: Verdict
     query: CoverQuery
     filters: FilterForm
     views: list[tuple[str, str, bool]]
-    shelf: tuple[GameSummary, ...]
+    shelves: dict[str, tuple[GameSummary, ...]]
+    is_wide: bool
     own: GameSummary | None
     most: int
+
+    @property
+    def percent(self) -> int | None:
+        """What the meter shows: among the games that pass the filters, if there are some."""
+        if self.verdict.competitors is not None:
+            return self.verdict.among_them
+        return self.verdict.stands_out.get(self.query.view)
+
+    @property
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        return _SIZES_WIDE if self.is_wide else _SIZES
 
     def url(self, **changed: object) -> str:
         """The address with other parameters."""
@@ -166,7 +180,8 @@ def cover_page(site: Site, query: CoverQuery) -> CoverPage:
         query=query,
         filters=filter_form(site, query, "/upload", kept),
         views=view_links(site, query.view, url_of),
-        shelf=_shelf(site, query, answer),
+        shelves=_shelves(site, query, answer),
+        is_wide=site.image_size[0] > site.image_size[1],
         own=site.game(without[0]) if without else None,
         most=min(MAX_RESULTS, len(site)),
     )
@@ -176,15 +191,18 @@ def _view(view: View) -> Pairs:
     return (("view", view),) if view != "plain" else ()
 
 
-def _shelf(site: Site, query: CoverQuery, answer: SimilarGames) -> tuple[GameSummary, ...]:
-    """Look-alikes, popular games that pass the filters, and others, in turns; no adult ones."""
-    alike = site.rows_of(result.game.appid for result in answer.results[: 2 * _SHELF])
-    passes = mask(site, query)
-    popular = [row for row in site.orders.by_popularity[:2000].tolist() if passes[row]]
-    anywhere = site.orders.anywhere[:: max(1, len(site.orders.anywhere) // (2 * _SHELF))].tolist()
-    turns = (row for rows in zip(alike, popular, anywhere, strict=False) for row in rows)
-    rows = [row for row in dict.fromkeys(turns) if not site.is_adult[row]]
-    return site.games(rows[:_SHELF])
+def _shelves(site: Site, query: CoverQuery, answer: SimilarGames) -> dict[str, tuple[GameSummary, ...]]:
+    """Covers to see a picture among: its look-alikes, popular games, of those that pass the filters, and any; no
+    explicit ones."""
+    passes = mask(site, query) & ~site.is_adult
+    popular, anywhere = site.orders.popular, site.orders.anywhere
+    some = anywhere[:: max(1, len(anywhere) // (2 * _SHELF))]
+    rows = {
+        "look-alikes": site.rows_of(result.game.appid for result in answer.results if not result.game.is_adult),
+        "popular": popular[passes[popular]][:_SHELF].tolist(),
+        "random": some[~site.is_adult[some]].tolist(),
+    }
+    return {name: site.games(chosen[:_SHELF]) for name, chosen in rows.items()}
 
 
 @blueprint.get("/upload")

@@ -22,6 +22,7 @@ from webapp.site import Site
 PartKind = Literal["game", "text", "picture"]
 
 MAX_PARTS = 8
+_STEPS = 32  # of a shortened embedding's numbers, from 0 to what they usually reach
 MAX_TEXT = 200  # characters; CLIP reads some 70 words
 MAX_RESULTS = 200
 
@@ -124,8 +125,12 @@ def encode_vector(site: Site, vector: Vector) -> str:
     """An embedding, float32 (d,), as a part of an address: after the fingerprint of its encoder, shortened to 512
     numbers where it has more."""
     basis = site.catalogue.link_basis
-    numbers = vector if basis is None else vector @ basis.astype(np.float32)
-    codes = np.rint(numbers * (127 / np.abs(numbers).max())).astype(np.int8)
+    if basis is None:
+        codes = vector * (127 / np.abs(vector).max())
+    else:
+        directions = basis.astype(np.float32)
+        codes = _STEPS * (vector @ directions) / np.maximum((directions**2).sum(axis=0), 1e-9)
+    codes = np.clip(np.rint(codes), -127, 127).astype(np.int8)
     return site.query_encoder.fingerprint + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
 
 

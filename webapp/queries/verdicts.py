@@ -22,7 +22,7 @@ Kind = Literal[
 ]
 
 _OFF_SHAPE = 0.03  # of the catalogue's shape
-_NEAR = 0.4  # of the evidence of the same art: one in a hundred covers with a large foreign title has less
+_NEAR = 0.35  # of the evidence of the same art: one in a hundred covers with a large foreign title has less
 _SAME_SHARE = 0.8  # of all that a plain cover's cells tell
 _SAME_STRENGTH = 0.97  # of a catalogue without local features
 _TAKEN, _MANY, _OWN = 10, 34, 66  # percent of covers that are less distinctive
@@ -132,10 +132,12 @@ def _kind(
     view: View,
     percent: int | None,
 ) -> tuple[Kind, GameSummary | None]:
-    for kind, rows in (("same", look.same), ("taken_for", look.near)):
-        for row in rows:
-            if passes[row]:
-                return ("same" if kind == "same" else "taken_for"), site.game(row)
+    order = [one.game.appid for result in answer.results for one in (result, *result.stacked)]
+    same, near = (site.games([row for row in rows if passes[row]]) for rows in (look.same, look.near))
+    if same:  # of several, as pictures that are sold twice, that which looks most like it
+        return "same", min(same, key=lambda game: order.index(game.appid) if game.appid in order else len(order))
+    if near:
+        return "taken_for", near[0]
     first = closest(answer.results)
     if first is None or percent is None:
         return "nothing_like_it", None
