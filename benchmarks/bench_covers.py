@@ -47,6 +47,7 @@ def main() -> None:
     if not options.held:
         _pasted(site, covers, options.trials)
         _links(site)
+        _occluded(client, site, covers, options.trials)
         _verdicts(client, covers, options.banners)
     else:
         _held(client, [one.path for one in list_banners(options.held)])
@@ -124,6 +125,44 @@ def _links(site: Site) -> None:
     held = np.stack([decode_vector(site, text) for text in texts])
     recall = recall_at(held, exact, site.catalogue.embeddings, chosen)
     print(f"an embedding in an address: {len(texts[0])} characters, recall@10 {recall:.3f}")
+
+
+def _occluded(client: Any, site: Site, covers: dict[int, Path], trials: int) -> None:
+    """Whether the similarity of real look-alikes falls more where the marked regions are covered with the mean colour
+    than where as much is covered elsewhere."""
+    encoder = site.query_encoder
+    random, more = np.random.default_rng(11), 0
+    for appid in random.choice(sorted(covers), trials, replace=False).tolist():
+        row = site.catalogue.row_of(appid)
+        other = int(site.catalogue.appids[site.catalogue.view("plain").of(row)[0]])
+        boxes = [one["b"] for one in client.get(f"/api/v1/compare?a={appid}&b={other}").get_json()["regions"]]
+        image, vector = _open(covers[other]), site.catalogue.embeddings[row]
+        elsewhere = [_elsewhere(boxes, random) for _ in range(4)]
+        marked, *others = (vector @ encoder.picture(_covered(image, chosen)) for chosen in (boxes, *elsewhere))
+        more += bool(marked < np.mean(others))
+    print(f"marked regions covered: the similarity falls more than elsewhere in {more / trials:.2f} of {trials}")
+
+
+def _covered(image: Image.Image, boxes: list[Box]) -> Image.Image:
+    covered, colour = image.copy(), tuple(np.asarray(image).mean(axis=(0, 1)).round().astype(int).tolist())
+    for x, y, width, height in boxes:
+        corner = round(x * SIZE[0]), round(y * SIZE[1])
+        covered.paste(colour, (*corner, corner[0] + round(width * SIZE[0]), corner[1] + round(height * SIZE[1])))
+    return covered
+
+
+def _elsewhere(boxes: list[Box], random: np.random.Generator) -> list[Box]:
+    """As many boxes of the same sizes, anywhere but over those."""
+    chosen: list[Box] = []
+    for _, _, width, height in boxes:
+        tried = [(random.uniform(0, 1 - width), random.uniform(0, 1 - height), width, height) for _ in range(200)]
+        chosen.append(min(tried, key=lambda box: sum(_shared_area(box, one) for one in (*boxes, *chosen))))
+    return chosen
+
+
+def _shared_area(one: Box, other: Box) -> float:
+    sides = (min(one[k] + one[k + 2], other[k] + other[k + 2]) - max(one[k], other[k]) for k in (0, 1))
+    return float(np.prod([max(0.0, side) for side in sides]))
 
 
 # -- verdicts ---------------------------------------------------------------------------------------------------------

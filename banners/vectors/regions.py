@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import Indices, Mask, Matrix, Vector
+from banners.arrays import Indices, Matrix, Vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +32,7 @@ _BLOCK = 128  # banners at a time: as many as stay in a core's cache
 _PART = 16  # cells of a part that count, evenly spread: more cost time and find no more
 _ROWS = 128  # of all pairs at a time: as many as stay in a core's cache
 _SAMPLE = 4_000  # cells that stand for all of a catalogue
-_LIKE = 0.6  # the least cosine of a cell that joins a region
-_LARGEST = 4  # cells a side of a region
+_CENTRAL = 0.6  # how much less a square in a corner counts
 _LEAST_DETAIL = 0.12  # how far the cells of a picture differ; 741 covers have 0.33 to 0.9, noise and gradients less
 
 Codes = npt.NDArray[np.int8]
@@ -94,10 +93,14 @@ class LocalFeatures:
         """The cells of a banner: float32 (70, 32)."""
         return to_cells(self.codes[row])
 
-    def box(self, top: int, left: int, bottom: int, right: int) -> Box:
-        """The box of a rectangle of cells; `bottom` and `right` are outside."""
-        x, y = left / self.columns, top / self.rows
-        return round(x, 4), round(y, 4), round(right / self.columns - x, 4), round(bottom / self.rows - y, 4)
+    def square(self, y: int, x: int) -> Box:
+        """The box of a square of four cells."""
+        return (
+            round(x / self.columns, 4),
+            round(y / self.rows, 4),
+            round(2 / self.columns, 4),
+            round(2 / self.rows, 4),
+        )
 
     def rarity(self, cells: Matrix) -> Vector:
         """For cells, float32 (m, 32), -ln of the share of the catalogue's cells that show the same: float32 (m,)."""
@@ -115,80 +118,51 @@ def sides(is_wide: bool) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Region:
-    """What two banners share: a box on each, the cosine of the best cells in it, and how rare those are in the
-    catalogue: -ln of the share of cells that show the same."""
+    """What two banners share: a box on each, and the means over its cells of the cosine, and of the cosine times how
+    rare the cells are in the catalogue: `nats`, by `LocalFeatures.rarity`."""
 
     a: Box
     b: Box
     cosine: float
-    rarity: float
+    nats: float
 
 
 def shared_regions(features: LocalFeatures, a: Matrix, b: Matrix, count: int) -> list[Region]:
     """Up to `count` regions that two banners share, the most telling first. `a` and `b` are their cells: float32 (70,
     32).
 
-    A region grows from two cells that are each other's nearest, as far as the cells around them correspond. Cells weigh
-    as much as they are rare: plain ground matches plain ground.
+    A region is a square of four cells on either that correspond, one by one. They weigh as much as they are rare, for
+    plain ground matches plain ground, and less at the edge, where an encoder sees less. Larger regions say less:
+    covered with the mean colour, they change the similarity of two covers no more than as much elsewhere does.
     """
-    grid = (features.rows, features.columns)
-    cosines = a @ b.T  # (70, 70)
+    rows, columns = features.rows, features.columns
     rare = np.minimum(features.rarity(a)[:, None], features.rarity(b)[None, :])
-    seeds = [(one, int(two)) for one, two in enumerate(cosines.argmax(axis=1)) if cosines[:, two].argmax() == one]
-    seeds.sort(key=lambda seed: -float(max(cosines[seed], 0) * rare[seed]))
+    cosines = _squares((a @ b.T).reshape(rows, columns, rows, columns))
+    told = _squares((a @ b.T * rare).reshape(rows, columns, rows, columns))
+    central = _central(rows - 1, columns - 1)
+    scores = told * central[:, :, None, None] * central  # (rows - 1, columns - 1, rows - 1, columns - 1)
     regions: list[Region] = []
-    is_free_a, is_free_b = np.ones(grid, np.bool_), np.ones(grid, np.bool_)
-    for one, two in seeds:
-        (top, left), (top_b, left_b) = divmod(one, grid[1]), divmod(two, grid[1])
-        if len(regions) == count or not (is_free_a[top, left] and is_free_b[top_b, left_b]):
-            continue
-        shift = (top_b - top, left_b - left)
-        there = _aligned(cosines.reshape(grid + grid), is_free_a, is_free_b, shift)
-        box = _grown(there, top, left)
-        box_b = box[0] + shift[0], box[1] + shift[1], box[2] + shift[0], box[3] + shift[1]
-        regions.append(
-            Region(features.box(*box), features.box(*box_b), float(cosines[one, two]), float(rare[one, two]))
-        )
-        for is_free, (first, start, last, end) in ((is_free_a, box), (is_free_b, box_b)):
-            is_free[max(first - 1, 0) : last + 1, max(start - 1, 0) : end + 1] = False  # and the cells around it
+    while len(regions) < count and np.isfinite(scores).any():
+        place = np.unravel_index(int(scores.argmax()), scores.shape)
+        (y, x), (y_b, x_b) = place[:2], place[2:]
+        cosine, nats = float(cosines[place]), float(told[place])
+        regions.append(Region(features.square(int(y), int(x)), features.square(int(y_b), int(x_b)), cosine, nats))
+        scores[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = -np.inf  # what overlaps it
+        scores[:, :, max(y_b - 1, 0) : y_b + 2, max(x_b - 1, 0) : x_b + 2] = -np.inf
     return regions
 
 
-def _aligned(cosines: Matrix, is_free_a: Mask, is_free_b: Mask, shift: tuple[int, int]) -> Matrix:
-    """The cosine of each cell to the one at `shift` from it on the other banner: float32 (rows, columns), -inf where
-    there is none or either is taken. `cosines`: float32 (rows, columns, rows, columns)."""
-    rows, columns = is_free_a.shape
-    aligned = np.full((rows, columns), -np.inf, np.float32)
-    for y, x in np.ndindex(rows, columns):
-        y_b, x_b = y + shift[0], x + shift[1]
-        if 0 <= y_b < rows and 0 <= x_b < columns and is_free_a[y, x] and is_free_b[y_b, x_b]:
-            aligned[y, x] = cosines[y, x, y_b, x_b]
-    return aligned
+def _squares(pairs: Matrix) -> Matrix:
+    """The means over squares of four cells of what is known of pairs of cells: of float32 (r, c, r, c), float32 (r - 1,
+    c - 1, r - 1, c - 1)."""
+    corners = (pairs[:-1, :-1, :-1, :-1], pairs[:-1, 1:, :-1, 1:], pairs[1:, :-1, 1:, :-1], pairs[1:, 1:, 1:, 1:])
+    return np.asarray(sum(corners) / 4, np.float32)
 
 
-def _grown(aligned: Matrix, top: int, left: int) -> tuple[int, int, int, int]:
-    """The rectangle around a cell that grows while the cells of a further side are alike on average: top, left, and
-    bottom and right, which are outside."""
-    bottom, right = top + 1, left + 1
-    while True:
-        sides = [
-            ((top - 1, left, bottom, right), aligned[top - 1 : top, left:right] if top else None),
-            ((top, left - 1, bottom, right), aligned[top:bottom, left - 1 : left] if left else None),
-            ((top, left, bottom + 1, right), aligned[bottom : bottom + 1, left:right]),
-            ((top, left, bottom, right + 1), aligned[top:bottom, right : right + 1]),
-        ]
-        grown = next(
-            (
-                box
-                for box, side in sides
-                if side is not None and side.size and max(box[2] - box[0], box[3] - box[1]) <= _LARGEST
-                if float(side.mean()) >= _LIKE
-            ),
-            None,
-        )
-        if grown is None:
-            return top, left, bottom, right
-        top, left, bottom, right = grown
+def _central(rows: int, columns: int) -> Matrix:
+    """What a place of a grid counts: 1 in the middle, less in the corners: float32 (rows, columns)."""
+    down, across = (np.abs(np.linspace(-1, 1, count)) for count in (rows, columns))
+    return np.asarray(1 - _CENTRAL * (down[:, None] + across) / 2, np.float32)
 
 
 # -- search by a part -----------------------------------------------------------------------------------------------

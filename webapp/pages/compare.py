@@ -8,9 +8,10 @@ from flask import Blueprint, render_template, request
 from PIL import Image
 from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 
+from banners.arrays import Matrix
 from banners.errors import BadInput, CannotAnswer, UnusableImage
 from banners.series import same_series
-from banners.vectors.regions import Box, Region, evidence, same_art_evidence, shared_regions
+from banners.vectors.regions import Box, LocalFeatures, evidence, same_art_evidence, shared_regions
 from banners.views import View
 from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
@@ -21,8 +22,8 @@ from webapp.queries.verdicts import other_shape
 from webapp.records import Result
 from webapp.site import Site
 
-_MOST_REGIONS, _LEAST_REGIONS = 5, 3
-_TELLS = 2.5  # cosine x rarity: a cell that at most one in ten of all cells is like, and nearly the same
+_REGIONS = 5
+_TELLS = 2.5  # nats of a region: about one in ten of all cells is like its own
 _ALIKE, _SAME = 0.6, 0.8  # cosines of two cells
 _SHARED = 4  # words at most
 _ASKED = "How alike are their covers?"
@@ -39,7 +40,7 @@ class SharedRegion:
     a: Box
     b: Box
     cosine: float
-    rarity: float
+    nats: float
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,14 @@ def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
     features = site.catalogue.local_features
     if features is None:
         return ()
-    return _told(shared_regions(features, features.cells(row), features.cells(other), _MOST_REGIONS))
+    return _shared(features, features.cells(row), features.cells(other))
 
 
-def _told(shared: Sequence[Region]) -> tuple[SharedRegion, ...]:
-    """The best `_LEAST_REGIONS`, and more if they are rare enough."""
-    told = [one for one in shared if one.cosine * one.rarity >= _TELLS]
-    chosen = told if len(told) >= _LEAST_REGIONS else shared[:_LEAST_REGIONS]
-    return tuple(SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.rarity, 2)) for one in chosen)
+def _shared(features: LocalFeatures, a: Matrix, b: Matrix) -> tuple[SharedRegion, ...]:
+    return tuple(
+        SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.nats, 2))
+        for one in shared_regions(features, a, b, _REGIONS)
+    )
 
 
 def _sentence(
@@ -106,7 +107,7 @@ def _sentence(
         return f"They are one picture: {coincide_percent} % of it coincides."
     if not found or found[0].cosine < _ALIKE:
         return "Nothing in particular corresponds: what they share is colour and composition."
-    if found[0].cosine * found[0].rarity < _TELLS:
+    if found[0].nats < _TELLS:
         return "Only plain ground or a common pattern corresponds."
     lettering = (plain.strength or 0) - (artwork.strength or 0) if artwork else 0.0
     if lettering >= _LETTERING:
@@ -202,7 +203,7 @@ def compare_with_cover(site: Site, image: Image.Image, appid: int) -> ComparePag
     plain = compared("plain")
     artwork = compared("artwork") if "artwork" in site.catalogue.indexes else None
     cells = encoder.grid(image).reshape(features.codes.shape[1:])
-    found = _told(shared_regions(features, cells, features.cells(row), _MOST_REGIONS))
+    found = _shared(features, cells, features.cells(row))
     told = evidence(features.codes, cells)
     is_same = told.nats[row] >= same_art_evidence(len(site))
     sentence = _sentence(found, plain, artwork, round(100 * float(told.share[row])) if is_same else None)
