@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from banners.build.export import export_queries
+from banners.build.local_features import local_features
+from banners.build.plan import Options, Part, Progress
 from banners.catalogue import writer
 from banners.catalogue.manifest import EncoderInfo, Manifest
 from banners.catalogue.reader import neighbour_arrays
@@ -40,6 +42,7 @@ from banners.vectors.artwork import find_artwork
 from banners.vectors.labels import VOCABULARY, read_vocabulary
 from banners.vectors.nearest import Index, quantise
 from banners.vectors.neighbours import Neighbours
+from banners.vectors.regions import PAIRED_AT_MOST, SameArt, same_art
 from benchmarks.random_clip import save_random_clip
 
 PORT = 8766
@@ -98,12 +101,14 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
         export = export_queries(choice.name, encoder, banners, grown, read_vocabulary(VOCABULARY), Path(scratch))
         quantised = quantise(grown)
         similarities = np.full((n, 10), 0.5, np.float32)
+        local = grow_parts(covers, n, Path(scratch))
         artwork = find_artwork(grown[:2000], np.arange(300), grown[300:600])
         arrays = {
             "embeddings": grown,
             "quantised": quantised.codes,
             "quantised_scales": quantised.scales,
             **export.arrays,
+            **local.arrays,
             "artwork_mean": artwork.mean,
             "artwork_projection": artwork.projection,
             "artwork_lengths": artwork.lengths(grown),
@@ -116,8 +121,30 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
             encoder=EncoderInfo("clip-b32 with random weights", "0"),
             preprocessing=encoder.preprocessing,
             queries=export.about["queries"],
+            parts=local.about["parts"],
         )
-        writer.save(folder, games, arrays, export.files, export.labels, about)
+        writer.save(folder, games, arrays, {**export.files, **local.files}, export.labels, about)
+
+
+def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
+    """The local features of the covers, and of as many games more with noise on them."""
+    scratch = scratch / "rows" / "parts"
+    scratch.mkdir(parents=True)
+    digests = [str(number).encode() for number in range(len(covers))]
+    options = Options(Choice("packaged", device="cpu"))
+    part, _ = local_features(covers, digests, scratch, options, Progress(print, lambda *_: tqdm(disable=True)))
+    random = np.random.default_rng(4)
+    codes = part.arrays["parts"][np.arange(count) % len(covers)]
+    noise = random.integers(-12, 13, codes.shape, np.int8)
+    noise[: len(covers)] = 0
+    grown = np.clip(codes.astype(np.int16) + noise, -127, 127).astype(np.int8)
+    none = SameArt.none()
+    same = {"same_art": none.pairs, "same_art_nats": none.nats, "same_art_share": none.share}
+    started = time.perf_counter()
+    if count <= PAIRED_AT_MOST:
+        same_art(grown)
+    print(f"same art of {count} games: {time.perf_counter() - started:.0f} s")
+    return Part({**part.arrays, "parts": grown, **same}, part.files, part.about)
 
 
 def largest(pid: int) -> float:
@@ -160,15 +187,21 @@ def measure(folder: Path, covers: list[Banner], count: int) -> dict[str, float]:
         worker = int(children[0])
         connection = HTTPConnection("127.0.0.1", PORT, timeout=60)
         random = np.random.default_rng(1)
-        took: dict[str, list[float]] = {"text": [], "upload": [], "mix": [], "filtered": [], "filtered_artwork": []}
+        kinds = ("text", "upload", "mix", "filtered", "filtered_artwork", "compare", "part", "picture_part")
+        took: dict[str, list[float]] = {kind: [] for kind in kinds}
         for number in tqdm(range(count), desc="asking"):
             words = " ".join(random.choice(WORDS, 2)) + f" {number}"
             kind = tuple(took)[number % len(took)]
-            if kind == "upload":
+            if kind in ("compare", "part"):
+                url = "games/{}/parts?box=0.3,0.3,0.42,0.42" if kind == "part" else "compare?a={}&b={}"
+                took[kind].append(ask(connection, "GET", "/api/v1/" + url.format(number + 1, number + 2)))
+                continue
+            if kind in ("upload", "picture_part"):
                 with Image.open(covers[int(random.integers(len(covers)))].path) as image:
                     file = io.BytesIO()
                     image.convert("RGB").save(file, "JPEG", quality=85)
-                took[kind].append(ask(connection, "POST", "/api/v1/pictures", file.getvalue()))
+                url = "/api/v1/pictures" + ("/parts?box=0.3,0.3,0.42,0.42" if kind == "picture_part" else "")
+                took[kind].append(ask(connection, "POST", url, file.getvalue()))
                 continue
             if kind.startswith("filtered"):
                 # Of ten stored neighbours hardly any has the tag: all rows are searched.

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from banners.arrays import Vector
+from banners.arrays import Matrix, Vector
 from banners.catalogue.names import appid_of, named_by_address
 from banners.errors import BadInput
 from webapp.params import MAX_ADDRESS, Appid, Pairs, address, words
@@ -148,5 +148,17 @@ def decode_vector(site: Site, picture: str) -> Vector:
         raise BadInput("This link was made with another encoder. Choose the picture again.")
     if len(codes) != (encoder.dim if basis is None else basis.shape[1]) or not codes.any():
         raise BadInput("This address holds no picture of this catalogue; choose the picture again.")
-    vector = codes if basis is None else basis.astype(np.float32) @ codes
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
+    return codes / np.float32(np.linalg.norm(codes)) if basis is None else _lengthened(codes, basis.astype(np.float32))
+
+
+def _lengthened(codes: Vector, basis: Matrix) -> Vector:
+    """The embedding of shortened `codes`: float32 (d,), L2-normalised. What the basis does not hold of it, which is
+    like no embedding of the catalogue, becomes some vector that is at right angles to the basis: or all similarities
+    would be too large."""
+    vector = basis @ (codes / _STEPS)
+    directions = basis / np.maximum(np.linalg.norm(basis, axis=0), 1e-9)
+    other = np.random.default_rng(0).normal(size=len(vector))
+    other -= directions @ (directions.T @ other)
+    missing = max(1 - float(vector @ vector), 0.0)
+    vector = vector + other * (missing**0.5 / max(float(np.linalg.norm(other)), 1e-9))
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)
