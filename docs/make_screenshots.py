@@ -20,7 +20,9 @@ PAGES = (
     ("search", "/search?q=the", "Results"),
     ("game", "/render/9000100", "A game beside its look-alikes"),
     ("mix", "/mix?game=9000100&game=9000200&not_game=9000300", "A mix: more like two games, less like a third"),
-    ("compare", "/compare/9000100/9000200", "Two covers compared"),
+    ("compare", "/compare/9000100/9000200", "Why two covers match"),
+    ("parts", "/parts?game=9000100&box=0.1,0.05,0.8,0.3", "Search by a part"),
+    ("cover", "/upload", "Your cover: the verdict"),
     ("popular", "/popular", "Popular games, each with its look-alikes"),
     ("pairs", "/pairs", "Nearly the same cover"),
     ("unique", "/unique", "Covers like no other, each with the most similar one"),
@@ -48,6 +50,9 @@ def draw(browser: Browser, name: str, url: str, size: tuple[int, int], theme: st
     width, height = size
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce")
     page.goto(url)
+    if name == "cover":
+        with page.expect_navigation():
+            page.set_input_files("#picture", [{"name": "x.png", "mimeType": "image/png", "buffer": own_cover()}])
     if name == "suggestions":
         page.get_by_role("combobox").press_sequentially(TYPED)
         page.get_by_role("option").first.wait_for()
@@ -55,6 +60,16 @@ def draw(browser: Browser, name: str, url: str, size: tuple[int, int], theme: st
     shot = Image.open(io.BytesIO(page.screenshot()))
     shot.convert("RGB").save(DOCS / "screenshots" / f"{name}-{width}-{theme}.webp", quality=75, method=6)
     page.close()
+
+
+def own_cover() -> bytes:
+    """A cover that the demo set does not have: the halves of two."""
+    paths = sorted(Path(os.environ["BANNERS"]).glob("*.jpg"))
+    top, bottom = (Image.open(path).convert("RGB").resize((300, 450)) for path in (paths[5], paths[12]))
+    top.paste(bottom.crop((0, 225, 300, 450)), (0, 225))
+    file = io.BytesIO()
+    top.save(file, "PNG")
+    return file.getvalue()
 
 
 def listing() -> str:
