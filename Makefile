@@ -59,6 +59,7 @@ soak: .venv/dev
 
 screenshots: .venv/dev $(CATALOGUE)/manifest.json
 	@CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) $(BIN)/python docs/make_screenshots.py
+	@CATALOGUE=$(CATALOGUE) BANNERS=$(BANNERS) $(BIN)/python docs/make_regions.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -84,6 +84,8 @@ def listing() -> str:
                 for (width, _), share in zip(SIZES, (50, 29, 18), strict=True)
             ]
             parts.append("\n".join(pictures) + "\n")
+    parts.append("## What corresponds on fifty pairs\n")
+    parts.append('<img src="screenshots/regions.webp" alt="Fifty games and their first look-alikes, framed">\n')
     return "\n".join(parts)
 
 

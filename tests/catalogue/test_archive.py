@@ -64,7 +64,7 @@ def test_parts_may_be_left_out_and_the_manifest_says_so(colour_site, tmp_path):
         assert (catalogue.matrix is None) == ("embeddings" in without)
         assert bool(catalogue.indexes) == ("embeddings" not in without)
         assert catalogue.views["plain"].rows.shape[0] == len(catalogue)
-    assert sizes[()] > sizes[("queries",)] > sizes[("embeddings",)] == sizes[tuple(archive.OPTIONAL)]
+    assert sizes[()] > sizes[("queries",)] > sizes[("embeddings",)] > sizes[tuple(archive.OPTIONAL)]
 
 
 def test_a_damaged_catalogue_is_not_packed(folder, tmp_path):
@@ -218,7 +218,9 @@ def test_archives_cut_off_anywhere_are_refused(folder, tmp_path):
             unpack(data[:length], tmp_path / f"new{number}")
 
 
-@pytest.mark.parametrize("data", [b"<html>Not found</html>", gzip.compress(b"no tar"), b"\x1f\x8b" + bytes(100)])
+@pytest.mark.parametrize(
+    "data", [b"<html>Not found</html>", gzip.compress(b"no tar", mtime=0), b"\x1f\x8b" + bytes(100)]
+)
 def test_what_is_no_archive_is_refused(tmp_path, data):
     with pytest.raises(BadCatalogue):
         unpack(data, tmp_path / "new")

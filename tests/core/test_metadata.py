@@ -27,14 +27,14 @@ from banners.games_csv import Banner
 from banners.images import decode
 from tests.core.metadata_bombs import BOMBS, LARGE, MALFORMED, jpeg, png, webp
 from webapp.local_images import LocalImage, thumbnail
-from webapp.queries.uploads import decode_upload, is_animated
+from webapp.queries.uploads import decode_upload, header_of
 
 def kilobytes(name):
     return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith(name))
 
 def upload(path):
     data = path.read_bytes()
-    decode_upload(data, 224), is_animated(data)
+    header_of(data, decode_upload(data, 224))
 
 def pillow(path):
     with Image.open(path) as image:

@@ -42,7 +42,16 @@ def workers(program: int) -> list[int]:
 
 
 def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middle(many_banners, tmp_path, tiny_clip):
-    views = ["--views", "plain,mirror", "--batch-size", "8", "--no-queries", "--encoder", str(tiny_clip())]
+    views = [
+        "--views",
+        "plain,mirror",
+        "--batch-size",
+        "8",
+        "--no-queries",
+        "--no-parts",
+        "--encoder",
+        str(tiny_clip()),
+    ]
     # Nothing is embedded by this machine's own process, titles neither: it does without torch.
     program = (
         "import sys, embed_banners; status = embed_banners.main(sys.argv[1:])\n"

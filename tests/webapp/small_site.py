@@ -29,7 +29,17 @@ def embeddings(count: int = len(NAMES)) -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = True, source: str = "") -> Path:
+# Portal 2 and "Fifty" have the same art.
+SAME_ART = {
+    "same_art": np.array([[1, 4]], np.int32),
+    "same_art_nats": np.array([90], np.float32),
+    "same_art_share": np.array([0.8], np.float32),
+}
+
+
+def make_catalogue(
+    folder: Path, *, views: bool = True, similarities: bool = True, source: str = "", same_art: bool = False
+) -> Path:
     plain = embeddings()
     found = {"plain": nearest(plain, k=6)}
     if views:
@@ -44,6 +54,7 @@ def make_catalogue(folder: Path, *, views: bool = True, similarities: bool = Tru
         ],
         neighbours=found,
         embeddings=plain if similarities else None,
+        arrays=SAME_ART if same_art else {},
         duplicates=np.array([0, 0, 2, 3, 4, 5, 6, 7], np.int32),
         about={
             "encoder": {"id": "test-encoder", "revision": "r1"},

@@ -213,9 +213,9 @@ def test_a_cover_dropped_on_any_page_is_looked_for(browser, queried):
     with browser.new_page(base_url=queried.url) as page:
         page.goto("/render/31")
         dropped(page, _png("green"), "drop")
-        page.wait_for_url("**/mix?picture=*")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Your cover")
-        expect(page.locator(".part canvas")).to_have_count(1)
+        page.wait_for_url("**/upload?picture=*")
+        expect(page.get_by_role("heading", level=1)).to_have_text("There is next to nothing on it")
+        expect(page.locator(".own-art canvas")).to_have_count(1)
         dropped(page, _png("red"), "paste")
         page.wait_for_function("first => !location.href.includes(first)", arg=page.url[-40:])
         assert page.locator(".cards .name a").first.get_attribute("href") in ("/render/11", "/render/12")

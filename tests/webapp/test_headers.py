@@ -135,7 +135,7 @@ def test_answers_are_compressed_for_those_who_can_read_them(client):
 
 def test_pages_are_small(client):
     assert len(client.get("/render/10").data) < 40_000
-    assert sum(path.stat().st_size for path in (ROOT / "static").iterdir() if path.suffix in (".css", ".js")) < 70_000
+    assert sum(path.stat().st_size for path in (ROOT / "static").iterdir() if path.suffix in (".css", ".js")) < 90_000
 
 
 def test_no_redirect_leads_to_whatever_the_host_header_says(client):

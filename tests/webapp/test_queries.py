@@ -5,12 +5,16 @@ The encoder is a small CLIP whose weights are constructed: it knows colours, in 
 import html
 import re
 import sys
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from banners.build.parts import links
+from banners.embedding import Embedded
 from banners.errors import BadCatalogue, BadInput
 from banners.vectors.neighbours import Neighbours
 from embed_banners import main
@@ -20,6 +24,7 @@ from tests.webapp.query_site import encoded, form, shown, text
 from webapp import create_app
 from webapp.limits import client_of
 from webapp.queries.parts import decode_vector, encode_vector
+from webapp.site import Site
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def test_an_uploaded_picture_finds_what_looks_like_it(client, kind, options):
     data = encoded(coloured("violet", 99, (200, 120)), kind, **options)
     response = client.post("/upload", **form(data))
     assert response.status_code == 303
-    assert response.location.startswith("/mix?picture=")
+    assert response.location.startswith("/upload?picture=")
     page = text(client, response.location)
     assert set(shown(page)[:2]) == {51, 52}
     assert "Your cover shows" in page
@@ -70,7 +75,7 @@ def test_plus_and_minus_can_be_combined_and_shared(client):
     page = text(client, "/mix?game=11&not_game=31")
     assert not {11, 31} & set(shown(page))
     assert set(shown(page)[:3]) == {12, 41, 42}  # red without blue
-    picture = encode_vector(vector_of_colour(client, "green"), fingerprint_of(client))
+    picture = encode_vector(site_of(client), vector_of_colour(client, "green"))
     assert set(shown(text(client, f"/mix?picture={picture}&text=red"))[:6]) == {11, 12, 21, 22, 41, 42}
 
 
@@ -80,8 +85,8 @@ def test_an_empty_mix_offers_games_to_count_for_whatever_sign_was_chosen(client)
     assert "not_game" not in page
 
 
-def fingerprint_of(client):
-    return client.application.extensions["catalogue"].site.encoder.fingerprint
+def site_of(client):
+    return client.application.extensions["catalogue"].site
 
 
 def vector_of_colour(client, colour):
@@ -213,15 +218,37 @@ def test_an_unknown_game_is_a_404(client):
     assert client.get("/api/v1/similar").status_code == 400
 
 
+def addressing(dim: int, fingerprint: str = "0123abcd", basis: np.ndarray | None = None) -> Site:
+    encoder = SimpleNamespace(dim=dim, fingerprint=fingerprint)
+    return cast("Site", SimpleNamespace(query_encoder=encoder, catalogue=SimpleNamespace(link_basis=basis)))
+
+
 def test_a_picture_survives_its_way_through_an_address():
-    for dim in (3, 512, 1280):
+    for dim in (3, 512):
         vector = np.random.default_rng(dim).normal(size=dim)
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
-        assert decode_vector(encode_vector(vector, "0123abcd"), "0123abcd", dim) @ vector > 0.999
+        picture = encode_vector(addressing(dim), vector)
+        assert decode_vector(addressing(dim), picture) @ vector > 0.999
         with pytest.raises(BadInput, match="no picture of this catalogue"):
-            decode_vector(encode_vector(vector, "0123abcd"), "0123abcd", dim + 1)
+            decode_vector(addressing(dim + 1), picture)
         with pytest.raises(BadInput, match="another encoder"):
-            decode_vector(encode_vector(vector, "0123abcd"), "0123abce", dim)
+            decode_vector(addressing(dim, "0123abce"), picture)
+
+
+def test_a_long_embedding_is_shortened_and_its_similarities_stay():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(400, 1280)) * np.geomspace(1, 0.01, 1280)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    basis = links(Embedded(np.arange(400, dtype=np.uint32), {"plain": rows}, (), None, (), 0)).arrays["link_basis"]
+    site = addressing(1280, basis=basis)
+    for _ in range(20):
+        vector = rows[3] + random.normal(0, 0.02, 1280)  # most of which no row has
+        vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+        picture = encode_vector(site, vector)
+        assert len(picture) == 691
+        again = decode_vector(site, picture)
+        assert np.linalg.norm(again) == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose(rows @ again, rows @ vector, atol=0.01)
 
 
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
@@ -368,7 +395,7 @@ def test_a_picture_is_answered_by_a_catalogue_of_games_without_neighbours(query_
     found = served.catalogue.view("plain")
     monkeypatch.setitem(served.catalogue.views, "plain", Neighbours(found.rows[:, :0], found.similarities[:, :0]))
     with query_app.app_context():
-        picture = encode_vector(served.encoder.picture(coloured("green", 5)), served.encoder.fingerprint)
+        picture = encode_vector(served, served.encoder.picture(coloured("green", 5)))
     answer = query_app.test_client().get("/api/v1/similar", query_string={"picture": picture})
     assert answer.status_code == 200
     assert answer.get_json()["stands_out_percent"] is None

@@ -10,7 +10,7 @@ from banners.games_csv import Game
 from banners.vectors.neighbours import Neighbours, nearest
 from tests.catalogues import save_catalogue
 from tests.conftest import ROOT
-from tests.webapp.small_site import NAMES, embeddings, linked, text
+from tests.webapp.small_site import NAMES, embeddings, linked, make_catalogue, text
 from webapp import create_app
 from webapp.pages.walls import WALLS, Wall
 
@@ -28,14 +28,17 @@ def url(wall) -> str:
 
 
 @pytest.fixture
-def site(wall, client, colour_site):
+def site(wall, client, colour_site, tmp_path):
     """A client of a catalogue that has something for the wall."""
+    if wall.name == "reused":
+        return create_app({"CATALOGUE": make_catalogue(tmp_path / "art", same_art=True)}).test_client()
     return create_app({"CATALOGUE": colour_site / "c"}).test_client() if wall.name == "label" else client
 
 
 def grouped(wall, entry) -> list[dict]:
     """The games that stand beside that of an entry."""
-    return {"duplicates": entry["identical"], "pairs": [one["game"] for one in entry["neighbours"]]}.get(wall.name, [])
+    others = {"duplicates": entry["identical"], "reused": entry["same_art"]}
+    return [one["game"] for one in entry["neighbours"]] if wall.name == "pairs" else others.get(wall.name, [])
 
 
 def test_a_wall_and_its_json_list_the_same_games(site, wall, url):

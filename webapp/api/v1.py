@@ -20,7 +20,7 @@ from webapp.queries.cover_parts import PartQuery, PartSearch
 from webapp.queries.filters import SeriesFilterQuery
 from webapp.queries.parts import SimilarQuery
 from webapp.queries.similar import SimilarGames, similar
-from webapp.queries.uploads import receive_upload
+from webapp.queries.uploads import received
 from webapp.queries.verdicts import Verdict
 from webapp.records import GameSummary
 
@@ -148,8 +148,8 @@ def find_by_picture(query: PicturesQuery) -> JudgedPicture:
     of at most 10 MB, as the field "picture" of a form or as the body itself; it is not kept. Of a picture in another
     shape than covers, all is about the middle, and there is no verdict."""
     site = current_site()
-    upload = receive_upload(site)
-    picture, look = cover.looked_at(site, upload, query)
+    with received(site) as upload:
+        picture, look = cover.looked_at(site, upload, query)
     answer, verdict = cover.judged(site, picture, query, look, query.stacked)
     answer = replace(answer, is_first_frame=upload.is_animated)
     return JudgedPicture(**vars(answer), verdict=verdict)

@@ -17,7 +17,7 @@ from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
 from webapp.pages.sharing import Share
 from webapp.params import API, address
-from webapp.queries.uploads import reason, receive_upload
+from webapp.queries.uploads import reason, received
 from webapp.queries.verdicts import other_shape
 from webapp.records import Result
 from webapp.site import Site
@@ -220,9 +220,10 @@ def compare_cover(appid: int) -> str | tuple[str, int]:
     complaint, status = "", 200
     if request.method == "POST":
         try:
-            upload = receive_upload(site)
-            image = upload.middle(site.image_size) if other_shape(site, upload) else upload.image
-            return render_template("compare.html", page=compare_with_cover(site, image, appid))
+            with received(site) as upload:
+                image = upload.middle(site.image_size) if other_shape(site, upload) else upload.image
+                page = compare_with_cover(site, image, appid)
+            return render_template("compare.html", page=page)
         except UnusableImage as error:
             complaint, status = reason(error), 415
         except (RequestEntityTooLarge, ServiceUnavailable) as error:

@@ -32,7 +32,7 @@ from webapp.queries.parts import (
     pairs_of,
 )
 from webapp.queries.similar import SimilarGames, is_like, similar
-from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, Upload, embed, reason, receive_upload
+from webapp.queries.uploads import MAX_BYTES, MAX_PIXELS, Upload, embed, reason, received
 from webapp.queries.verdicts import Look, Verdict, look_at, other_shape, verdict
 from webapp.records import GameSummary
 from webapp.site import Site
@@ -227,15 +227,16 @@ def upload() -> tuple[str, int] | BaseResponse:
     others, parameters = [part for part in query.parts() if part.kind != "picture"], query.view_and_filters()
     check([*others, QueryPart("picture", "")], parameters)  # before the work is done
     try:
-        upload = receive_upload(site)
-        note = ("first_frame", "1" if upload.is_animated else "")
-        if others:
-            parts = [embed(site, upload.image), *others]
-            check(parts, parameters)
-            return redirect(mix_address(parts, *parameters, note), 303)
-        asked = read(UploadQuery, from_form=True)
-        picture, look = looked_at(site, upload, asked)
-        return redirect(_address(site, picture, look, asked, upload.is_animated), 303)
+        with received(site) as upload:
+            if others:
+                parts = [embed(site, upload.image), *others]
+                check(parts, parameters)
+                return redirect(
+                    mix_address(parts, *parameters, ("first_frame", "1" if upload.is_animated else "")), 303
+                )
+            asked = read(UploadQuery, from_form=True)
+            picture, look = looked_at(site, upload, asked)
+            return redirect(_address(site, picture, look, asked, upload.is_animated), 303)
     except UnusableImage as error:
         return _form(query, reason(error)), 415
     except (RequestEntityTooLarge, ServiceUnavailable) as error:

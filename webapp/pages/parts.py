@@ -21,7 +21,7 @@ from webapp.queries.cover_parts import (
     parts_of_image,
 )
 from webapp.queries.filters import FilterForm, filter_form
-from webapp.queries.uploads import receive_upload
+from webapp.queries.uploads import received
 from webapp.records import GameSummary
 from webapp.site import Site
 
@@ -68,11 +68,12 @@ def find_game_part(site: Site, appid: int, query: PartQuery) -> PartSearch:
 
 
 def find_picture_part(site: Site, query: PartQuery) -> PartSearch:
-    """The games that have a part of the picture that was sent. Raises as `receive_upload` does, and `CannotAnswer`."""
+    """The games that have a part of the picture that was sent. Raises as `received` does, and `CannotAnswer`."""
     box = query.place
     _ = site.local_features
-    image = receive_upload(site).image
-    return PartSearch(box, games_with(site, parts_of_image(site, image, box), box, query))
+    with received(site) as upload:
+        parts = parts_of_image(site, upload.image, box)
+    return PartSearch(box, games_with(site, parts, box, query))
 
 
 def part_page(site: Site, query: PartPageQuery) -> PartPage:
@@ -113,5 +114,6 @@ def picture_part() -> BaseResponse:
     query = read(PartPageQuery, from_form=True)
     box = box_of(query.box)
     site = current_site()
-    part = encode_parts(parts_of_image(site, receive_upload(site).image, box))
+    with received(site) as upload:
+        part = encode_parts(parts_of_image(site, upload.image, box))
     return redirect(address("/parts", [("part", part), ("box", query.box), *query.filters()]), 303)

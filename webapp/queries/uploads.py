@@ -1,6 +1,8 @@
 """Pictures that strangers send. A file that would cost a decoder too much is refused before decoding."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -17,6 +19,7 @@ from webapp.site import Site
 
 MAX_BYTES = 10_000_000
 _COST = 3.0  # of an upload, in queries
+_LEAST_SIDE = 640  # pixels that are left of a large picture: twice what the network of local features sees
 MAX_PIXELS = 9_000_000  # decoded, as a 4K screenshot; for most JPEGs, after they are shrunk while decoding
 SMALLER = "Make it smaller: 600x900 is enough."
 _MAX_SCANS = 100  # of a JPEG; cameras write ten
@@ -42,34 +45,25 @@ class Upload:
         return ImageOps.fit(self.image, (width, height))
 
 
-def receive_upload(site: Site, cost: float = _COST) -> Upload:
-    """This request's picture. It counts as `cost` queries.
+@contextmanager
+def received(site: Site) -> Iterator[Upload]:
+    """This request's picture. What is done with it is done inside, as few at a time as may be received: pictures are
+    large.
 
     Raises `UnusableImage`, `CannotAnswer`, and errors of HTTP for too large a file or too many of them.
     """
     encoder = site.query_encoder
-    side = 2 * max(encoder.preprocessing.height, encoder.preprocessing.width)
+    side = max(_LEAST_SIDE, 2 * max(encoder.preprocessing.height, encoder.preprocessing.width))
     with receiving():
         data = _received()
-        charge(cost)
+        charge(_COST)
         image = decode_upload(data, side)
-        return Upload(image, _size(data, image), is_animated(data))
+        yield Upload(image, *header_of(data, image))
 
 
 def embed(site: Site, image: Image.Image) -> QueryPart:
     """A picture as a part of a query."""
     return QueryPart("picture", encode_vector(site, site.query_encoder.picture(image)))
-
-
-def _size(data: bytes, image: Image.Image) -> tuple[int, int]:
-    """Width and height of a picture that was decoded to `image`, which is upright and may be smaller."""
-    try:
-        with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as header:
-            width, height = header.size
-    except Exception:  # odd beside its pixels
-        return image.size
-    is_turned = (width > height) != (image.width > image.height)
-    return (height, width) if is_turned else (width, height)
 
 
 def _received() -> bytes:
@@ -103,16 +97,21 @@ def decode_upload(data: bytes, side: int) -> Image.Image:
     if data.startswith(JPEG):
         _check_jpeg(data)
     with _one_at_a_time:
-        return decode(BytesIO(data), MAX_PIXELS, allow_animated=True, shrink_to=side)
+        image = decode(BytesIO(data), MAX_PIXELS, allow_animated=True, shrink_to=side)
+        factor = min(image.size) // side
+        return image.reduce(factor) if factor > 1 else image
 
 
-def is_animated(data: bytes) -> bool:
-    """Whether a picture that can be decoded is an animation, of which only the first frame is looked at."""
+def header_of(data: bytes, image: Image.Image) -> tuple[tuple[int, int], bool]:
+    """Width and height of a picture that was decoded to `image`, which is upright and may be smaller, and whether it is
+    an animation, of which only the first frame is looked at."""
     try:
-        with Image.open(BytesIO(without_metadata(data)[0]), formats=("PNG", "WEBP")) as image:
-            return getattr(image, "n_frames", 1) > 1
-    except Exception:  # a JPEG, or odd beside its pixels
-        return False
+        with Image.open(BytesIO(without_metadata(data)[0]), formats=("JPEG", "PNG", "WEBP")) as header:
+            (width, height), frames = header.size, getattr(header, "n_frames", 1) if header.format != "MPO" else 1
+    except Exception:  # odd beside its pixels
+        return image.size, False
+    is_turned = (width > height) != (image.width > image.height)
+    return ((height, width) if is_turned else (width, height)), frames > 1
 
 
 def reason(error: UnusableImage) -> str:
