@@ -79,7 +79,7 @@
       });
       row.append(make("li", { class: "draft" }, link, off));
     }
-    if (own && all.length && all.length < drafts.MOST) {
+    if (own && all.length < drafts.MOST) {
       const input = make("input", { type: "file", accept: "image/jpeg,image/png,image/webp", class: "hidden" });
       input.addEventListener("change", () => pictures.take(input.files));
       row.append(make("li", { class: "draft draft-add" }, make("label", {}, input, make("span", { "aria-hidden": "true" }, "+"), make("span", {}, "draft"))));

@@ -6,8 +6,16 @@ from playwright.sync_api import expect
 
 from tests.servers import serving
 from tests.webapp.query_site import encoded
+from tests.webapp.test_browser_pages import complaints
+from tests.webapp.test_words import FORBIDDEN
 
 SIZE = (300, 450)
+SHIFT = """() => new Promise(resolve => {
+    let sum = 0;
+    new PerformanceObserver(list => list.getEntries().forEach(entry => sum += entry.value))
+        .observe({type: "layout-shift", buffered: true});
+    setTimeout(() => resolve(sum), 300);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -184,4 +192,41 @@ def test_without_javascript_everything_is_there(browser, site, shelf):
     page.goto(f"/parts?game={a}")
     page.get_by_role("button", name="Find it").click()
     expect(page.locator(".found .card")).to_have_count(20)
+    context.close()
+
+
+def pages_about_covers(page, shelf) -> list[str]:
+    """The addresses of one page of each kind."""
+    a, b = sorted(int(path.stem) for path in (shelf / "b").glob("*.jpg"))[12:14]
+    addresses = [f"/compare/{a}/{b}", f"/compare/cover/{a}", f"/parts?game={a}&box=0.1,0.1,0.5,0.3", f"/parts?game={a}"]
+    wide, blank = cover(shelf, 12).resize((920, 430)), Image.new("RGB", SIZE, (40, 60, 80))
+    mixed = Image.blend(cover(shelf, 20), cover(shelf, 90), 0.5)
+    for image in (cover(shelf, 12), wide, blank, mixed):
+        page.goto("/upload")
+        send(page, image)
+        addresses.append(page.url)
+    return [*addresses, f"{page.url}&tag=Sports&without={a}", "/upload", "/reused"]
+
+
+def test_the_pages_are_accessible_and_say_one_word_for_each_thing(browser, site, shelf):
+    context = browser.new_context(base_url=site.url, bypass_csp=True)
+    page = context.new_page()
+    addresses = pages_about_covers(page, shelf)
+    assert complaints(page, tuple(addresses)) == []
+    for address in addresses:
+        page.goto(address)
+        assert not FORBIDDEN.search(page.locator("body").inner_text()), address
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 820, 1440, 2560])
+def test_no_page_is_wider_than_its_window_and_nothing_moves(browser, site, shelf, width):
+    context = browser.new_context(base_url=site.url, viewport={"width": width, "height": 844})
+    page = context.new_page()
+    for address in pages_about_covers(page, shelf):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+        shift = page.evaluate(SHIFT)
+        assert shift < 0.02, address
     context.close()

@@ -67,6 +67,12 @@ class CoverQuery(UploadQuery):
     cut: bool = False
     first_frame: bool = False
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Width and height of a picture in another shape than covers."""
+        width, _, height = self.size.partition("x")
+        return (int(width), int(height)) if self.size else None
+
     def look(self, site: Site, without: Sequence[int]) -> Look:
         """As the address has it. A game counts only if its cover is like the picture in some view: anybody can write an
         address."""
@@ -76,9 +82,7 @@ class CoverQuery(UploadQuery):
             rows = [row for row in site.rows_of(appids) if row not in without]
             return [row for row in rows if is_like(site, picture, row)]
 
-        width, _, height = self.size.partition("x")
-        size = (int(width), int(height)) if self.size else None
-        return Look(size, not self.flat, alike(self.same), alike(self.near))
+        return Look(self.shape, not self.flat, alike(self.same), alike(self.near))
 
 
 @dataclass(frozen=True)
