@@ -16,8 +16,13 @@
   async function show() {
     const all = await drafts.all();
     const newest = Number(sessionStorage.getItem("draft"));
+    // Only the page that a picture was just sent to is about it, not one that is opened later.
+    const isJustSent = sessionStorage.getItem("sent") === "1";
+    sessionStorage.removeItem("sent");
+    const last = all.find((one) => one.id === newest);
+    if (last && !last.address && document.querySelector(".complaint:not(:empty)")) await drafts.remove(last.id); // refused
     let draft = all.find((one) => own && one.picture === own.dataset.picture);
-    draft ??= all.find((one) => one.id === newest && (!own || !one.picture));
+    if (isJustSent || !own) draft ??= last && !(own && last.picture) ? last : undefined;
     if (own && draft) {
       const { picture, sentence, percent } = own.dataset;
       Object.assign(draft, { picture, sentence, percent, address: location.pathname + location.search });
@@ -33,6 +38,7 @@
       canvas.setAttribute("aria-label", "Your cover");
       place.replaceChildren(canvas);
     }
+    for (const button of document.querySelectorAll("[data-crop], [data-draw]")) button.classList.remove("is-waiting");
     document.querySelector("[data-crop]")?.addEventListener("click", (event) => crop(event.target, draft, bitmap), { once: true });
     document.querySelector("[data-draw]")?.addEventListener("click", (event) => drawPart(event.target, draft), { once: true });
     sendInstead(draft);
@@ -101,7 +107,7 @@
     rect.setAttribute("class", "box-1");
     svg.append(rect);
     layer.append(svg);
-    frame.querySelector(".boxes")?.remove();
+    frame.parentElement.querySelector(".boxes")?.remove();
     frame.append(layer);
     const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -220,7 +226,7 @@
     button.addEventListener("click", flip);
     document.addEventListener("keydown", (event) => {
       if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
-      if (event.key === "f") flip();
+      if (event.key === "f" && !localStorage.getItem("keys-off")) flip();
       const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
       const link = rel && document.querySelector(`.comparison [rel~=${rel}]`);
       if (!link) return;

@@ -11,6 +11,7 @@
     ["s", "Save the game in focus, or this one"],
     ["m", "Actions of the game in focus"],
     ["c", "Compare it"],
+    ["f", "Flip one cover over the other, where two are compared"],
     ["Shift + ← →", "Move a cover on a board; Delete takes it off"],
     ["?", "These keys"],
   ];

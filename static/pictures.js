@@ -96,6 +96,7 @@ const pictures = (() => {
       choose(new File([blob], "picture.jpg", { type: "image/jpeg" }));
     }
     sessionStorage.setItem("draft", await drafts.add(input.files[0]));
+    sessionStorage.setItem("sent", "1");
   }
 
   async function send() {

@@ -1,7 +1,7 @@
 """The catalogue that is served: an opened catalogue with the local images, and what pages need to know of all games."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from banners.catalogue.query_encoder import PartEncoder, QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import CannotAnswer, UnknownGame
 from banners.games_csv import Game, list_banners
-from banners.groups import connected
+from banners.groups import connected, members
 from banners.series import edition, same_series
 from banners.steam import CDN, HEADER_IMAGE, IMAGE_PATH, UPRIGHT_IMAGE
 from banners.vectors import measures
@@ -88,14 +88,17 @@ class Site:
         self.popularity: npt.NDArray[np.int64] = np.ascontiguousarray(table["popularity"])
         groups = self.catalogue.duplicates
         self.groups: StoredIndices = np.arange(len(self), dtype=np.int32) if groups is None else groups
-        # The first row of those with the same art, and each row's own pairs with the share of it that coincides.
+        # The first row of the games with the same art, identical banners among them; how much of a pair coincides, by
+        # the rows, the lesser first; how much of a group does at least, by its first row.
         pairs = self.catalogue.same_art
-        self.art_groups = connected(len(self), pairs.pairs.tolist())
-        self.same_art: dict[int, list[tuple[int, float]]] = {}
+        self.art_groups = connected(len(self), [*pairs.pairs.tolist(), *enumerate(self.groups.tolist())])
+        self._coinciding: dict[tuple[int, int], float] = {}
+        self._least_coinciding: dict[int, float] = {}
         for (one, other), share in zip(pairs.pairs.tolist(), pairs.share.tolist(), strict=True):
-            self.same_art.setdefault(one, []).append((other, share))
-            self.same_art.setdefault(other, []).append((one, share))
-        self.reused = _reused(self.catalogue, self.same_art)
+            self._coinciding[min(one, other), max(one, other)] = share
+            group = int(self.art_groups[one])
+            self._least_coinciding[group] = min(share, self._least_coinciding.get(group, 1.0))
+        self.reused = _reused(self.catalogue, self.art_groups)
         self.neighbour_of = measures.neighbour_of(self.catalogue.view("plain").rows)
         self.orders = Orders(self.catalogue, table, self.has_name, self.groups, self.neighbour_of)
         popularity = self.popularity[self.popularity > 0]
@@ -218,8 +221,19 @@ class Site:
         return tuple(Label(term.name, term.kind, probability) for term, probability in labels)
 
     def with_same_art(self, row: int) -> tuple[GameSummary, ...]:
-        """The other games whose covers are the same picture as that of `row`, most of it first."""
-        return self.games([other for other, _ in self.same_art.get(row, ())])
+        """The other games whose covers are the same picture as that of `row`, but not identical to it."""
+        same = np.flatnonzero(self.art_groups == self.art_groups[row]).tolist()
+        return self.games([other for other in same if self.groups[other] != self.groups[row]])
+
+    def coincide_percent(self, row: int, other: int | None = None) -> int | None:
+        """How much of two covers with the same art coincides, in percent, or at least of all with the art of `row`;
+        None if there are none."""
+        group = int(self.art_groups[row])
+        share = self._least_coinciding.get(group)
+        if other is not None:
+            known = self._coinciding.get((min(row, other), max(row, other)))
+            share = share if known is None and self.art_groups[other] == group else known
+        return None if share is None else round(100 * share)
 
     def identical_to(self, row: int) -> tuple[GameSummary, ...]:
         """The other games with the banner of `row`."""
@@ -251,19 +265,16 @@ class Site:
         return image, image, f"{self.cdn}/{game.appid}/{larger}" if larger else None
 
 
-def _reused(catalogue: Catalogue, same_art: Mapping[int, Sequence[tuple[int, float]]]) -> list[tuple[int, ...]]:
-    """Groups of rows with the same art: a row and all that have pairs with it. Those not of one series come first, then
-    those with most evidence; a row is in one group."""
-    groups: list[tuple[bool, tuple[int, ...]]] = []
-    done: set[int] = set()
-    for one, other in catalogue.same_art.pairs.tolist():  # most evidence first
-        if one in done or other in done:
-            continue
-        group = (one, *(row for row, _ in same_art[one] if row not in done))
-        done.update(group)
-        games = catalogue.games
-        groups.append((all(_is_related(games[one], games[row]) for row in group[1:]), group))
-    return [group for _, group in sorted(groups, key=lambda entry: entry[0])]
+def _reused(catalogue: Catalogue, groups: StoredIndices) -> list[list[int]]:
+    """Groups of rows with the same art, each with a row of most evidence first. Those not of one series come before the
+    others, then those with more evidence."""
+    by_group, games = {int(groups[rows[0]]): rows for rows in members(groups)}, catalogue.games
+    found: dict[int, list[int]] = {}
+    for one, _ in catalogue.same_art.pairs.tolist():  # most evidence first
+        group = int(groups[one])
+        found.setdefault(group, [one, *(row for row in by_group[group] if row != one)])
+    chosen = [(all(_is_related(games[rows[0]], games[row]) for row in rows[1:]), rows) for rows in found.values()]
+    return [rows for _, rows in sorted(chosen, key=lambda entry: entry[0])]
 
 
 def _is_related(one: Game, other: Game) -> bool:

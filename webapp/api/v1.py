@@ -148,8 +148,8 @@ def find_by_picture(query: PicturesQuery) -> JudgedPicture:
     of at most 10 MB, as the field "picture" of a form or as the body itself; it is not kept. Of a picture in another
     shape than covers, all is about the middle, and there is no verdict."""
     site = current_site()
-    with received(site) as upload:
-        picture, look = cover.looked_at(site, upload, query)
+    upload = received(site)
+    picture, look = cover.looked_at(site, upload, query)
     answer, verdict = cover.judged(site, picture, query, look, query.stacked)
     answer = replace(answer, is_first_frame=upload.is_animated)
     return JudgedPicture(**vars(answer), verdict=verdict)

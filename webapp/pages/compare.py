@@ -34,8 +34,8 @@ blueprint = Blueprint("compare", __name__)
 
 @dataclass(frozen=True)
 class SharedRegion:
-    """What two covers share: a box on each, x, y, width and height as fractions of the cover. `cosine` is that of its
-    most similar cells; `rarity` is -ln of the share of all covers' cells that show the same."""
+    """What two covers share: a box on each, x, y, width and height as fractions of the cover. `cosine` is the mean of
+    its four cells; `nats` is the mean of the cosine times -ln of the share of all covers' cells that show the same."""
 
     a: Box
     b: Box
@@ -72,8 +72,7 @@ def comparison(site: Site, a: int, b: int) -> Comparison:
     plain = compared("plain")
     artwork = compared("artwork") if "artwork" in site.catalogue.views else None
     found = _regions(site, row, other)
-    share = next((share for two, share in site.same_art.get(row, ()) if two == other), None)
-    percent = 100 if plain.is_identical else round(100 * share) if share is not None else None
+    percent = 100 if plain.is_identical else site.coincide_percent(row, other)
     return Comparison(
         a=game_details(site, row),
         b=game_details(site, other),
@@ -220,10 +219,9 @@ def compare_cover(appid: int) -> str | tuple[str, int]:
     complaint, status = "", 200
     if request.method == "POST":
         try:
-            with received(site) as upload:
-                image = upload.middle(site.image_size) if other_shape(site, upload) else upload.image
-                page = compare_with_cover(site, image, appid)
-            return render_template("compare.html", page=page)
+            upload = received(site)
+            image = upload.middle(site.image_size) if other_shape(site, upload) else upload.image
+            return render_template("compare.html", page=compare_with_cover(site, image, appid))
         except UnusableImage as error:
             complaint, status = reason(error), 415
         except (RequestEntityTooLarge, ServiceUnavailable) as error:

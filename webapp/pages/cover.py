@@ -39,7 +39,7 @@ from webapp.site import Site
 
 _SHELF = 11  # covers around a draft
 _SIZES = ((300, 450), (150, 225), (100, 150))  # of covers in Steam's client
-_SIZES_WIDE = ((292, 136), (231, 87), (120, 45))  # of headers and small capsules in its store
+_SIZES_WIDE = ((292, 136), (231, 108), (120, 56))  # of headers, as wide as what its store shows
 
 blueprint = Blueprint("cover", __name__)
 
@@ -206,7 +206,7 @@ def _shelves(site: Site, query: CoverQuery, answer: SimilarGames) -> dict[str, t
         "popular": popular[passes[popular]][:_SHELF].tolist(),
         "random": some[~site.is_adult[some]].tolist(),
     }
-    return {name: site.games(chosen[:_SHELF]) for name, chosen in rows.items()}
+    return {name: site.games(chosen[:_SHELF]) for name, chosen in rows.items() if chosen}
 
 
 @blueprint.get("/upload")
@@ -231,16 +231,15 @@ def upload() -> tuple[str, int] | BaseResponse:
     others, parameters = [part for part in query.parts() if part.kind != "picture"], query.view_and_filters()
     check([*others, QueryPart("picture", "")], parameters)  # before the work is done
     try:
-        with received(site) as upload:
-            if others:
-                parts = [embed(site, upload.image), *others]
-                check(parts, parameters)
-                return redirect(
-                    mix_address(parts, *parameters, ("first_frame", "1" if upload.is_animated else "")), 303
-                )
-            asked = read(UploadQuery, from_form=True)
-            picture, look = looked_at(site, upload, asked)
-            return redirect(_address(site, picture, look, asked, upload.is_animated), 303)
+        upload = received(site)
+        if others:
+            parts = [embed(site, upload.image), *others]
+            check(parts, parameters)
+            note = ("first_frame", "1" if upload.is_animated else "")
+            return redirect(mix_address(parts, *parameters, note), 303)
+        asked = read(UploadQuery, from_form=True)
+        picture, look = looked_at(site, upload, asked)
+        return redirect(_address(site, picture, look, asked, upload.is_animated), 303)
     except UnusableImage as error:
         return _form(query, reason(error)), 415
     except (RequestEntityTooLarge, ServiceUnavailable) as error:

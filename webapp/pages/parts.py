@@ -5,6 +5,7 @@ from typing import Annotated
 
 from flask import Blueprint, redirect, render_template
 from msgspec import Meta
+from PIL import Image
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.current import current_site
@@ -21,7 +22,8 @@ from webapp.queries.cover_parts import (
     parts_of_image,
 )
 from webapp.queries.filters import FilterForm, filter_form
-from webapp.queries.uploads import received
+from webapp.queries.uploads import Upload, received
+from webapp.queries.verdicts import other_shape
 from webapp.records import GameSummary
 from webapp.site import Site
 
@@ -71,9 +73,13 @@ def find_picture_part(site: Site, query: PartQuery) -> PartSearch:
     """The games that have a part of the picture that was sent. Raises as `received` does, and `CannotAnswer`."""
     box = query.place
     _ = site.local_features
-    with received(site) as upload:
-        parts = parts_of_image(site, upload.image, box)
+    parts = parts_of_image(site, _upright(site, received(site)), box)
     return PartSearch(box, games_with(site, parts, box, query))
+
+
+def _upright(site: Site, upload: Upload) -> Image.Image:
+    """The picture, or its middle if it has another shape than covers."""
+    return upload.middle(site.image_size) if other_shape(site, upload) else upload.image
 
 
 def part_page(site: Site, query: PartPageQuery) -> PartPage:
@@ -114,6 +120,5 @@ def picture_part() -> BaseResponse:
     query = read(PartPageQuery, from_form=True)
     box = box_of(query.box)
     site = current_site()
-    with received(site) as upload:
-        part = encode_parts(parts_of_image(site, upload.image, box))
+    part = encode_parts(site, parts_of_image(site, _upright(site, received(site)), box), box)
     return redirect(address("/parts", [("part", part), ("box", query.box), *query.filters()]), 303)

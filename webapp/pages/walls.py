@@ -238,7 +238,7 @@ WALLS = (
         summary="Groups of games whose covers are the same picture, different series and the most evidence first; each"
         " by one game, the others as its same_art.",
         order=_reused,
-        is_offered=lambda site: bool(site.reused),
+        is_offered=lambda site: any(not site.is_adult[rows].any() for rows in site.reused),
         others=lambda entry: entry.same_art,
         per_page=24,
     ),
@@ -280,7 +280,7 @@ def entries(site: Site, wall: Wall, rows: Sequence[int], adult: bool, start: int
             wall.neighbours(site, row, adult),
             site.identical_to(row),
             site.with_same_art(row),
-            round(100 * min(share for _, share in site.same_art[row])) if row in site.same_art else None,
+            site.coincide_percent(row),
         )
         for rank, row in enumerate(rows, start + 1)
     )

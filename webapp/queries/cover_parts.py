@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
+from zlib import crc32
 
 import numpy as np
 from msgspec import Meta
@@ -89,6 +90,7 @@ def parts_of_game(site: Site, row: int, box: Box) -> list[Part]:
     """At three scales where the server has the cover's pixels, at one from the stored features where it has not. Raises
     `CannotAnswer`."""
     features = site.local_features
+    charge(_COST)
     local = site.local_images.get(int(site.catalogue.appids[row]))
     if local is not None:
         try:
@@ -104,7 +106,6 @@ def games_with(
     site: Site, parts: Sequence[Part], box: Box, query: PartQuery, of: Sequence[int] = ()
 ) -> tuple[PartResult, ...]:
     """The games that have a part, those of the query's rows `of` left out. Raises `CannotAnswer`."""
-    charge(_COST)
     features = site.local_features
     scores = regions.part_scores(features.codes, parts).max(axis=1)
     passes = mask(site, query)
@@ -127,25 +128,33 @@ def games_with(
 # -- in an address --------------------------------------------------------------------------------------------------
 
 
-def encode_parts(parts: Sequence[Part]) -> str:
+def encode_parts(site: Site, parts: Sequence[Part], box: Box) -> str:
     codes = regions.to_codes(np.concatenate([part.cells for part in parts]))
-    return base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
+    return _fingerprint(site, box) + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
 
 
 def decode_parts(site: Site, text: str, box: Box) -> list[Part]:
     """The parts that `encode_parts` wrote, for the same box. Raises `BadInput`, `CannotAnswer`."""
     features = site.local_features
+    charge(_COST)
     frames = [regions.part_of(_empty(features, scale), box, scale) for scale in SCALES]
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        encoded = text.removeprefix(_fingerprint(site, box))
+        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         data = b""
     codes = np.frombuffer(data, np.int8)
-    if len(codes) != sum(frame.cells.size for frame in frames):
+    if encoded == text or len(codes) != sum(frame.cells.size for frame in frames):
         raise BadInput("This address holds no part of a picture; choose the picture again.")
     ends = np.cumsum([len(frame.cells) for frame in frames])[:-1]
     cells = np.split(regions.to_cells(codes.reshape(-1, DIMENSIONS)), ends)
     return [Part(here, frame.places, frame.scale) for here, frame in zip(cells, frames, strict=True)]
+
+
+def _fingerprint(site: Site, box: Box) -> str:
+    """8 digits that tell catalogues and boxes apart: a part is read with the basis and the box that it was made
+    with."""
+    return f"{crc32(site.local_features.basis.projection.tobytes() + repr(box).encode()):08x}"
 
 
 def _empty(features: LocalFeatures, scale: float) -> Matrix:

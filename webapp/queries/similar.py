@@ -199,13 +199,16 @@ def _is_clear(site: Site, parts: Sequence[QueryPart], results: Sequence[Result],
     return bool(best - float(site.catalogue.mean @ query) > models.text.noise_margin)
 
 
-def best_similarity(site: Site, picture: QueryPart, view: View, without: Sequence[int] = ()) -> float | None:
-    """The similarity of a picture to its most similar game but for the rows `without`; None if there is no other.
-    Raises what `similar` raises."""
+def closest_to(
+    site: Site, picture: QueryPart, view: View, passes: Mask | None = None
+) -> tuple[int, float] | tuple[None, None]:
+    """The row of the game whose cover is most like a picture, of those that pass, and its similarity. Raises what
+    `similar` raises."""
     index = _index(site, [picture], view)
     query, scores = _combine(site, index, [picture])
-    scores[list(without)] = -np.inf
-    return _best(index, query, scores)
+    if passes is not None:
+        scores[~passes] = -np.inf
+    return next(index.ranked(query, scores, 1), (None, None))
 
 
 def is_like(site: Site, picture: QueryPart, row: int) -> bool:

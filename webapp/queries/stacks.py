@@ -16,7 +16,7 @@ def stacks_of(site: Site, ranked: Iterable[Ranked], count: int) -> list[list[Ran
     stacks: list[list[Ranked]] = []
     stack_of: dict[object, list[Ranked]] = {}
     for row, similarity in ranked:
-        keys = (("cover", int(site.groups[row])), ("art", int(site.art_groups[row])), site.edition(row))
+        keys = (int(site.art_groups[row]), site.edition(row))
         stack = next((stack_of[key] for key in keys if key in stack_of), None)
         if stack is None:
             if len(stacks) == count:

@@ -1,8 +1,6 @@
 """Pictures that strangers send. A file that would cost a decoder too much is refused before decoding."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -45,10 +43,8 @@ class Upload:
         return ImageOps.fit(self.image, (width, height))
 
 
-@contextmanager
-def received(site: Site) -> Iterator[Upload]:
-    """This request's picture. What is done with it is done inside, as few at a time as may be received: pictures are
-    large.
+def received(site: Site) -> Upload:
+    """This request's picture, no larger than what is needed of it.
 
     Raises `UnusableImage`, `CannotAnswer`, and errors of HTTP for too large a file or too many of them.
     """
@@ -58,7 +54,7 @@ def received(site: Site) -> Iterator[Upload]:
         data = _received()
         charge(_COST)
         image = decode_upload(data, side)
-        yield Upload(image, *header_of(data, image))
+        return Upload(image, *header_of(data, image))
 
 
 def embed(site: Site, image: Image.Image) -> QueryPart:

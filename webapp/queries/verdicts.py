@@ -12,9 +12,9 @@ from banners.vectors import regions
 from banners.views import View
 from webapp.queries.filters import FilterQuery, mask
 from webapp.queries.parts import QueryPart
-from webapp.queries.similar import SimilarGames, best_similarity, stands_out
+from webapp.queries.similar import SimilarGames, closest_to, stands_out
 from webapp.queries.uploads import Upload
-from webapp.records import GameSummary, closest
+from webapp.records import GameSummary, Result
 from webapp.site import Site
 
 Kind = Literal[
@@ -26,7 +26,7 @@ _NEAR = 0.35  # of the evidence of the same art: one in a hundred covers with a 
 _SAME_SHARE = 0.8  # of all that a plain cover's cells tell
 _SAME_STRENGTH = 0.97  # of a catalogue without local features
 _TAKEN, _MANY, _OWN = 10, 34, 66  # percent of covers that are less distinctive
-_NAMED = 2  # games with the same art
+_NAMED = 4  # games with the same art
 _DETAIL = 0.03  # the least contrast, see `_contrast`
 _PLACES = (24, 36)
 
@@ -109,41 +109,35 @@ def verdict(
     if look.size or not look.has_detail:
         kind: Kind = "wrong_shape" if look.size else "no_detail"
         return Verdict(kind, *(_shape(site, look.size) if look.size else _NO_DETAIL), None, {}, games)
+    counted = np.ones(len(site), np.bool_)
+    counted[list(without)] = False
+    passes = mask(site, filters) & counted
     views: list[View] = [one for one in ("plain", "artwork") if one in site.catalogue.indexes]
-    bests = {one: best_similarity(site, picture, one, without) for one in views}
-    percents = {one: stands_out(site, one, best) for one, best in bests.items()}
+    percents = {one: stands_out(site, one, closest_to(site, picture, one, counted)[1]) for one in views}
     known = {one: percent for one, percent in percents.items() if percent is not None}
-    passes = mask(site, filters)
-    passes[list(without)] = False
-    is_filtered = bool(np.count_nonzero(passes) < games)
-    percent = answer.stands_out_percent if is_filtered else known.get(view)
-    kind, game = _kind(site, picture, answer, look, passes, view, percent)
-    sentence, detail = _words(kind, game, percent, answer, games if not is_filtered else None)
-    competitors = int(np.count_nonzero(passes)) if is_filtered else None
-    return Verdict(kind, sentence, detail, game, known, games, competitors, percent if is_filtered else None)
+    competitors = int(np.count_nonzero(passes)) if np.count_nonzero(passes) < games else None
+    percent = known.get(view) if competitors is None else answer.stands_out_percent
+    row, similarity = closest_to(site, picture, view, passes)
+    first = None if row is None else site.results([(row, similarity)], view)[0]
+    kind, game = _kind(site, first, look, passes, view, percent)
+    sentence, detail = _words(kind, game, percent, first, games if competitors is None else None)
+    return Verdict(kind, sentence, detail, game, known, games, competitors, None if competitors is None else percent)
 
 
 def _kind(
-    site: Site,
-    picture: QueryPart,
-    answer: SimilarGames,
-    look: Look,
-    passes: Mask,
-    view: View,
-    percent: int | None,
+    site: Site, first: Result | None, look: Look, passes: Mask, view: View, percent: int | None
 ) -> tuple[Kind, GameSummary | None]:
-    order = [one.game.appid for result in answer.results for one in (result, *result.stacked)]
+    """`first` is the closest of the games that pass."""
     same, near = (site.games([row for row in rows if passes[row]]) for rows in (look.same, look.near))
     if same:  # of several, as pictures that are sold twice, that which looks most like it
-        return "same", min(same, key=lambda game: order.index(game.appid) if game.appid in order else len(order))
+        return "same", first.game if first and first.game in same else same[0]
     if near:
         return "taken_for", near[0]
-    first = closest(answer.results)
-    if first is None or percent is None:
+    if first is None or first.similarity is None or percent is None:
         return "nothing_like_it", None
     if site.catalogue.local_features is None and (first.strength or 0) >= _SAME_STRENGTH:
         return "same", first.game
-    if first.similarity is not None and site.likeness[view].rarity(first.similarity) is None:
+    if first.rarity is None:
         return "nothing_like_it", None
     if percent < _TAKEN:
         return "taken_for", first.game
@@ -166,17 +160,20 @@ def _shape(site: Site, size: tuple[int, int]) -> tuple[str, str]:
 
 
 def _words(
-    kind: Kind, game: GameSummary | None, percent: int | None, answer: SimilarGames, among: int | None
+    kind: Kind, game: GameSummary | None, percent: int | None, first: Result | None, among: int | None
 ) -> tuple[str, str]:
-    """The heading, and what it rests on. `among`: all covers, None for those that pass filters."""
+    """The heading, and what it rests on. `first` is the closest game. `among`: all covers, None for those that pass
+    filters."""
+    if first is None:
+        return "Nothing to compare it with", "No cover here passes the filters."
     covers = f"{among:,} covers" if among is not None else "the covers that pass the filters"
     more = f"{100 - (percent or 0)} of 100 covers here are more distinctive."
-    first = closest(answer.results)
     rare = f"Only one pair of covers in {first.pairs} is as close. " if first and first.pairs else ""
     if kind == "same" and game:
         return f"This is the cover of {game.name}", "The pictures coincide, whatever is written on them."
     if kind == "taken_for" and game:
-        return f"Easily taken for {game.name}", f"{rare}{more}"
+        coincides = "Much of the two covers is the same, in the same places."
+        return f"Easily taken for {game.name}", f"{rare}{more}" if (percent or 0) < _TAKEN else coincides
     if kind == "one_of_many":
         return "It looks like many others", f"{rare}{more}"
     if kind == "own_look":
@@ -185,7 +182,7 @@ def _words(
         return "It stands out", f"More distinctive than {percent} % of {covers}."
     return (
         "Nothing here looks like it",
-        f"The closest of {covers} is no closer than two picked at random. That can be good, or a sign that it does not"
+        f"The closest of {covers} is no closer than many a random pair. That can be good, or a sign that it does not"
         " read as a game cover at small size.",
     )
 
