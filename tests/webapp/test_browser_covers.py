@@ -219,14 +219,14 @@ def test_the_pages_are_accessible_and_say_one_word_for_each_thing(browser, site,
     context.close()
 
 
-@pytest.mark.parametrize("width", [320, 390, 820, 1440, 2560])
-def test_no_page_is_wider_than_its_window_and_nothing_moves(browser, site, shelf, width):
-    context = browser.new_context(base_url=site.url, viewport={"width": width, "height": 844})
+def test_no_page_is_wider_than_its_window_and_nothing_moves(browser, site, shelf):
+    context = browser.new_context(base_url=site.url)
     page = context.new_page()
     for address in pages_about_covers(page, shelf):
-        page.goto(address)
-        page.wait_for_load_state("networkidle")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
-        shift = page.evaluate(SHIFT)
-        assert shift < 0.02, address
+        for width in (320, 390, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.goto(address)
+            page.wait_for_load_state("networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, address)
+            assert page.evaluate(SHIFT) < 0.02, (width, address)
     context.close()
