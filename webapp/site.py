@@ -91,7 +91,9 @@ class Site:
         # The first row of the games with the same art, identical banners among them; how much of a pair coincides, by
         # the rows, the lesser first; how much of a group does at least, by its first row.
         pairs = self.catalogue.same_art
-        self.art_groups = connected(len(self), [*pairs.pairs.tolist(), *enumerate(self.groups.tolist())])
+        identical = np.flatnonzero(self.groups != np.arange(len(self)))
+        alike = [*pairs.pairs.tolist(), *zip(identical.tolist(), self.groups[identical].tolist(), strict=True)]
+        self.art_groups = connected(len(self), alike)
         self._coinciding: dict[tuple[int, int], float] = {}
         self._least_coinciding: dict[int, float] = {}
         for (one, other), share in zip(pairs.pairs.tolist(), pairs.share.tolist(), strict=True):

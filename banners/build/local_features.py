@@ -49,6 +49,9 @@ def local_features(
         progress.say(f"warning: no local features: {error}")
         return Part(), None
     appids = embedded.appids.tolist()
+    if not appids:
+        progress.say("warning: no local features: not one banner can be read again")
+        return Part(), None
     basis = _fit(store, appids)
     rows = np.searchsorted([banner.appid for banner in banners], appids)
     codes = np.zeros((len(banners), CELLS, DIMENSIONS), np.int8)

@@ -2,7 +2,7 @@
 
 A banner is a grid of 70 cells. The feature of a cell is what a middle layer of a network has there, PCA-whitened over
 the catalogue and L2-normalised, so that a product is a cosine. The last layer would know more of the whole and less of
-the place: measured on covers, it points at the right cell in 28 of 100 trials, this one in 95. Whitening weighs down
+the place. Whitening weighs down
 what all covers have in common (H. Jégou and O. Chum, Negative Evidences and Co-occurrences in Image Retrieval, 2012).
 """
 
@@ -258,7 +258,8 @@ def evidence(codes: Codes, cells: Matrix) -> Evidence:
 def same_art_evidence(n: int) -> float:
     """The least evidence, in nats, that two of n banners have the same art: half of 70 cells that nobody else has.
 
-    On 741 covers, all of the 80 pairs above it are one picture; templates with other art reach 230 of 231 nats.
+    On 741 covers 148 pairs reach it. Looked at, the first 50 groups of them are one picture each; a few of the pairs
+    that just reach it share a template around other art.
     """
     return SAME_ART * CELLS * float(np.log(max(n, 2)))
 

@@ -113,11 +113,12 @@ def verdict(
     counted[list(without)] = False
     passes = mask(site, filters) & counted
     views: list[View] = [one for one in ("plain", "artwork") if one in site.catalogue.indexes]
-    percents = {one: stands_out(site, one, closest_to(site, picture, one, counted)[1]) for one in views}
+    closest = {one: closest_to(site, picture, one, counted) for one in views}
+    percents = {one: stands_out(site, one, similarity) for one, (_, similarity) in closest.items()}
     known = {one: percent for one, percent in percents.items() if percent is not None}
     competitors = int(np.count_nonzero(passes)) if np.count_nonzero(passes) < games else None
     percent = known.get(view) if competitors is None else answer.stands_out_percent
-    row, similarity = closest_to(site, picture, view, passes)
+    row, similarity = closest[view] if competitors is None else closest_to(site, picture, view, passes)
     first = None if row is None else site.results([(row, similarity)], view)[0]
     kind, game = _kind(site, first, look, passes, view, percent)
     sentence, detail = _words(kind, game, percent, first, games if competitors is None else None)
