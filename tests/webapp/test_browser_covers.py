@@ -70,6 +70,7 @@ def test_at_most_four_drafts_are_kept(page, shelf):
     page.goto("/upload")
     for number in range(5):
         send(page, cover(shelf, number), "#picture")
+        expect(page.locator('.draft [aria-current="page"]')).to_have_count(1)  # kept, with its verdict
         page.goto("/upload")
     expect(page.locator(".draft:not(.draft-add)")).to_have_count(4)
 
