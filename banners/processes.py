@@ -46,5 +46,5 @@ def give_freed_memory_back() -> None:
     """
     with suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 2**20)
+        libc.mallopt(-3, 2**17)
         libc.mallopt(-8, 2)

@@ -9,6 +9,7 @@ pasted crops, which are no games: those are compared by their local features.
 import argparse
 import csv
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,9 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from banners.build.export import recall_at
 from banners.build.titles import draw_title
-from banners.games_csv import list_banners
+from banners.embedding import encode_with
+from banners.encoders import Choice
+from banners.games_csv import Banner, list_banners
 from banners.vectors import regions
 from banners.vectors.regions import Box
 from webapp import create_app
@@ -50,7 +55,7 @@ def main() -> None:
         _occluded(client, site, covers, options.trials)
         _verdicts(client, covers, options.banners)
     else:
-        _held(client, [one.path for one in list_banners(options.held)])
+        _held(client, site, list_banners(options.held))
     _times(client, site, covers)
 
 
@@ -234,12 +239,31 @@ def _nothing() -> Iterator[Image.Image]:
         yield Image.fromarray(noise[0].astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
 
 
-def _held(client: Any, paths: list[Path]) -> None:
-    answers = [_post(client, _open(path)) for path in paths]
+def _held(client: Any, site: Site, banners: list[Banner]) -> None:
+    answers = [_post(client, _open(banner.path)) for banner in banners]
     _report("covers that the catalogue does not have", [(answer, None) for answer in answers])
-    for path, answer in zip(paths, answers, strict=True):
+    for banner, answer in zip(banners, answers, strict=True):
         if answer["verdict"]["kind"] == "same":
-            print(f"  {path.name} is called the cover of {answer['verdict']['game']}")
+            print(f"  {banner.path.name} is called the cover of {answer['verdict']['game']}")
+    _percentiles(client, site, banners[:100])
+
+
+def _percentiles(client: Any, site: Site, banners: list[Banner]) -> None:
+    """How far the percentile of an uploaded file is from that of the vector which embed_banners.py makes of it."""
+    encode = encode_with(Choice(site.catalogue.manifest.encoder.id, device="cpu").open())
+    vectors = np.concatenate([vectors["plain"][: len(results)] for results, vectors in encode(banners, ("plain",))])
+    stored = site.catalogue.embeddings.astype(np.float64)
+    cosines = stored @ stored.T
+    np.fill_diagonal(cosines, -1)
+    first = cosines.max(axis=1)
+    exact = [100 * float(np.mean(first > (stored @ vector).max())) for vector in vectors]
+    told = [
+        client.post("/api/v1/pictures", data=banner.path.read_bytes(), content_type="image/jpeg").get_json()
+        for banner in banners
+    ]
+    off = [abs(answer["stands_out_percent"] - one) for answer, one in zip(told, exact, strict=True)]
+    within = sum(one <= 2 for one in off)
+    print(f"percentile against exact vectors: within two points {within} of {len(off)}, at most {max(off):.1f} off")
 
 
 # -- times ------------------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ what all covers have in common (H. Jégou and O. Chum, Negative Evidences and Co
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import Indices, Matrix, Vector
+from banners.arrays import Indices, Mask, Matrix, Vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -203,13 +203,40 @@ def part_scores(codes: Codes, parts: Sequence[Part]) -> Matrix:
     queries = np.concatenate([part.cells for part in parts]) / np.float32(_SCALE)  # (q, 32)
     ends = np.cumsum([len(part.cells) for part in parts])[:-1]
     scores = np.empty((len(codes), len(parts)), np.float32)
+    floats = np.empty((_BLOCK, *codes.shape[1:]), np.float32)  # used again: new memory would take longer to get
+    products = np.empty((_BLOCK, codes.shape[1], len(queries)), np.float32)
     for start in range(0, len(codes), _BLOCK):
         block = codes[start : start + _BLOCK]
-        cells = block.reshape(-1, block.shape[2]).astype(np.float32)
-        best = (cells @ queries.T).reshape(len(block), -1, len(queries)).max(axis=1)  # (block, q)
+        cells, cosines = floats[: len(block)], products[: len(block)]
+        cells[:] = block
+        np.matmul(cells.reshape(-1, codes.shape[2]), queries.T, out=cosines.reshape(-1, len(queries)))
+        best = _largest(cosines)  # (block, q)
         for number, of_part in enumerate(np.split(best, ends, axis=1)):
             scores[start : start + len(block), number] = of_part.mean(axis=1)
     return scores
+
+
+def _largest(cosines: Matrix) -> Matrix:
+    """The maximum over the middle axis of float32 (m, cells, q), in place: a third of the time that `max` takes."""
+    count = cosines.shape[1]
+    while count > 1:
+        rest = count - count // 2
+        first, last = cosines[:, : count // 2], cosines[:, rest:count]
+        np.maximum(first, last, out=first)
+        count = rest
+    return cosines[:, 0]
+
+
+def ranked_by_part(codes: Codes, parts: Sequence[Part], passes: Mask, count: int) -> tuple[Indices, Vector]:
+    """The rows, of those that pass, that have a part best by its best scale, best first, at most `count`, and their
+    scores; see `part_scores`. Every other cell of the part chooses them, all of its cells put them in order."""
+    some = [replace(part, cells=part.cells[::2]) for part in parts]
+    scores = part_scores(codes, some).max(axis=1)
+    scores[~passes] = -np.inf
+    rows = np.argsort(-scores, kind="stable")[: min(int(np.count_nonzero(passes)), count)]
+    scores = part_scores(codes[rows], parts).max(axis=1)
+    order = np.argsort(-scores, kind="stable")
+    return rows[order], scores[order]
 
 
 def find_part(features: LocalFeatures, row: int, parts: Sequence[Part], box: Box) -> Box:
@@ -246,13 +273,20 @@ def evidence(codes: Codes, cells: Matrix) -> Evidence:
     p of a cell is the share of banners that coincide with it. The evidence of a banner is the sum of -ln p over the
     cells that coincide with its own: plain ground, which many have, is worth next to nothing.
     """
-    hits = np.empty((len(codes), len(cells)), np.float32)
-    scaled = cells[:, :, None] / np.float32(_SCALE)  # (70, 32, 1)
+    hits = np.empty((len(codes), len(cells)), np.bool_)
+    scaled = cells / np.float32(_SCALE)
+    floats = np.empty((_BLOCK, *codes.shape[1:]), np.float32)  # used again, as in `part_scores`
     for start in range(0, len(codes), _BLOCK):
-        block = np.ascontiguousarray(codes[start : start + _BLOCK].transpose(1, 0, 2)).astype(np.float32)
-        hits[start : start + _BLOCK] = (block @ scaled)[:, :, 0].T >= COINCIDES
+        block = codes[start : start + _BLOCK]
+        others = floats[: len(block)]
+        others[:] = block
+        hits[start : start + _BLOCK] = np.einsum("nij,ij->ni", others, scaled) >= COINCIDES
     told = -np.log(np.maximum(hits.sum(axis=0), 1) / len(codes))  # (70,)
-    return Evidence(np.asarray(hits @ told), np.asarray(hits.mean(axis=1)), float(told.sum()))
+    nats, share = np.empty(len(codes), np.float32), np.empty(len(codes), np.float32)
+    for start in range(0, len(codes), _BLOCK):
+        hit = hits[start : start + _BLOCK]
+        nats[start : start + _BLOCK], share[start : start + _BLOCK] = hit @ told, hit.mean(axis=1)
+    return Evidence(nats, share, float(told.sum()))
 
 
 def same_art_evidence(n: int) -> float:

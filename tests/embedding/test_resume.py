@@ -31,10 +31,9 @@ def arrays(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
 
 
-def command(banners: Path, out: Path, model: Path) -> list[str]:
+def command(banners: Path, out: Path, model: Path, *more: str) -> list[str]:
     options = ["--encoder", str(model), "--views", "plain,mirror", "--batch-size", "16", "--neighbours", "20"]
-    options.append("--no-queries")
-    return [str(banners), "--out", str(out), *options]
+    return [str(banners), "--out", str(out), *options, "--no-queries", *more]
 
 
 def plain_rows(out: str) -> int:
@@ -71,7 +70,7 @@ def kill(arguments: list[str], stderr: Path, after: float = 60.0, at_rows: int =
     return plain_rows(arguments[2])
 
 
-def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path) -> None:
+def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path, *more: str) -> None:
     banners, out = tmp_path / "banners", tmp_path / "c"
     draw(banners, range(1, count + 1))
     seeded = random.Random(0)
@@ -79,12 +78,12 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
     left = set()
     for number in range(kills):
         if number % 2:  # at any moment; and in the middle of embedding, however slow the machine is
-            left.add(kill(command(banners, out, model), stderr, after=seeded.uniform(0.5, longest)))
+            left.add(kill(command(banners, out, model, *more), stderr, after=seeded.uniform(0.5, longest)))
         else:
             at_rows = round(count * (number + 1) / (kills + 1))
-            left.add(kill(command(banners, out, model), stderr, at_rows=at_rows))
-    assert main(command(banners, out, model)) == 0
-    assert main(command(banners, tmp_path / "at_once", model)) == 0
+            left.add(kill(command(banners, out, model, *more), stderr, at_rows=at_rows))
+    assert main(command(banners, out, model, *more)) == 0
+    assert main(command(banners, tmp_path / "at_once", model, *more)) == 0
     assert any(0 < rows < count for rows in left), left  # a kill met it in the middle
     assert arrays(out) == arrays(tmp_path / "at_once")
     # A tenth each added, changed and removed, and a kill in the middle of that too.
@@ -93,9 +92,9 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
         (banners / f"{appid}.png").unlink()
     draw(banners, range(part + 1, 2 * part + 1), seed=100_000)
     draw(banners, range(count + 1, count + part + 1))
-    kill(command(banners, out, model), stderr, after=longest / 2)
-    assert main(command(banners, out, model)) == 0
-    assert main(command(banners, tmp_path / "changed", model)) == 0
+    kill(command(banners, out, model, *more), stderr, after=longest / 2)
+    assert main(command(banners, out, model, *more)) == 0
+    assert main(command(banners, tmp_path / "changed", model, *more)) == 0
     assert arrays(out) == arrays(tmp_path / "changed")
     assert arrays(out) != arrays(tmp_path / "at_once")
     assert not list(tmp_path.glob(".*"))
@@ -103,17 +102,17 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path, tiny_clip):
-    survive(480, kills=4, longest=5.0, tmp_path=tmp_path, model=tiny_clip())
+    survive(480, 4, 5.0, tmp_path, tiny_clip(), "--no-parts")
 
 
 @pytest.mark.soak
 def test_three_thousand_banners_survive_twenty_kills(tmp_path, tiny_clip):
-    survive(3000, kills=20, longest=7.0, tmp_path=tmp_path, model=tiny_clip())
+    survive(3000, 20, 7.0, tmp_path, tiny_clip())
 
 
 def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, capsys):
     draw(tmp_path / "banners", range(1, 31))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
     assert main(arguments) == 0
     assert "30 embedded now, 0 before" in capsys.readouterr().out
     draw(tmp_path / "banners", [5, 31], seed=1000)
@@ -125,7 +124,7 @@ def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, ca
 @pytest.mark.parametrize("other", [["--fit", "crop"], ["--batch-size", "8"]])
 def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip, capsys, other):
     draw(tmp_path / "banners", range(1, 21))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
     assert main(arguments) == 0
     capsys.readouterr()
     assert main([*arguments, *other]) == 0
@@ -135,13 +134,13 @@ def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip
 def test_a_second_run_on_the_same_output_is_refused(tmp_path, tiny_clip, capsys):
     draw(tmp_path / "banners", range(1, 4))
     with alone_in(tmp_path / "c.rows"):
-        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip())) == 2
+        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")) == 2
     assert "error: another run is writing" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_the_old_catalogue(tmp_path, tiny_clip):
     draw(tmp_path / "banners", range(1, 61))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip())
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
     assert main(arguments) == 0
     before = arrays(tmp_path / "c")
     shutil.rmtree(tmp_path / "c.rows")
@@ -190,6 +189,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, tiny_clip):
     assert finished.stderr.count("\n") == 1, finished.stderr
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
     """Four times as many banners, after a first run that has allocated what any run needs."""
     program = (
@@ -220,7 +220,7 @@ def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
 
 def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
     draw(tmp_path / "banners", range(1, 1500))
-    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip()), tmp_path / "stderr")
+    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts"), tmp_path / "stderr")
     while not plain_rows(str(tmp_path / "c")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -45,6 +45,7 @@ def test_without_an_encoder_the_rest_is_said(colour_site, tmp_path, tiny_clip, c
         "--encoder",
         str(tiny_clip()),
         "--no-queries",
+        "--no-parts",
     ]
     assert embed(arguments) == 0
     assert main([str(tmp_path / "c"), str(colour_site / "banners")]) == 0
@@ -62,7 +63,7 @@ def test_titles_are_escaped(gallery, tmp_path, tiny_clip):
     shutil.copytree(gallery / "b", folder)
     rows = [f"{path.stem},<script>alert(1)</script>,x" for path in folder.glob("*.jpg")]
     (folder / "games.csv").write_text("\n".join(["appid,name,series", *rows]) + "\n", encoding="utf-8")
-    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork"]
+    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork", "--no-parts"]
     assert embed([str(folder), "--out", str(tmp_path / "c"), *options]) == 0
     assert main([str(tmp_path / "c"), str(folder), "--report", str(tmp_path / "r")]) == 0
     page = (tmp_path / "r" / "index.html").read_text()

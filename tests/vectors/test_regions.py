@@ -91,6 +91,19 @@ def test_the_score_of_a_part_is_the_mean_of_the_largest_cosines():
         np.testing.assert_allclose(regions.part_scores(codes, parts)[:, number], exact, atol=1e-5)
 
 
+def test_covers_with_a_part_come_in_the_order_of_all_its_cells_and_only_those_that_pass():
+    cells, grid = random_cells(60, 70), random_cells(10, 7, seed=5)
+    parts = [regions.part_of(grid, (0, 0, 1, 1), 1.0), regions.part_of(grid, (0.5, 0.5, 0.3, 0.3), 1.0)]
+    codes = regions.to_codes(cells)
+    passes = np.arange(60) % 2 == 0
+    rows, scores = regions.ranked_by_part(codes, parts, passes, 30)
+    exact = regions.part_scores(codes, parts).max(axis=1)
+    assert rows.tolist() == sorted(np.flatnonzero(passes).tolist(), key=lambda row: -exact[row])
+    np.testing.assert_allclose(scores, exact[rows], atol=1e-6)
+    assert len(regions.ranked_by_part(codes, parts, passes, 5)[0]) == 5
+    assert len(regions.ranked_by_part(codes, parts, np.zeros(60, bool), 5)[0]) == 0
+
+
 def test_the_smallest_box_has_a_cell_and_the_largest_not_too_many():
     grid = random_cells(10, 7)
     assert len(regions.part_of(grid, (0.01, 0.01, 0.03, 0.03), 1.0).cells) == 1

@@ -22,7 +22,7 @@ from webapp.queries.verdicts import other_shape
 from webapp.records import Result
 from webapp.site import Site
 
-_REGIONS = 5
+_REGIONS, _LEAST_REGIONS = 5, 3  # where anything corresponds, and where nothing does
 _TELLS = 2.5  # nats of a region: about one in ten of all cells is like its own
 _ALIKE, _SAME = 0.6, 0.8  # cosines of two cells
 _SHARED = 4  # words at most
@@ -93,10 +93,10 @@ def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
 
 
 def _shared(features: LocalFeatures, a: Matrix, b: Matrix) -> tuple[SharedRegion, ...]:
-    return tuple(
-        SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.nats, 2))
-        for one in shared_regions(features, a, b, _REGIONS)
-    )
+    regions = shared_regions(features, a, b, _REGIONS)
+    if regions and regions[0].cosine < _ALIKE:
+        regions = regions[:_LEAST_REGIONS]
+    return tuple(SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.nats, 2)) for one in regions)
 
 
 def _sentence(

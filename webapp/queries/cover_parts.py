@@ -107,21 +107,19 @@ def games_with(
 ) -> tuple[PartResult, ...]:
     """The games that have a part, those of the query's rows `of` left out. Raises `CannotAnswer`."""
     features = site.local_features
-    scores = regions.part_scores(features.codes, parts).max(axis=1)
     passes = mask(site, query)
     passes[list(of)] = False
-    scores[~passes] = -np.inf
     is_outside = outside_series(site, of if query.hide_series else [])
-    order = np.argsort(-scores, kind="stable")[: min(int(np.count_nonzero(passes)), _NAMES_COMPARED)]
-    rows = [row for row in order.tolist() if is_outside(row)][: query.n]
+    rows, scores = regions.ranked_by_part(features.codes, parts, passes, _NAMES_COMPARED)
+    ranked = [(row, score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True) if is_outside(row)]
     return tuple(
         PartResult(
             rank,
             site.game(row),
-            round(float(scores[row]), 4),
+            round(score, 4),
             regions.find_part(features, row, parts, box),
         )
-        for rank, row in enumerate(rows, 1)
+        for rank, (row, score) in enumerate(ranked[: query.n], 1)
     )
 
 
