@@ -249,8 +249,9 @@ def _held(client: Any, site: Site, banners: list[Banner]) -> None:
 
 
 def _percentiles(client: Any, site: Site, banners: list[Banner]) -> None:
-    """How far the percentile of an uploaded file is from that of the vector which embed_banners.py makes of it."""
-    encode = encode_with(Choice(site.catalogue.manifest.encoder.id, device="cpu").open())
+    """How far the percentile of an uploaded file is from that of the vector which embed_banners.py makes of it with
+    `--encoder packaged`."""
+    encode = encode_with(Choice("packaged", device="cpu").open())
     vectors = np.concatenate([vectors["plain"][: len(results)] for results, vectors in encode(banners, ("plain",))])
     stored = site.catalogue.embeddings.astype(np.float64)
     cosines = stored @ stored.T

@@ -19,7 +19,7 @@
     // Only the page that a picture was just sent to is about it, not one that is opened later.
     const isJustSent = sessionStorage.getItem("sent") === "1";
     sessionStorage.removeItem("sent");
-    const last = all.find((one) => one.id === newest);
+    const last = all.find((one) => one.id === newest) ?? (document.querySelector("[data-again]") ? all.at(-1) : undefined);
     if (last && !last.address && document.querySelector(".complaint:not(:empty)")) await drafts.remove(last.id); // refused
     let draft = all.find((one) => own && one.picture === own.dataset.picture);
     if (isJustSent || !own) draft ??= last && !(own && last.picture) ? last : undefined;
@@ -30,7 +30,17 @@
       sessionStorage.setItem("draft", draft.id);
     }
     list(all.filter((one) => one.address), draft);
+    const again = document.querySelector("[data-again]");
+    if (again && last) {
+      again.classList.remove("is-waiting");
+      again.addEventListener("click", () => post(again.dataset.again, last.blob), { once: true });
+    }
     if (!draft) return;
+    const verdict = document.querySelector("[data-verdict]");
+    if (verdict && draft.address) {
+      verdict.href = draft.address;
+      verdict.classList.remove("is-waiting");
+    }
     const bitmap = await createImageBitmap(draft.blob);
     for (const place of places) {
       const canvas = pictures.drawn(bitmap, place.closest(".shelf") ? 450 : 900);
@@ -221,9 +231,19 @@
       compare.classList.toggle("is-flipped", !(isOver && isSecond));
       compare.classList.toggle("is-second", isOver && !isSecond);
       button.setAttribute("aria-pressed", String(!(isOver && isSecond)));
-      button.textContent = !isOver ? "Flip: first" : isSecond ? "Flip" : "Flip: second";
+      button.textContent = !isOver ? "First shown" : isSecond ? "Flip" : "Second shown";
+      if (!isOver) compare.scrollIntoView({ block: "nearest" });
     };
     button.addEventListener("click", flip);
+    compare.addEventListener("click", (event) => {
+      if (!compare.classList.contains("is-flipped") || event.target.closest("a")) return;
+      flip();
+    });
+    const bare = document.querySelector("[data-bare]");
+    bare?.addEventListener("click", () => {
+      compare.classList.remove("is-bare");
+      bare.remove();
+    });
     document.addEventListener("keydown", (event) => {
       if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
       if (event.key === "f" && !localStorage.getItem("keys-off")) flip();

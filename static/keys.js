@@ -17,7 +17,7 @@
   ];
 
   function oneStopEach() {
-    for (const one of document.querySelectorAll("main .card :is(button, .nearest a)")) one.tabIndex = isOff() ? 0 : -1;
+    for (const one of document.querySelectorAll("main .card :is(button, .nearest a, .why)")) one.tabIndex = isOff() ? 0 : -1;
   }
   addEventListener("DOMContentLoaded", oneStopEach); // after the buttons that other scripts add
   document.addEventListener("cards", oneStopEach);

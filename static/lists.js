@@ -86,7 +86,7 @@
   function watch() {
     observer.disconnect();
     const end = document.querySelector(".pager:has([rel=next]), .more");
-    if (list && end && appended < AUTOMATIC) observer.observe(end);
+    if (list && list.dataset.list !== "on-demand" && end && appended < AUTOMATIC) observer.observe(end);
   }
 
   // Nobody who does not scroll is sent more than was asked for.

@@ -24,6 +24,7 @@ from banners.vectors.regions import Basis, LocalFeatures, SameArt
 from banners.views import VIEWS, View
 
 LONGEST_LINK = 512  # numbers of an embedding in an address, 683 characters
+FINER = 64  # how much finer the second of them is than the first, whose rounding it mends
 LARGE = 64_000_000  # bytes; the hashes of such files may be checked later
 
 

@@ -132,10 +132,47 @@ def test_an_own_cover_is_compared_from_a_cards_menu(page, shelf):
     expect(page.locator(".compare-sentence")).to_contain_text("They are one picture")
 
 
+def look_alikes(page, shelf, corresponds: bool) -> tuple[int, int]:
+    """A game and its first look-alike, on whose covers something corresponds or nothing does."""
+    for a in sorted(int(path.stem) for path in (shelf / "b").glob("*.jpg")):
+        b = page.request.get(f"/api/v1/games/{a}/neighbours?n=1").json()["results"][0]["game"]["appid"]
+        regions = page.request.get(f"/api/v1/compare?a={a}&b={b}").json()["regions"]
+        if (regions[0]["cosine"] >= 0.6) == corresponds:
+            assert len(regions) == (5 if corresponds else 3)
+            return a, b
+    pytest.fail("no such pair")
+
+
+def test_places_are_marked_where_something_corresponds_else_when_they_are_asked_for(page, shelf):
+    page.goto("/compare/{}/{}".format(*look_alikes(page, shelf, corresponds=False)))
+    expect(page.locator(".compare .boxes").first).to_be_hidden()
+    page.get_by_role("button", name="Show the closest places all the same").click()
+    expect(page.locator(".compare .boxes").first).to_be_visible()
+    page.goto("/compare/{}/{}".format(*look_alikes(page, shelf, corresponds=True)))
+    expect(page.locator(".compare .boxes").first).to_be_visible()
+
+
+def test_a_draft_is_compared_and_leads_back_to_its_verdict(page, shelf):
+    page.goto("/upload")
+    send(page, Image.blend(cover(shelf, 20), cover(shelf, 90), 0.5))
+    expect(page.locator('.draft [aria-current="page"]')).to_have_count(1)
+    verdict, likeness = page.url, page.locator(".card .similarity").first.inner_text()
+    with page.expect_navigation():
+        page.locator(".card .why").first.click()
+    expect(page.locator(".compare canvas")).to_be_visible()
+    assert page.locator(".scales .similarity").first.inner_text() == likeness
+    address = page.url
+    with page.expect_navigation():
+        page.get_by_role("link", name="Back to the verdict").click()
+    assert page.url == verdict
+    page.goto(address)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Use the draft that this browser keeps").click()
+    expect(page.locator(".compare canvas")).to_be_visible()
+
+
 def test_covers_are_flipped_lit_and_stepped_by_keys(page, shelf):
-    a = sorted(int(path.stem) for path in (shelf / "b").glob("*.jpg"))[12]
-    page.goto(f"/render/{a}")
-    b = int(page.locator("[data-list] .card").first.get_attribute("data-appid"))
+    a, b = look_alikes(page, shelf, corresponds=True)
     page.goto(f"/compare/{a}/{b}")
     page.locator(".regions [data-region='2']").hover()
     expect(page.locator(".boxes .is-lit")).to_have_count(2)

@@ -17,6 +17,7 @@ from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
 from webapp.pages.sharing import Share
 from webapp.params import API, address
+from webapp.queries.parts import decode_vector, encode_vector
 from webapp.queries.uploads import reason, received
 from webapp.queries.verdicts import other_shape
 from webapp.records import Result
@@ -59,6 +60,11 @@ class Comparison:
     sentence: str
     coincide_percent: int | None
 
+    @property
+    def corresponds(self) -> bool:
+        """Whether anything does on the two covers."""
+        return _corresponds(self.regions)
+
 
 def comparison(site: Site, a: int, b: int) -> Comparison:
     """Raises `UnknownGame`, and `BadInput` for one and the same game."""
@@ -93,10 +99,15 @@ def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
 
 
 def _shared(features: LocalFeatures, a: Matrix, b: Matrix) -> tuple[SharedRegion, ...]:
-    regions = shared_regions(features, a, b, _REGIONS)
-    if regions and regions[0].cosine < _ALIKE:
-        regions = regions[:_LEAST_REGIONS]
-    return tuple(SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.nats, 2)) for one in regions)
+    regions = tuple(
+        SharedRegion(one.a, one.b, round(one.cosine, 3), round(one.nats, 2))
+        for one in shared_regions(features, a, b, _REGIONS)
+    )
+    return regions if _corresponds(regions) else regions[:_LEAST_REGIONS]
+
+
+def _corresponds(regions: Sequence[SharedRegion]) -> bool:
+    return bool(regions) and regions[0].cosine >= _ALIKE
 
 
 def _sentence(
@@ -104,8 +115,8 @@ def _sentence(
 ) -> str:
     if coincide_percent is not None:
         return f"They are one picture: {coincide_percent} % of it coincides."
-    if not found or found[0].cosine < _ALIKE:
-        return "Nothing in particular corresponds: what they share is colour and composition."
+    if not _corresponds(found):
+        return "Nothing in particular corresponds. They are alike as a whole, if at all."
     if found[0].nats < _TELLS:
         return "Only plain ground or a common pattern corresponds."
     lettering = (plain.strength or 0) - (artwork.strength or 0) if artwork else 0.0
@@ -139,6 +150,11 @@ class CoverComparison:
     artwork: Result | None
     regions: tuple[SharedRegion, ...]
     sentence: str
+
+    @property
+    def corresponds(self) -> bool:
+        """Whether anything does on the two covers."""
+        return _corresponds(self.regions)
 
 
 @dataclass(frozen=True)
@@ -193,7 +209,8 @@ def compare_with_cover(site: Site, image: Image.Image, appid: int) -> ComparePag
     row, features, encoder = site.catalogue.row_of(appid), site.local_features, site.part_encoder
     if encoder is None:
         raise CannotAnswer("Search by a part is not available for this catalogue.")
-    vector = site.query_encoder.picture(image)
+    # As it is in the address of the verdict, so that both pages show the same likeness.
+    vector = decode_vector(site, encode_vector(site, site.query_encoder.picture(image)))
 
     def compared(view: View) -> Result:
         index = site.catalogue.indexes[view]

@@ -129,9 +129,16 @@ def encode_vector(site: Site, vector: Vector) -> str:
         codes = vector * (127 / np.abs(vector).max())
     else:
         directions = basis.astype(np.float32)
-        codes = _STEPS * (vector @ directions) / np.maximum((directions**2).sum(axis=0), 1e-9)
+        first = _rounded(vector, directions[:, :1])
+        rest = vector - directions[:, 0] * np.float32(first[0] / _STEPS)
+        codes = np.concatenate([first, _rounded(rest, directions[:, 1:])])
     codes = np.clip(np.rint(codes), -127, 127).astype(np.int8)
     return site.query_encoder.fingerprint + base64.urlsafe_b64encode(codes.tobytes()).rstrip(b"=").decode("ascii")
+
+
+def _rounded(vector: Vector, directions: Matrix) -> Vector:
+    """How far a vector reaches along directions, in steps."""
+    return np.asarray(np.rint(_STEPS * (vector @ directions) / np.maximum((directions**2).sum(axis=0), 1e-9)))
 
 
 def decode_vector(site: Site, picture: str) -> Vector:
@@ -156,7 +163,8 @@ def _lengthened(codes: Vector, basis: Matrix) -> Vector:
     like no embedding of the catalogue, becomes some vector that is at right angles to the basis: or all similarities
     would be too large."""
     vector = basis @ (codes / _STEPS)
-    directions = basis / np.maximum(np.linalg.norm(basis, axis=0), 1e-9)
+    directions = np.delete(basis, 1, axis=1)  # the first one again, see `banners.build.parts.links`
+    directions /= np.maximum(np.linalg.norm(directions, axis=0), 1e-9)
     other = np.random.default_rng(0).normal(size=len(vector))
     other -= directions @ (directions.T @ other)
     missing = max(1 - float(vector @ vector), 0.0)

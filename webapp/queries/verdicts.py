@@ -182,9 +182,8 @@ def _words(
     if kind == "stands_out":
         return "It stands out", f"More distinctive than {percent} % of {covers}."
     return (
-        "Nothing here looks like it",
-        f"The closest of {covers} is no closer than many a random pair. That can be good, or a sign that it does not"
-        " read as a game cover at small size.",
+        "It stands out: nothing here looks like it",
+        f"More distinctive than {percent} % of {covers}. Check that it reads as a game’s cover at small size.",
     )
 
 
