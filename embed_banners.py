@@ -77,6 +77,7 @@ def _add_content(add: Callable[..., object]) -> None:
     add("--no-queries", action="store_true", help="leave out the encoder for queries by words and pictures")
     add("--no-artwork", action="store_true", help="leave out the view by artwork, and the drawing of titles for it")
     add("--no-parts", action="store_true", help="leave out local features: why two match, search by a part, same art")
+    add("--no-map", action="store_true", help="leave out the map and its tiles")
     add("--exclude", type=Path, metavar="FILE", help="appids to leave out, one a line")
 
 
@@ -125,6 +126,7 @@ def _embed(options: argparse.Namespace, arguments: list[str] | None) -> int:
             has_queries=not options.no_queries,
             has_artwork=not options.no_artwork,
             has_parts=not options.no_parts,
+            has_map=not options.no_map,
             batch_size=options.batch_size,
             workers=options.workers,
             cluster=options.cluster,

@@ -45,7 +45,7 @@ function attach(field) {
     } else if (event.key === "Enter" && !list.hidden && active >= 0) {
       event.preventDefault();
       if (adds) choose(suggestions[active]);
-      else location.assign(suggestions[active].url);
+      else list.querySelectorAll("[role=option]")[active].click(); // a page may do something else with a game
     } else if (event.key === "Escape") {
       if (list.hidden) input.value = "";
       close();

@@ -108,7 +108,7 @@ def make_colour_site(folder: Path) -> Path:
     rows[1] = "11,Green Hills"  # whose banner is red
     (folder / "banners" / "games.csv").write_text("\n".join(rows) + "\n")
     (folder / "labels.toml").write_text(LABELS)
-    arguments = [str(folder / "banners"), "--out", str(folder / "c"), "--encoder", str(model), "--no-parts"]
+    arguments = [str(folder / "banners"), "--out", str(folder / "c"), "--encoder", str(model)]
     assert main([*arguments, "--labels", str(folder / "labels.toml")]) == 0
     open_catalogue(folder / "c", check_hashes=True)
     return folder

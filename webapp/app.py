@@ -224,13 +224,14 @@ def _add_headers(response: Response) -> Response:
 def _add_static_files(app: Flask) -> None:
     """Serve `static/` from memory, and give templates `static_urls` by name, which change with the content, so that
     browsers may keep it."""
-    contents = {path.name: path.read_bytes() for path in (ROOT / "static").iterdir()}
+    folder = ROOT / "static"
+    contents = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     # One file: each would take one of a browser's few connections from the covers.
     contents["site.js"] = b"\n".join(contents.pop(name) for name in SCRIPTS)
     versions = {name: sha256(content).hexdigest()[:12] for name, content in contents.items()}
     app.jinja_env.globals["static_urls"] = {name: f"/static/{name}?v={version}" for name, version in versions.items()}
 
-    @app.get("/static/<name>")
+    @app.get("/static/<path:name>")
     def static(name: str) -> Response:
         if name not in contents:
             abort(404)

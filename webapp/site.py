@@ -51,6 +51,7 @@ class Facts:
     takes_pictures: bool  # as queries
     takes_words: bool
     has_parts: bool  # local features
+    has_map: bool
     namesakes: frozenset[int]  # appids of games whose name another game has too
 
 
@@ -124,6 +125,7 @@ class Site:
             takes_pictures=self.encoder is not None,
             takes_words=self.encoder is not None and self.encoder.has_text,
             has_parts=self.part_encoder is not None,
+            has_map=self.catalogue.tiles is not None,
             namesakes=frozenset(self.catalogue.appids[self.catalogue.games.namesakes()].tolist()),
         )
 

@@ -12,6 +12,7 @@ from banners import embedding
 from banners.build import parts, titles
 from banners.build.engine import Engine, open_engine
 from banners.build.local_features import local_features
+from banners.build.map import map_of
 from banners.build.plan import Options, Part, Progress, Summary
 from banners.catalogue import writer
 from banners.catalogue.manifest import EncoderInfo, Images, Manifest
@@ -53,6 +54,9 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
             if options.has_parts:
                 local, local_store = local_features(banners, embedded.digests, scratch, options, progress)
                 made.append(local)
+            if options.has_map:
+                labels = next((part.labels for part in made if part.labels is not None), None)
+                made.append(map_of(banners, games, embedded, labels, out, scratch, options, progress))
             about = _save(out, games, made, _about(games, engine, embedded, options))
         _tidy([store, local_store], embedded, progress)
     return Summary(len(games), embedded.reused, about.k, len(about.views), len(embedded.skipped))
@@ -101,8 +105,9 @@ def _save(out: Path, games: Sequence[Game], made: Sequence[Part], about: Manifes
     arrays = {name: array for part in made for name, array in part.arrays.items()}
     files = {name: file for part in made for name, file in part.files.items()}
     labels = next((part.labels for part in made if part.labels is not None), None)
+    places = next((part.places for part in made if part.places is not None), None)
     about = structs.replace(about, **{name: value for part in made for name, value in part.about.items()})
-    writer.save(out, games, arrays, files, labels, about)
+    writer.save(out, games, arrays, files, labels, about, places)
     return about
 
 

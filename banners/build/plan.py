@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from banners.catalogue.places import Places
 from banners.encoders import Choice
 from banners.vectors.labels import Labels, Term
 from banners.views import View
@@ -28,6 +29,7 @@ class Options:
     has_queries: bool = True
     has_artwork: bool = True
     has_parts: bool = True
+    has_map: bool = True
     batch_size: int | None = None
     workers: int = 1
     cluster: str | None = None
@@ -46,12 +48,13 @@ class Progress:
 @dataclass(frozen=True)
 class Part:
     """A part of a catalogue. `arrays` are written as `<name>.npy`, `files` are copied under their names, `about` are
-    fields of the manifest. `labels` go into `games.db`."""
+    fields of the manifest. `labels` and `places` go into `games.db`."""
 
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     labels: Labels | None = None
+    places: Places | None = None
 
 
 @dataclass(frozen=True)

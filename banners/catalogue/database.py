@@ -17,11 +17,12 @@ class Database:
     """A read-only SQLite file. It stays readable after it is replaced or removed.
 
     Each thread has its own connection, in a forked child too: two threads must not use one connection at once, since
-    its prepared statements are shared. Raises `BadCatalogue` if the file cannot be opened.
+    its prepared statements are shared. With `is_copied`, the file is copied to memory where a thread comes to it only
+    after that; else such a thread gets an error. Raises `BadCatalogue` if the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, is_copied: bool = True) -> None:
+        self.path, self._is_copied = path, is_copied
         self._local, self._copying = threading.local(), threading.Lock()
         try:
             self._first = self._open()
@@ -63,6 +64,8 @@ class Database:
             connection = self._open()
             if self.is_in_place:
                 return connection
+        if not self._is_copied:
+            raise BadCatalogue(f"{self.path} was replaced")
         with self._copying:
             uri = self._copy
         return _connect(uri)

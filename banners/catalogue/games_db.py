@@ -6,6 +6,7 @@ Anybody may open it with their own tools: `sqlite3 games.db "SELECT appid, name 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from banners.catalogue import names, search
 from banners.catalogue.database import Database
+from banners.catalogue.places import Places, Region
 from banners.catalogue.search import Hits
 from banners.errors import BadCatalogue, one_line
 from banners.games_csv import Game, valid_unicode
@@ -39,6 +41,9 @@ _SCHEMA = """
     CREATE TABLE labels (row INTEGER, place INTEGER, term INTEGER, probability REAL, PRIMARY KEY (row, place))
         WITHOUT ROWID;
     CREATE TABLE term_games (term INTEGER, place INTEGER, row INTEGER, PRIMARY KEY (term, place)) WITHOUT ROWID;
+    CREATE TABLE map (row INTEGER PRIMARY KEY, x INTEGER NOT NULL, y INTEGER NOT NULL); -- column and row of its cell
+    CREATE TABLE regions (number INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL,
+        x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, share REAL NOT NULL);
 """
 PROPERTIES = {"developer": "developer", "publisher": "publisher", "tag": "tags"}  # kind: column of games.csv
 _GAME = "SELECT appid, name, columns FROM games"
@@ -47,7 +52,9 @@ _MAX_YEAR = 9999
 _FREQUENT = 60  # values of each kind
 
 
-def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = None) -> None:
+def write_games_db(
+    path: Path, games: Sequence[Game], labels: Labels | None = None, places: Places | None = None
+) -> None:
     """Write `games`, which are sorted by appid, to a new file. Raises `OSError`."""
     db = sqlite3.connect(path, isolation_level=None)
     try:
@@ -64,6 +71,8 @@ def write_games_db(path: Path, games: Sequence[Game], labels: Labels | None = No
         search.build_index(db)
         if labels is not None:
             _write_labels(db, labels)
+        if places is not None:
+            _write_places(db, places)
         db.execute("COMMIT")
         db.execute("VACUUM")
     except sqlite3.OperationalError as error:
@@ -115,6 +124,14 @@ def _write_labels(db: sqlite3.Connection, labels: Labels) -> None:
     db.executemany(
         "INSERT INTO term_games VALUES (?, ?, ?)",
         ((term, place, row) for term, rows in enumerate(labels.banners.tolist()) for place, row in enumerate(rows)),
+    )
+
+
+def _write_places(db: sqlite3.Connection, places: Places) -> None:
+    db.executemany("INSERT INTO map VALUES (?, ?, ?)", ((row, *at) for row, at in enumerate(places.cells.tolist())))
+    db.executemany(
+        "INSERT INTO regions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        ((number, *astuple(region)) for number, region in enumerate(places.regions)),
     )
 
 
@@ -202,6 +219,15 @@ class Games(Sequence[Game]):
         """Each term's mean probability over all banners: float32 (L,)."""
         records = self._db.execute("SELECT base_rate FROM terms ORDER BY number")
         return np.array([base_rate for (base_rate,) in records], np.float32)
+
+    @cached_property
+    def places(self) -> Places | None:
+        """Where the games are on the map; None if there is none."""
+        cells = np.array(self._db.execute("SELECT x, y FROM map ORDER BY row").fetchall(), np.int32)
+        if len(cells) != len(self):
+            return None
+        records = self._db.execute("SELECT name, kind, x, y, width, height, share FROM regions ORDER BY number")
+        return Places(cells, tuple(Region(*record) for record in records))
 
     def labels_of(self, row: int) -> list[tuple[Term, float]]:
         """The terms that fit a banner best, and their probabilities; see `banners.vectors.labels`."""

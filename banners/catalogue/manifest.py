@@ -17,6 +17,7 @@ from banners.views import View
 FORMAT = "steam-clip-catalogue"
 FORMAT_VERSION = 6
 MANIFEST = "manifest.json"
+TILES = "map.mbtiles"
 ORIGIN = "origin.json"  # beside it in a catalogue that was fetched; see banners/catalogue/remote.py
 
 # Of an exported encoder, smallest first. "int8" has weights and features in 8 bits, "int8 weights" only the weights.
@@ -82,6 +83,17 @@ class Parts(msgspec.Struct, frozen=True):
     pairs_found: int = 0  # with at least that evidence
 
 
+class Map(msgspec.Struct, frozen=True):
+    """The map of all banners; see `banners.build.map`."""
+
+    columns: int  # of its grid
+    rows: int
+    cell: tuple[int, int]  # width and height in pixels at the largest zoom
+    zoom: int  # the largest; 0 is one tile for everything
+    order: float  # see `banners.vectors.layout.order`
+    moved: float | None = None  # share of the games that moved more than a tenth of the map since the catalogue before
+
+
 class FileInfo(msgspec.Struct, frozen=True):
     """A file as it was written."""
 
@@ -107,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     artwork_directions: int | None = None  # how many the view by artwork leaves out
     queries: QueryModels | None = None  # null if the web app cannot embed queries
     parts: Parts | None = None  # null without local features
+    map: Map | None = None  # null without a map
     images: Images = Images()
     options: tuple[str, ...] | None = None  # of embed_banners.py, without folders; null if another program made it
     libraries: Mapping[str, str] = {}  # versions of what computed the numbers

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from banners.arrays import Matrix, StoredIndices, Vector
 from banners.catalogue.games_db import Games
-from banners.catalogue.manifest import FileInfo, Manifest, OpenedFile, check
+from banners.catalogue.manifest import TILES, FileInfo, Manifest, OpenedFile, check
+from banners.catalogue.tiles import Tiles
 from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
 from banners.vectors.artwork import Artwork
 from banners.vectors.nearest import Index, Quantised
@@ -37,7 +38,7 @@ class Catalogue:
     `term_embeddings` is float32 (L, d), one for each of `games.terms`. `link_basis`: float16 (d, 512), what embeddings
     of pictures are shortened with for addresses. `local_features` are for why two banners match, and for search by a
     part. These are None if there is no such file. `same_art` are pairs of rows, none if none were compared.
-    `read_later` maps names to other files."""
+    `tiles` are those of the map, None if there is none. `read_later` maps names to other files."""
 
     folder: Path
     manifest: Manifest
@@ -52,6 +53,7 @@ class Catalogue:
     link_basis: Matrix | None
     local_features: LocalFeatures | None
     same_art: SameArt
+    tiles: Tiles | None
     read_later: Mapping[str, OpenedFile]
 
     def __len__(self) -> int:
@@ -193,10 +195,11 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool)
         link_basis=load("link_basis"),
         local_features=local_features,
         same_art=same_art,
+        tiles=Tiles(folder / TILES) if manifest.map is not None and TILES in manifest.files else None,
         read_later={
             name: OpenedFile(folder / name, info)
             for name, info in manifest.files.items()
-            if not name.endswith((".npy", ".db"))
+            if not name.endswith((".npy", ".db", ".mbtiles"))
         },
     )
 

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from banners.catalogue.games_db import write_games_db
 from banners.catalogue.manifest import FORMAT, MANIFEST, ORIGIN, Manifest, measure, to_json
+from banners.catalogue.places import Places
 from banners.errors import BadInput
 from banners.files import alone_in
 from banners.games_csv import Game
@@ -68,6 +69,7 @@ def save(
     files: Mapping[str, Path],
     labels: Labels | None,
     about: Manifest,
+    places: Places | None = None,
 ) -> None:
     """Write a catalogue at `folder`, replacing the one there in a single step.
 
@@ -84,7 +86,7 @@ def save(
         with fresh_folder_beside(folder) as fresh:
             for name, array in {"appids": np.array(appids, np.uint32), **arrays}.items():
                 np.save(fresh / f"{name}.npy", array, allow_pickle=False)
-            write_games_db(fresh / "games.db", games, labels)
+            write_games_db(fresh / "games.db", games, labels, places)
             for name, source in files.items():
                 shutil.copyfile(source, fresh / name)
             manifest = structs.replace(

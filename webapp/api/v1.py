@@ -13,7 +13,7 @@ from banners.views import View
 from webapp.api import tables
 from webapp.api.openapi import document, endpoints, route
 from webapp.current import current_site
-from webapp.pages import about, compare, cover, game, parts, search
+from webapp.pages import about, compare, cover, game, map, parts, search
 from webapp.pages.walls import WALLS, LabelsPage, WallPage, labels_page, rows_of, wall_page
 from webapp.params import AdultFlag, PageNumber, Query, words
 from webapp.queries.cover_parts import PartQuery, PartSearch
@@ -172,6 +172,12 @@ def find_picture_part(query: PartQuery) -> PartSearch:
 def list_labels() -> LabelsPage:
     """All terms that covers are labelled with."""
     return labels_page(current_site())
+
+
+@route(blueprint, "/map", tag="walls", statuses=(501,))
+def read_map() -> map.MapData:
+    """Where every game is on the map of all covers, the names of its regions, and the address of its tiles."""
+    return map.map_data(current_site())
 
 
 for _wall in WALLS:

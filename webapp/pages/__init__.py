@@ -1,6 +1,21 @@
 """The pages. Each module has one subject: its route, the page's object, and the template's name."""
 
-from webapp.pages import about, adult, board, compare, cover, game, home, images, mix, parts, search, sharing, walls
+from webapp.pages import (
+    about,
+    adult,
+    board,
+    compare,
+    cover,
+    game,
+    home,
+    images,
+    map,
+    mix,
+    parts,
+    search,
+    sharing,
+    walls,
+)
 
-_PAGES = (home, game, compare, cover, search, mix, parts, board, walls, about, images, sharing, adult)
+_PAGES = (home, game, compare, cover, search, mix, parts, map, board, walls, about, images, sharing, adult)
 BLUEPRINTS = tuple(page.blueprint for page in _PAGES)
