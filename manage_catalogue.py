@@ -1,4 +1,4 @@
-"""Check, describe, import, pack, fetch and update catalogues."""
+"""Check, describe, import, pack, fetch and update catalogues, and draw posters of their maps."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from console import Parser, importing, run, say, several, tell
+from console import Parser, importing, run, say, several, tell, whole_number
 
 PROGRAM = "manage_catalogue.py"
 NAMED_AT_MOST = 20  # games of an update
@@ -18,6 +18,7 @@ with importing(PROGRAM, "requirements.txt"):
     from banners import groups
     from banners.catalogue import archive, import_2021, remote, writer
     from banners.catalogue.manifest import ORIGIN, EncoderInfo, Images, Manifest
+    from banners.catalogue.poster import WIDEST, write_poster
     from banners.catalogue.reader import Catalogue, neighbour_arrays, open_catalogue
     from banners.errors import BadCatalogue, BadInput
 
@@ -51,6 +52,9 @@ def _manage(arguments: list[str] | None) -> int:
     fetch.add_argument("url", metavar="URL", help="https://.../FILE.tar.gz, and #sha256=... to insist on it")
     fetch.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
     add("update", _update, "fetch and embed what is new, with the options used before", "banners", "catalogue")
+    poster = add("poster", _poster, "draw the map as one picture", "catalogue")
+    poster.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    poster.add_argument("--width", type=whole_number(WIDEST), default=12_000, help="in pixels (default: %(default)s)")
     exported = "app_ids.npy, app_names.json, matches*.npy"
     add("import-matches", _import_matches, f"make one of the earlier system's {exported}", "source", "catalogue")
     options = parser.parse_args(arguments)
@@ -81,6 +85,7 @@ def _info(options: argparse.Namespace) -> None:
         ("embeddings", f"float32 ({manifest.n}, {manifest.d})" if manifest.d else "none"),
         ("similarities", "yes" if opened.views["plain"].similarities is not None else "none"),
         ("identical banners", f"{sum(map(len, identical))} in {len(identical)} groups"),
+        ("map", f"{manifest.map.columns} x {manifest.map.rows}" if manifest.map else "none"),
         ("images", manifest.images.source or "a local folder"),
         ("created", manifest.created),
         ("size", f"{sum(file.size for file in manifest.files.values()) / 1e6:.1f} MB"),
@@ -103,6 +108,12 @@ def _fetch(options: argparse.Namespace) -> None:
     is_new = remote.fetch(source, options.catalogue, lambda text: say(PROGRAM, text))
     games = len(open_catalogue(options.catalogue))
     tell(f"{options.catalogue}: {games} games, {'fetched' if is_new else 'up to date'}")
+
+
+def _poster(options: argparse.Namespace) -> None:
+    _check_folder(options.catalogue)
+    width, height = write_poster(open_catalogue(options.catalogue), options.width, options.out)
+    tell(f"{options.out}: {width}x{height}, {options.out.stat().st_size / 1e6:.1f} MB")
 
 
 def _update(options: argparse.Namespace) -> int:

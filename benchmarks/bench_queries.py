@@ -62,7 +62,7 @@ WORDS = (
 )
 
 
-def embed(model: Path, banners: list[Banner]) -> np.ndarray:
+def embed(model: Path | str, banners: list[Banner]) -> np.ndarray:
     """float32 (m, d)."""
     encode = encode_with(Choice(str(model), device="cpu").open())
     batches = tqdm(encode(banners, ("plain",)), "embedding", -(-len(banners) // 32))

@@ -16,6 +16,7 @@ from tests.servers import serving  # noqa: E402
 
 PAGES = (
     ("home", "/", "Home: search, an example, pairs"),
+    ("map", "/map", "The map of all covers"),
     ("suggestions", "/", "Suggestions while typing"),
     ("search", "/search?q=the", "Results"),
     ("game", "/render/9000100", "A game beside its look-alikes"),

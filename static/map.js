@@ -164,7 +164,7 @@
     const view = map.getBounds();
     for (const region of regions) {
       const wide = region.width * map.getZoomScale(map.getZoom(), most);
-      if (wide < 110 || wide > 1400 || !view.contains(region.at)) continue;
+      if (wide < 110 || wide > 800 || !view.contains(region.at)) continue;
       const { x, y } = map.latLngToContainerPoint(region.at);
       const half = region.name.length * 5 + 14;
       const box = [x - half, y - 16, x + half, y + 16];

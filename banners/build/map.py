@@ -84,8 +84,9 @@ def _earlier_places(folder: Path, appids: npt.NDArray[np.uint32]) -> tuple[Matri
         catalogue = open_catalogue(folder)
     except SteamClipError:
         return None
-    places, about = catalogue.games.places, catalogue.manifest.map
-    if places is None or about is None:
+    about = catalogue.manifest.map
+    places = catalogue.games.places if about is not None else None
+    if about is None or places is None:
         return None
     at = np.full((len(appids), 2), np.nan, np.float32)
     rows = np.minimum(np.searchsorted(catalogue.appids, appids), len(catalogue) - 1)

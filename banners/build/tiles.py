@@ -29,7 +29,7 @@ from banners.vectors.layout import Grid
 
 TILE = 512  # pixels a side
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
-_QUALITY = 70
+_QUALITY = 30  # enough for what is this small; 50 takes a fifth more room
 _VERSION = b"1"  # of how tiles are drawn
 _MISSING = (128, 128, 128, 40)
 _AT_ONCE = 64  # tiles on disk at once
@@ -197,14 +197,15 @@ def draw_tiles(
             level = [(name, place) for name, place in missing.items() if place[0] == zoom]
             for start in range(0, len(level), _AT_ONCE):
                 batch = level[start : start + _AT_ONCE]
-                store.add(zip((name for name, _ in batch), pool.map(draw, (place for _, place in batch)), strict=True))
+                drawn = list(pool.map(draw, (place for _, place in batch)))  # before any lock of the file
+                store.add(zip((name for name, _ in batch), drawn, strict=True))
                 progress.update(len(batch))
     return names
 
 
 def _cell_image(picture: Picture, size: tuple[int, int]) -> Image.Image:
     try:
-        image = ImageOps.fit(decode(picture.path, shrink_to=max(size)), size, Image.Resampling.LANCZOS)
+        image = ImageOps.fit(decode(picture.path, shrink_to=max(size)), size, Image.Resampling.BILINEAR)
     except UnusableImage:
         return Image.new("RGBA", size, _MISSING)
     return image.filter(ImageFilter.GaussianBlur(size[0] / 8)) if picture.is_adult else image
@@ -217,7 +218,7 @@ def _composed(parts: Sequence[tuple[Image.Image, tuple[int, int]]]) -> bytes:
         tile.paste(image, at)
     file = BytesIO()
     opaque = tile.getchannel("A").getextrema()[0] == 255
-    (tile.convert("RGB") if opaque else tile).save(file, "WEBP", quality=_QUALITY, method=3)
+    (tile.convert("RGB") if opaque else tile).save(file, "WEBP", quality=_QUALITY, method=4)
     return file.getvalue()
 
 

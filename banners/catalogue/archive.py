@@ -17,7 +17,7 @@ from typing import IO, Protocol, cast
 
 from msgspec import structs
 
-from banners.catalogue.manifest import MANIFEST, ORIGIN, FileInfo, Manifest, measure, to_json
+from banners.catalogue.manifest import MANIFEST, ORIGIN, TILES, FileInfo, Manifest, measure, to_json
 from banners.catalogue.query_encoder import IMAGE_MODEL, PART_MODEL, TEXT_MODEL, TOKENIZER
 from banners.catalogue.reader import open_catalogue
 from banners.errors import BadCatalogue, BadInput, one_line
@@ -39,7 +39,7 @@ OPTIONAL: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
         (*(f"{name}.npy" for name in _VECTORS), *_QUERIES),
         ("d", "dtype", "artwork_directions", "queries"),
     ),
-    "map": (("map.mbtiles",), ()),
+    "map": ((TILES,), ("map",)),
     "parts": ((*(f"{name}.npy" for name in _PARTS), PART_MODEL), ("parts",)),
     "queries": (_QUERIES, ("queries",)),
 }

@@ -57,15 +57,17 @@ def test_the_same_catalogue_gives_the_same_bytes_whatever_the_files_names_and_ti
 
 def test_parts_may_be_left_out_and_the_manifest_says_so(colour_site, tmp_path):
     sizes = {}
-    for without in ((), ("queries",), ("embeddings",), ("embeddings", "parts"), tuple(archive.OPTIONAL)):
+    most = ("embeddings", "parts", "map")
+    for without in ((), ("queries",), ("embeddings",), ("embeddings", "parts"), most, tuple(archive.OPTIONAL)):
         sizes[without] = archive.pack(colour_site / "c", tmp_path / "c.tar.gz", without).size
         catalogue = open_catalogue(unpack((tmp_path / "c.tar.gz").read_bytes(), tmp_path / "-".join(["u", *without])))
         assert (catalogue.manifest.queries is None) == bool(without)
         assert (catalogue.matrix is None) == ("embeddings" in without)
         assert bool(catalogue.indexes) == ("embeddings" not in without)
+        assert (catalogue.tiles is None) == (catalogue.manifest.map is None) == ("map" in without)
         assert catalogue.views["plain"].rows.shape[0] == len(catalogue)
     assert sizes[()] > sizes[("queries",)] > sizes[("embeddings",)] > sizes[("embeddings", "parts")]
-    assert sizes[("embeddings", "parts")] == sizes[tuple(archive.OPTIONAL)]
+    assert sizes[("embeddings", "parts")] > sizes[most] == sizes[tuple(archive.OPTIONAL)]
 
 
 def test_a_damaged_catalogue_is_not_packed(folder, tmp_path):

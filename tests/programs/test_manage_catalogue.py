@@ -2,7 +2,9 @@ import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import embed_banners
 import fetch_banners
@@ -108,6 +110,19 @@ def test_an_update_that_cannot_be_made_leaves_the_catalogue_and_says_why(tmp_pat
     assert "does not say how it was made; run embed_banners.py once" in capsys.readouterr().err
     assert main(["update", "b", "none"]) == 2
     assert (tmp_path / "c" / "manifest.json").read_bytes() == before
+
+
+def test_a_poster_shows_the_map(gallery, tmp_path, capsys):
+    out = tmp_path / "p.png"
+    assert main(["poster", str(gallery / "c"), "--out", str(out), "--width", "900"]) == 0
+    with Image.open(out) as image:
+        assert image.width == 900
+        assert 500 < image.height < 700
+        colours = np.asarray(image.convert("L"), np.float32)
+    assert colours.std() > 20
+    assert f"{out}: 900x" in capsys.readouterr().out
+    assert main(["poster", str(gallery / "c"), "--out", str(tmp_path / "no" / "p.png"), "--width", "90"]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 def test_banners_of_ones_own_are_only_embedded(tmp_path, banners_folder, tiny_clip, capsys):

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from webapp.api.tables import FormatQuery, Row, csv_response
 from webapp.params import FLAGS, Query, read
 
-VERSION = "2.2.0"  # of the API
+VERSION = "2.3.0"  # of the API
 _REF = "#/components/schemas/{name}"
 _STATUSES = {
     400: "A parameter is not valid.",

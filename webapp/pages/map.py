@@ -115,7 +115,8 @@ class MapData:
 
 def _map(site: Site) -> tuple[Map, Places, str]:
     """The map, and its version. Raises `CannotAnswer`."""
-    about, places = site.catalogue.manifest.map, site.catalogue.games.places
+    about = site.catalogue.manifest.map
+    places = site.catalogue.games.places if about is not None else None
     if about is None or places is None or site.catalogue.tiles is None:
         raise CannotAnswer("This catalogue was made without a map (embed_banners.py --no-map).")
     return about, places, site.catalogue.manifest.files[TILES].sha256[:12]
