@@ -76,8 +76,8 @@ def test_identical_pictures_are_side_by_side():
 
 def test_components_keep_the_distances_that_matter():
     random = np.random.default_rng(0)
-    embeddings = (random.normal(0, 1, (300, 40)) * np.r_[np.ones(8), np.full(32, 0.01)]).astype(np.float32)
+    embeddings = (random.normal(0, 1, (300, 80)) * np.r_[np.ones(8), np.full(72, 0.01)]).astype(np.float32)
     features = layout.principal_components(embeddings)
-    assert features.shape == (300, 32)
+    assert features.shape == (300, 64)
     far = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=2)
     np.testing.assert_allclose(np.linalg.norm(features[:, None] - features[None], axis=2), far, atol=0.1)
