@@ -161,15 +161,17 @@
   function nameRegions() {
     names.clearLayers();
     const taken = [];
+    const shown = new Set();
     const view = map.getBounds();
     for (const region of regions) {
       const wide = region.width * map.getZoomScale(map.getZoom(), most);
-      if (wide < 110 || wide > 800 || !view.contains(region.at)) continue;
+      if (wide < 110 || wide > 800 || !view.contains(region.at) || shown.has(region.name)) continue;
       const { x, y } = map.latLngToContainerPoint(region.at);
       const half = region.name.length * 5 + 14;
       const box = [x - half, y - 16, x + half, y + 16];
       if (taken.some((one) => box[0] < one[2] && one[0] < box[2] && box[1] < one[3] && one[1] < box[3])) continue;
       taken.push(box);
+      shown.add(region.name);
       const size = wide > 500 ? "map-place map-place-large" : "map-place";
       const icon = L.divIcon({ className: size, html: text(region.name), iconSize: null });
       names.addLayer(L.marker(region.at, { icon, interactive: false, keyboard: false }));

@@ -30,7 +30,7 @@ from banners.vectors.layout import Grid
 TILE = 512  # pixels a side
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
 _QUALITY = 30  # enough for what is this small; 50 takes a fifth more room
-_VERSION = b"1"  # of how tiles are drawn
+_VERSION = b"2"  # of how tiles are drawn; another one draws all again
 _MISSING = (128, 128, 128, 40)
 _AT_ONCE = 64  # tiles on disk at once
 _PIXELS_OF_A_CELL = 6  # at least, to see its colour
