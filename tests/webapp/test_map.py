@@ -1,7 +1,8 @@
 """The map: its page, tiles, JSON, and a flight in a browser."""
 
-import json
 import re
+import shutil
+import time
 from io import BytesIO
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_every_game_page_leads_to_the_map_and_its_card_back(client):
 
 def test_blocks_tell_the_games_of_their_cells(client):
     answer = client.get("/api/v1/map").get_json()
-    version = answer["tiles"].split("/")[3]
+    version = re.search('data-version="([^"]*)"', text(client, "/map"))[1]
     told = {}
     for x in range(-(-answer["columns"] // 16)):
         for y in range(-(-answer["rows"] // 16)):
@@ -229,7 +230,23 @@ def test_without_a_script_the_map_is_a_picture_and_a_list(browser, site):
     context.close()
 
 
-def test_a_new_catalogue_brings_its_own_map(client, gallery, tmp_path):
-    tiles = client.get("/api/v1/map").get_json()["tiles"]
-    version = json.loads((gallery / "c" / "manifest.json").read_text())["files"]["map.mbtiles"]["sha256"]
-    assert version.startswith(tiles.split("/")[3])
+def test_a_new_catalogue_brings_its_own_map(gallery, colour_site, tmp_path):
+    """No tile of the old one is shown among the new: addresses change, and the old ones are gone."""
+    shutil.copytree(gallery / "c", tmp_path / "c")
+    app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
+    client, current = app.test_client(), app.extensions["catalogue"]
+    old = client.get("/api/v1/map").get_json()["tiles"]
+    assert client.get(old.format(z=0, x=0, y=0)).status_code == 200
+    shutil.copytree(colour_site / "c", tmp_path / "new")
+    (tmp_path / "c").rename(tmp_path / "old")
+    (tmp_path / "new").rename(tmp_path / "c")
+    assert client.get(old.format(z=0, x=0, y=0)).status_code == 200  # served on until the new one is ready
+    for _ in range(100):
+        current.next_check = 0
+        new = client.get("/api/v1/map").get_json()["tiles"]
+        if new != old:
+            break
+        time.sleep(0.1)
+    assert new != old
+    assert client.get(old.format(z=0, x=0, y=0)).status_code == 404
+    assert client.get(new.format(z=0, x=0, y=0)).status_code == 200

@@ -113,22 +113,35 @@ class MapData:
     regions: tuple[Region, ...]
 
 
-def _map(site: Site) -> tuple[Map, Places, str]:
-    """The map, and its version. Raises `CannotAnswer`."""
+@dataclass(frozen=True)
+class _Opened:
+    """The map of the catalogue. `tiles_version` changes with the tiles, `version` with what is known of games too."""
+
+    about: Map
+    places: Places
+    tiles_version: str
+    version: str
+
+    @property
+    def tiles(self) -> str:
+        """The address of a tile, with {z}, {x} and {y}."""
+        return f"/map/tiles/{self.tiles_version}/{{z}}/{{x}}/{{y}}.webp"
+
+
+def _map(site: Site) -> _Opened:
+    """Raises `CannotAnswer`."""
     about = site.catalogue.manifest.map
     places = site.catalogue.games.places if about is not None else None
     if about is None or places is None or site.catalogue.tiles is None:
         raise CannotAnswer("This catalogue was made without a map (embed_banners.py --no-map).")
-    return about, places, site.catalogue.manifest.files[TILES].sha256[:12]
-
-
-def _template(version: str) -> str:
-    return f"/map/tiles/{version}/{{z}}/{{x}}/{{y}}.webp"
+    tiles, games = (site.catalogue.manifest.files[name].sha256[:12] for name in (TILES, "games.db"))
+    return _Opened(about, places, tiles, tiles[:6] + games[:6])
 
 
 def map_data(site: Site) -> MapData:
     """Raises `CannotAnswer`."""
-    about, places, version = _map(site)
+    opened = _map(site)
+    about, places = opened.about, opened.places
     cells = zip(site.catalogue.appids.tolist(), places.cells.tolist(), strict=True)
     return MapData(
         columns=about.columns,
@@ -136,7 +149,7 @@ def map_data(site: Site) -> MapData:
         cell=about.cell,
         zoom=about.zoom,
         order=about.order,
-        tiles=_template(version),
+        tiles=opened.tiles,
         cells=tuple(MapCell(appid, x, y) for appid, (x, y) in cells),
         regions=tuple(places.regions),
     )
@@ -144,7 +157,8 @@ def map_data(site: Site) -> MapData:
 
 def map_page(site: Site, query: MapQuery) -> MapPage:
     """Raises `CannotAnswer`, and what `similar` raises."""
-    about, places, version = _map(site)
+    opened = _map(site)
+    about, places, version = opened.about, opened.places, opened.version
     parts = query.parts()
     is_game = len(parts) == 1 and parts[0].kind == "game" and not parts[0].is_minus
     glowing: list[tuple[int, int]] = []
@@ -154,13 +168,13 @@ def map_page(site: Site, query: MapQuery) -> MapPage:
         glowing = [(x, y) for x, y in places.cells[rows].tolist()]
     zoom = _overview_zoom(about)
     sides = [-(-side // (TILE * 2 ** (about.zoom - zoom))) for side in _size(about)]
-    tiles = [_template(version).format(z=zoom, x=x, y=y) for y in range(sides[1]) for x in range(sides[0])]
+    tiles = [opened.tiles.format(z=zoom, x=x, y=y) for y in range(sides[1]) for x in range(sides[0])]
     shown = (*query.pairs("by"), *query.filters())
     return MapPage(
         about=about,
         regions=places.regions,
         version=version,
-        template=_template(version),
+        template=opened.tiles,
         overview=tiles,
         across=sides[0],
         here=site.game(site.catalogue.row_of(int(parts[0].value))) if is_game else None,
@@ -224,8 +238,8 @@ def show_map() -> str:
 @blueprint.get("/map/tiles/<version>/<int:zoom>/<int:x>/<int:y>.webp")
 def tile(version: str, zoom: int, x: int, y: int) -> Response:
     """A tile. Its address changes with the map."""
-    about, _, current = _map(current_site())
-    if version != current or zoom > about.zoom or max(x, y) >= 2**zoom:
+    opened = _map(current_site())
+    if version != opened.tiles_version or zoom > opened.about.zoom or max(x, y) >= 2**zoom:
         abort(404)
     tiles = current_site().catalogue.tiles
     try:
@@ -248,9 +262,10 @@ def _for_ever(response: Response) -> Response:
 def games_of_block(version: str, x: int, y: int) -> Response:
     """The games of 16 x 16 cells, by their numbers in the block: appid, name and cover."""
     site = current_site()
-    _, places, current = _map(site)
-    if version != current:
+    opened = _map(site)
+    if version != opened.version:
         abort(404)
+    places = opened.places
     rows = np.flatnonzero((places.cells // BLOCK == (x, y)).all(axis=1))
     games = zip(_numbers(places, rows), site.games(rows.tolist()), strict=True)
     return _for_ever(jsonify({str(number): _brief(game) for number, game in games}))
@@ -280,7 +295,7 @@ class MapCard:
 def card(appid: int) -> str:
     """What the map shows of a game."""
     site = current_site()
-    _, places, _ = _map(site)
+    places = _map(site).places
     row = site.catalogue.row_of(appid)
     near = site.catalogue.view("plain").of(row)[:_LINES].tolist()
     x, y = places.cells[row].tolist()
@@ -297,7 +312,7 @@ def card(appid: int) -> str:
 def region(number: int) -> str:
     """The games of a region."""
     site = current_site()
-    _, places, _ = _map(site)
+    places = _map(site).places
     if number >= len(places.regions):
         abort(404)
     chosen = places.regions[number]
@@ -321,7 +336,8 @@ class LayerQuery(MapQuery):
 def layer() -> Response:
     """A picture of the grid, one pixel a cell: coloured by something, dark where a filter lets nothing through."""
     site, query = current_site(), read(LayerQuery, from_form=True)
-    about, places, version = _map(site)
+    opened = _map(site)
+    about, places = opened.about, opened.places
     pixels = np.zeros((about.rows, about.columns, 4), np.uint8)
     x, y = places.cells.T
     values = _values(site, query.by)
@@ -335,7 +351,7 @@ def layer() -> Response:
     file = BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG")
     response = Response(file.getvalue(), mimetype="image/png")
-    return _for_ever(response) if query.v == version else response
+    return _for_ever(response) if query.v == opened.version else response
 
 
 def _values(site: Site, by: By) -> npt.NDArray[np.float32] | None:
