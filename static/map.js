@@ -185,8 +185,8 @@
 
   async function sharpen() {
     const view = map.getBounds();
-    const [left, top] = cellAt(view.getNorthWest().lat < view.getSouthEast().lat ? view.getNorthWest() : view.getSouthWest());
-    const [right, bottom] = cellAt(view.getNorthWest().lat < view.getSouthEast().lat ? view.getSouthEast() : view.getNorthEast());
+    const [left, top] = cellAt(view.getSouthWest()); // y grows downwards, so south is above
+    const [right, bottom] = cellAt(view.getNorthEast());
     const wanted = new Set();
     if (map.getZoom() > most + 0.2 && (right - left + 1) * (bottom - top + 1) <= SHARP) {
       for (let y = Math.max(0, top); y <= Math.min(rows - 1, bottom); y += 1) {

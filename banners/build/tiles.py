@@ -24,7 +24,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from banners.arrays import Indices
 from banners.errors import BadInput, UnusableImage
-from banners.images import decode
+from banners.images import decode, read
 from banners.vectors.layout import Grid
 
 TILE = 512  # pixels a side
@@ -205,7 +205,7 @@ def draw_tiles(
 
 def _cell_image(picture: Picture, size: tuple[int, int]) -> Image.Image:
     try:
-        image = ImageOps.fit(decode(picture.path, shrink_to=max(size)), size, Image.Resampling.BILINEAR)
+        image = ImageOps.fit(decode(BytesIO(read(picture.path)), shrink_to=max(size)), size, Image.Resampling.BILINEAR)
     except UnusableImage:
         return Image.new("RGBA", size, _MISSING)
     return image.filter(ImageFilter.GaussianBlur(size[0] / 8)) if picture.is_adult else image

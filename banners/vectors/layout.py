@@ -23,6 +23,7 @@ _GROUP = 9  # cells a side that are assigned at once
 _MENDED = 0.03  # of the longer side: the first radius for a layout that exists
 _SAMPLE = 1000  # rows, to measure the order
 _BLOCK = 2048
+_AT_ONCE = 20_000_000  # distances, 80 MB
 
 
 @dataclass(frozen=True)
@@ -202,10 +203,13 @@ def order(features: Matrix, cells: Indices, grid: Grid) -> float:
     if not both.any():
         return 1.0
     sample = np.random.default_rng(0).permutation(len(features))[:_SAMPLE]
-    lengths = (features**2).sum(axis=1)
-    squares = np.maximum(lengths[sample, None] + lengths - 2 * features[sample] @ features.T, 0)
-    random = float(np.sqrt(squares).mean())
-    squares[np.arange(len(sample)), sample] = np.inf
-    nearest = float(np.sqrt(np.sort(squares, axis=1)[:, : min(4, len(features) - 1)]).mean())
+    lengths, randoms, nearests = (features**2).sum(axis=1), [], []
+    for rows in np.array_split(sample, -(-len(sample) * len(features) // _AT_ONCE)):
+        squares = np.maximum(lengths[rows, None] + lengths - 2 * features[rows] @ features.T, 0)
+        randoms.append(np.sqrt(squares).mean(axis=1))
+        squares[np.arange(len(rows)), rows] = np.inf
+        fourth = min(4, len(features) - 1)
+        nearests.append(np.sqrt(np.partition(squares, fourth - 1, axis=1)[:, :fourth]).mean(axis=1))
+    random, nearest = (float(np.concatenate(means).mean()) for means in (randoms, nearests))
     found = float(np.linalg.norm(features[one[both]] - features[other[both]], axis=1).mean())
     return (random - found) / max(random - nearest, 1e-9)
