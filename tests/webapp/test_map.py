@@ -148,13 +148,13 @@ def test_a_flight_search_arrival_card_game_page_and_back_to_the_same_place(page,
     game = page.request.get(f"/api/v1/games/{cells[40]['appid']}").json()["game"]
     page.goto("/map")
     expect(page.locator(".leaflet-tile-loaded").first).to_be_visible()
-    page.wait_for_function("location.hash.length > 2")
+    page.wait_for_url(re.compile("#.+"))
     before = page.evaluate("location.hash")
     page.locator(".top input").fill(str(game["appid"]))
     page.locator(".top [role=option]").first.click()
     card = page.locator("#map-card")
     expect(card.get_by_role("heading")).to_have_text(game["name"])
-    page.wait_for_function("before => location.hash !== before", arg=before)  # it has landed
+    page.wait_for_url(lambda url: not url.endswith(before))  # it has landed
     place = page.evaluate("location.hash")
     zoom, x, y = map(float, place[1:].split("/"))
     answer = page.request.get("/api/v1/map").json()
@@ -180,7 +180,7 @@ def test_covers_are_named_opened_and_left_by_keys(page, shelf):
     expect(page.locator("#map-card")).to_be_hidden()
     before = page.evaluate("location.hash")
     page.keyboard.press("-")
-    page.wait_for_function("before => location.hash !== before", arg=before)
+    page.wait_for_url(lambda url: not url.endswith(before))
 
 
 def test_sharp_covers_lie_over_the_last_tiles(page):
