@@ -9,10 +9,11 @@ import numpy.typing as npt
 from banners.arrays import Indices, Matrix
 from banners.build.places import name_regions
 from banners.build.plan import Options, Part, Progress
-from banners.build.tiles import TILE, Picture, Pyramid, TileStore, colours, draw_tiles
+from banners.build.tiles import Picture, Pyramid, TileStore, colours, draw_tiles
 from banners.catalogue.manifest import TILES, Map
 from banners.catalogue.places import Places
 from banners.catalogue.reader import open_catalogue
+from banners.catalogue.tiles import TILE
 from banners.embedding import Embedded
 from banners.errors import SteamClipError
 from banners.games_csv import Banner, Game

@@ -1,4 +1,4 @@
-"""Names of regions of the map, by what is over-represented in them."""
+"""Name regions of the map after what is over-represented in them."""
 
 import colorsys
 from collections import defaultdict
@@ -137,8 +137,8 @@ def _candidates(
     within: Callable[[Matrix], Matrix],
     grid: Grid,
 ) -> Iterator[tuple[float, int, int, float, Name]]:
-    """What windows could be named for: the evidence in nats (the log-likelihood ratio of the share in the window and
-    that of the map), the window, and the share."""
+    """Yield the evidence, the window, the share and the name for each name that fits a window. The evidence, in nats,
+    is the log-likelihood ratio of the name's share in the window to its share on the whole map."""
     for key, having in names.items():
         count = within(_sums(np.bincount(having, minlength=len(grid)).astype(np.float32), grid))
         share, usual = count / np.maximum(games, 1), len(having) / total

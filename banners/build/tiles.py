@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -23,13 +23,14 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter, ImageOps
 
 from banners.arrays import Indices
-from banners.errors import BadInput, UnusableImage
+from banners.catalogue.tiles import TILE
+from banners.embedding.store import connection
+from banners.errors import UnusableImage
 from banners.images import decode, read
 from banners.vectors.layout import Grid
 
-TILE = 512  # pixels a side
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
-_QUALITY = 30  # enough for what is this small; 50 takes a fifth more room
+_QUALITY = 30  # of WebP; 50 needs a fifth more room, and looks the same at this size
 _VERSION = b"2"  # of how tiles are drawn; another one draws all again
 _MISSING = (128, 128, 128, 40)
 _AT_ONCE = 64  # tiles on disk at once
@@ -41,7 +42,7 @@ Place = tuple[int, int, int]  # zoom, x and y of a tile, from the top left
 
 @dataclass(frozen=True)
 class Picture:
-    """What a cell shows: a file, the digest of its pixels, and whether it is explicit, and so blurred."""
+    """A cover in a cell: its file and the digest of its pixels. Explicit ones are blurred."""
 
     path: Path
     digest: bytes
@@ -117,13 +118,8 @@ class TileStore:
         with self._connection() as db:
             db.execute("CREATE TABLE IF NOT EXISTS images (tile_id TEXT PRIMARY KEY, tile_data BLOB NOT NULL)")
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path)) as db:
-                yield db
-        except sqlite3.Error as error:
-            raise BadInput(f"cannot write {self._path}: {error}") from None
+    def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        return connection(self._path)
 
     def names(self) -> set[str]:
         with self._connection() as db:
@@ -223,7 +219,7 @@ def _composed(parts: Sequence[tuple[Image.Image, tuple[int, int]]]) -> bytes:
 
 
 def colours(pyramid: Pyramid, names: Mapping[Place, str], store: TileStore) -> npt.NDArray[np.uint8]:
-    """The mean colour of each cell, by the tiles: uint8 (rows, columns, 3), black where there is none."""
+    """Read the mean colour of each cell from the tiles: uint8 (rows, columns, 3). Free cells are black."""
     grid, (width, height) = pyramid.grid, pyramid.cell
     zoom = max(0, pyramid.zoom - max(0, (min(width, height) // _PIXELS_OF_A_CELL).bit_length() - 1))
     places = [place for place in names if place[0] == zoom]

@@ -222,7 +222,7 @@ class Games(Sequence[Game]):
 
     @cached_property
     def places(self) -> Places | None:
-        """Where the games are on the map; None if there is none."""
+        """The places of the games on the map. None if the catalogue has no map."""
         cells = np.array(self._db.execute("SELECT x, y FROM map ORDER BY row").fetchall(), np.int32)
         if len(cells) != len(self):
             return None

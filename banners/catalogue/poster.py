@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from banners.catalogue.reader import Catalogue
+from banners.catalogue.tiles import TILE
 from banners.errors import BadInput
 
 WIDEST = 20_000  # pixels; some 800 MB of memory
-_TILE = 512
 _BAND = 256  # rows of the poster at a time
 
 
@@ -24,17 +24,17 @@ def draw_poster(catalogue: Catalogue, width: int) -> Image.Image:
         zoom -= 1
     scale = across / 2 ** (about.zoom - zoom) / width  # pixels of that zoom to one of the poster
     poster = Image.new("RGB", (width, max(1, round(down * width / across))))
-    columns = -(-across // (_TILE << (about.zoom - zoom)))
+    columns = -(-across // (TILE << (about.zoom - zoom)))
     for top in range(0, poster.height, _BAND):
         bottom = min(top + _BAND, poster.height)
-        first, last = int(top * scale) // _TILE, int(bottom * scale) // _TILE
-        strip = Image.new("RGB", (_TILE * columns, _TILE * (last - first + 1)))
+        first, last = int(top * scale) // TILE, int(bottom * scale) // TILE
+        strip = Image.new("RGB", (TILE * columns, TILE * (last - first + 1)))
         for y in range(first, last + 1):
             for x in range(columns):
                 data = tiles.tile(zoom, x, y)
                 if data is not None:
-                    strip.paste(Image.open(BytesIO(data)).convert("RGB"), (_TILE * x, _TILE * (y - first)))
-        box = (0, top * scale - _TILE * first, width * scale, bottom * scale - _TILE * first)
+                    strip.paste(Image.open(BytesIO(data)).convert("RGB"), (TILE * x, TILE * (y - first)))
+        box = (0, top * scale - TILE * first, width * scale, bottom * scale - TILE * first)
         poster.paste(strip.resize((width, bottom - top), Image.Resampling.LANCZOS, box), (0, top))
     return poster
 

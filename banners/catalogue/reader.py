@@ -38,7 +38,7 @@ class Catalogue:
     `term_embeddings` is float32 (L, d), one for each of `games.terms`. `link_basis`: float16 (d, 512), what embeddings
     of pictures are shortened with for addresses. `local_features` are for why two banners match, and for search by a
     part. These are None if there is no such file. `same_art` are pairs of rows, none if none were compared.
-    `tiles` are those of the map, None if there is none. `read_later` maps names to other files."""
+    `tiles` belong to the map; None without one. `read_later` maps names to other files."""
 
     folder: Path
     manifest: Manifest

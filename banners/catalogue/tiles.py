@@ -4,6 +4,8 @@ from pathlib import Path
 
 from banners.catalogue.database import Database
 
+TILE = 512  # pixels a side
+
 
 class Tiles:
     """Raises `BadCatalogue` where the file cannot be read."""
@@ -12,7 +14,7 @@ class Tiles:
         self._database = Database(path, is_copied=False)
 
     def tile(self, zoom: int, x: int, y: int) -> bytes | None:
-        """The WebP picture at column x and row y, from the top left; None if there is none."""
+        """The WebP picture at column x and row y, counted from the top left. None if that place is empty."""
         record = self._database.connection.execute(
             "SELECT tile_data FROM map JOIN images USING (tile_id)"
             " WHERE zoom_level = ? AND tile_column = ? AND tile_row = ?",

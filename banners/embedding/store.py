@@ -9,7 +9,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,16 @@ _SCHEMA = """
 """
 
 
+@contextmanager
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a store, closed at the end. Raises `BadInput` for any error of SQLite."""
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise BadInput(f"cannot write {path}: {error}") from None
+
+
 class EmbeddingStore:
     """The embedded rows of one encoder. `identity` is all that its numbers depend on, `dim` their length, `dtype` how
     they are kept.
@@ -47,13 +57,8 @@ class EmbeddingStore:
         with self._connection() as db:
             db.execute(_SCHEMA)
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._path)) as db:
-                yield db
-        except sqlite3.Error as error:
-            raise BadInput(f"cannot write {self._path}: {error}") from None
+    def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        return connection(self._path)
 
     def contents(self, view: EmbeddedView) -> dict[int, bytes]:
         """The hash of the file that each appid was embedded from."""

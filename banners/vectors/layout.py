@@ -79,7 +79,7 @@ def arrange(
 
 
 def _occupants(cells: Indices, grid: Grid) -> Indices:
-    """The row in each cell, -1 where there is none."""
+    """The row in each cell, -1 in free cells."""
     occupants = np.full(len(grid), -1, np.intp)
     occupants[cells] = np.arange(len(cells))
     return occupants

@@ -14,6 +14,7 @@ from PIL import Image
 from banners.arrays import Mask
 from banners.catalogue.manifest import TILES, Map
 from banners.catalogue.places import Places, Region
+from banners.catalogue.tiles import TILE
 from banners.errors import BadCatalogue, CannotAnswer
 from webapp.caching import ONE_YEAR
 from webapp.current import current_site
@@ -25,7 +26,6 @@ from webapp.queries.similar import similar
 from webapp.records import GameSummary, Result
 from webapp.site import Site
 
-TILE = 512
 BLOCK = 16  # cells a side, whose games are sent at once
 _NEAREST = 4  # in a game's card
 _LINES = 10  # to look-alikes
