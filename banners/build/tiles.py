@@ -30,8 +30,8 @@ from banners.images import decode, read
 from banners.vectors.layout import Grid
 
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
-_QUALITY = 30  # of WebP; 50 needs a fifth more room, and looks the same at this size
-_VERSION = b"2"  # of how tiles are drawn; another one draws all again
+_QUALITY = 22  # of WebP; 40 needs a third more room, and looks the same at this size
+_VERSION = b"3"  # of how tiles are drawn; another one draws all again
 _MISSING = (128, 128, 128, 40)
 _AT_ONCE = 64  # tiles on disk at once
 _PIXELS_OF_A_CELL = 6  # at least, to see its colour

@@ -1,5 +1,6 @@
 """The map: its page, tiles, JSON, and a flight in a browser."""
 
+import html
 import re
 import shutil
 import time
@@ -122,6 +123,23 @@ def test_colours_and_filters_are_a_picture_of_the_grid(client):
     assert not pixels("").any()
     assert "/map/layer.png?v=" in text(client, f"/map?tag={tag}")
     assert client.get("/map/layer.png?by=colour").status_code == 400
+
+
+def test_a_tag_of_few_games_colours_before_one_of_many(client):
+    page = text(client, "/map?by=tag")
+    legend = re.findall(r'fill="rgb\(([^)]*)\)"/></svg>([^<]+)<', page)
+    assert 1 <= len(legend) <= 7
+    colours = {html.unescape(tag): tuple(map(int, colour.split(","))) for colour, tag in legend}
+    assert len(set(colours.values())) == len(legend)
+    picture = np.asarray(Image.open(BytesIO(client.get("/map/layer.png?by=tag").data)))
+    seen = set()
+    for one in client.get("/api/v1/map").get_json()["cells"]:
+        tags = client.get(f"/api/v1/games/{one['appid']}").get_json()["tags"]
+        named = [tag for tag in colours if tag in tags]  # those of the most games first
+        pixel = picture[one["y"], one["x"]]
+        assert (pixel[3] == 0) if not named else (tuple(pixel[:3]) == colours[named[-1]])
+        seen |= set(named[-1:])
+    assert seen
 
 
 def test_what_a_query_finds_lights_up(client):

@@ -34,7 +34,7 @@ _UNUSED = ("sort", "min_likeness", "hide_series")  # filters: the map has its ow
 
 blueprint = Blueprint("map", __name__)
 
-By = Literal["", "year", "popularity", "unusual"]
+By = Literal["", "year", "tag", "popularity", "unusual"]
 
 
 class MapQuery(SimilarQuery):
@@ -46,11 +46,12 @@ class MapQuery(SimilarQuery):
 
 @dataclass(frozen=True)
 class Legend:
-    """What the two ends of the colours mean."""
+    """What the colours mean: the two ends of a scale, or several things. `colours` are for SVG."""
 
     name: str
-    low: str
-    high: str
+    colours: Sequence[str]
+    meanings: Sequence[str]
+    is_scale: bool = True
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _named(site: Site, parts: Sequence[QueryPart]) -> str:
 def _choices(site: Site) -> list[tuple[str, str]]:
     known = (
         ("year", "Year", site.facts.years is not None),
+        ("tag", "Tag", len(_tags(site)) > 0),
         ("popularity", "Popularity", len(site.orders.popular) > 1),
         ("unusual", "How unusual", len(site.orders.unique) > 0),
     )
@@ -216,11 +218,19 @@ def _choices(site: Site) -> list[tuple[str, str]]:
 
 
 def _legend(site: Site, by: By) -> Legend | None:
+    ends = [f"rgb{tuple(colour)}" for colour in (_LOW, _HIGH)]
     if by == "year" and site.facts.years is not None:
-        return Legend("Year", *map(str, site.facts.years))
+        return Legend("Year", ends, list(map(str, site.facts.years)))
+    if by == "tag":
+        return Legend("Tag", [f"rgb{colour}" for colour in _COLOURS], _tags(site), is_scale=False)
     if by == "popularity":
-        return Legend("Popularity", "less popular", "more popular")
-    return Legend("How unusual", "one of many", "like no other") if by == "unusual" else None
+        return Legend("Popularity", ends, ("less popular", "more popular"))
+    return Legend("How unusual", ends, ("one of many", "like no other")) if by == "unusual" else None
+
+
+def _tags(site: Site) -> Sequence[str]:
+    """The most frequent tags, those of the most games first."""
+    return site.catalogue.games.frequent["tag"][: len(_COLOURS)]
 
 
 @blueprint.get("/map")
@@ -324,7 +334,16 @@ def region(number: int) -> str:
 
 # -- colours --------------------------------------------------------------------------------------------------------
 
-_LOW, _HIGH = np.array([(33, 64, 154), (255, 170, 40)], np.float32)  # blue and amber: the colour-blind tell them apart
+_LOW, _HIGH = (33, 64, 154), (255, 170, 40)  # blue and amber: the colour-blind tell them apart
+_COLOURS = (  # these too: M. Okabe and K. Ito, "Color Universal Design", 2008
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (213, 94, 0),
+    (86, 180, 233),
+    (240, 228, 66),
+)
 _TINT, _DIM = 170, 205  # opacity, of 255
 
 
@@ -341,10 +360,16 @@ def layer() -> Response:
     pixels = np.zeros((about.rows, about.columns, 4), np.uint8)
     x, y = places.cells.T
     values = _values(site, query.by)
-    if values is not None:
+    if query.by == "tag":
+        # A tag of fewer games says more of a game, and covers one of more.
+        for tag, colour in zip(_tags(site), _COLOURS, strict=False):
+            rows = site.catalogue.games.rows_with("tag", tag)
+            pixels[y[rows], x[rows]] = (*colour, _TINT)
+    elif values is not None:
         known = np.isfinite(values)
         shade = values[known, None]
-        pixels[y[known], x[known], :3] = (_LOW * (1 - shade) + _HIGH * shade).round().astype(np.uint8)
+        mixed = np.array(_LOW, np.float32) * (1 - shade) + np.array(_HIGH, np.float32) * shade
+        pixels[y[known], x[known], :3] = mixed.round().astype(np.uint8)
         pixels[y[known], x[known], 3] = _TINT
     fails = ~mask(site, query)
     pixels[y[fails], x[fails]] = (0, 0, 0, _DIM)
