@@ -36,7 +36,7 @@ from banners.catalogue.reader import neighbour_arrays, open_catalogue
 from banners.embedding import Embedded
 from banners.encoders import Choice
 from banners.games_csv import Banner, Game, list_banners
-from banners.vectors.neighbours import Neighbours
+from banners.vectors.neighbours import nearest
 from benchmarks.bench_pages import BARE, FEW, MANY, load, served
 from benchmarks.bench_queries import embed, grow
 
@@ -96,8 +96,9 @@ def main() -> None:
         build = Options(Choice("packaged"), workers=os.cpu_count() or 1)
         progress = Progress(lambda text: print(text, file=sys.stderr), clock.bar)
         scratch = folder / "c.rows" / "export"
+        near = nearest(grown, 3)
         start = time.perf_counter()
-        made = map_.map_of(banners, games, embedded, None, folder / "c", scratch, build, progress)
+        made = map_.map_of(banners, games, embedded, near, None, folder / "c", scratch, build, progress)
         figures: dict[str, Any] = {
             "games": options.games,
             "layout_s": clock.seconds["map"],
@@ -110,9 +111,8 @@ def main() -> None:
             "regions": len(made.places.regions) if made.places else 0,
         }
         if options.serve:
-            near = np.stack([(np.arange(options.games, dtype=np.int32) + step) % options.games for step in (1, 2)], 1)
-            arrays = neighbour_arrays({"plain": Neighbours(near, np.full(near.shape, 0.5, np.float32))})
-            about = Manifest(k=2, encoder=EncoderInfo("none"), images=Images("", *SIZE), map=made.about["map"])
+            arrays = neighbour_arrays({"plain": near})
+            about = Manifest(k=3, encoder=EncoderInfo("none"), images=Images("", *SIZE), map=made.about["map"])
             writer.save(folder / "c", games, arrays, made.files, None, about, made.places)
             figures |= serve(folder)
         print(json.dumps(figures))

@@ -13,7 +13,6 @@
   const scale = 2 ** most;
   const crs = L.extend({}, L.CRS.Simple, { transformation: new L.Transformation(1 / scale, 0, 1 / scale, 0) });
   const bounds = L.latLngBounds([0, 0], [height, width]);
-  element.querySelector(".map-overview").remove();
   const map = L.map(element, {
     crs, minZoom: -2, maxZoom: most + 3, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90, maxBounds: bounds.pad(0.3),
     zoomAnimation: !calm, fadeAnimation: !calm, inertia: !calm, attributionControl: false,
@@ -34,7 +33,12 @@
       return image;
     },
   });
-  new Tiles({ tileSize: 512, minNativeZoom: 0, maxNativeZoom: most, minZoom: -2, maxZoom: most + 3, bounds, keepBuffer: 3 }).addTo(map);
+  const tiles = new Tiles({ tileSize: 512, minNativeZoom: 0, maxNativeZoom: most, minZoom: -2, maxZoom: most + 3, bounds, keepBuffer: 3 });
+  // The overview stands in for the first tiles.
+  map.createPane("overview").style.zIndex = 100;
+  const overview = L.svgOverlay(element.querySelector(".map-overview"), bounds, { pane: "overview" }).addTo(map);
+  tiles.once("load", () => overview.remove());
+  tiles.addTo(map);
   if (data.layer) L.imageOverlay(data.layer, bounds, { className: "map-layer" }).addTo(map);
 
   // -- cells and games --

@@ -8,8 +8,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,13 @@ class Server:
 
     def post(self, path: str, body: bytes) -> int:
         """The status of a picture's query."""
-        request = urllib.request.Request(self.url + path, body, {"Content-Type": "image/png"})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                answer.read()
-                return answer.status
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=60)
+        with closing(connection):
+            with suppress(BrokenPipeError):  # refused before all was sent: the answer is there
+                connection.request("POST", path, body, {"Content-Type": "image/png"})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
 
     def processes(self) -> list[int]:
         """The master and its workers."""

@@ -22,6 +22,7 @@ from banners.encoders.encoder import library_versions
 from banners.errors import BadInput, Unavailable
 from banners.files import alone_in
 from banners.games_csv import Banner, BannersFolder, Game
+from banners.vectors.neighbours import Neighbours
 
 
 def build(folder: BannersFolder, out: Path, options: Options, progress: Progress) -> Summary:
@@ -42,12 +43,8 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
             return Summary(skipped=len(embedded.skipped))
         games = [folder.games.get(banner.appid) or Game(banner.appid, "") for banner in banners]
         artwork, local_store = parts.fit_artwork(embedded, titled), None
-        made = [
-            parts.vectors(embedded),
-            parts.links(embedded),
-            parts.artwork(artwork, embedded),
-            parts.neighbours(embedded, artwork, options, engine.device, progress),
-        ]
+        near = parts.neighbours(embedded, artwork, options, engine.device, progress)
+        made = [parts.vectors(embedded), parts.links(embedded), parts.artwork(artwork, embedded), near]
         with _scratch(rows_folder) as scratch:
             if options.has_queries:
                 made.append(parts.queries(engine.choice, banners, embedded, options, scratch, progress.say))
@@ -56,7 +53,8 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
                 made.append(local)
             if options.has_map:
                 labels = next((part.labels for part in made if part.labels is not None), None)
-                made.append(map_of(banners, games, embedded, labels, out, scratch, options, progress))
+                plain = Neighbours(near.arrays["neighbours"], near.arrays["similarities"])
+                made.append(map_of(banners, games, embedded, plain, labels, out, scratch, options, progress))
             about = _save(out, games, made, _about(games, engine, embedded, options))
         _tidy([store, local_store], embedded, progress)
     return Summary(len(games), embedded.reused, about.k, len(about.views), len(embedded.skipped))

@@ -21,6 +21,7 @@ from banners.groups import group_identical, members
 from banners.vectors import layout
 from banners.vectors.labels import Labels
 from banners.vectors.layout import Grid
+from banners.vectors.neighbours import Neighbours
 
 _MOVED = 0.1  # of the map's width or height
 _EMPTY = 0.15  # of the cells; with more a new grid is laid out
@@ -30,19 +31,21 @@ def map_of(
     banners: Sequence[Banner],
     games: Sequence[Game],
     embedded: Embedded,
+    neighbours: Neighbours,
     labels: Labels | None,
     earlier: Path,
     scratch: Path,
     options: Options,
     progress: Progress,
 ) -> Part:
-    """The places of all games, the tiles, and the names of regions. Row i belongs to `banners[i]`. Games that the
+    """The places of all games, the tiles, and the names of regions. Row i belongs to `banners[i]`, its
+    nearest neighbours those of `neighbours`. Games that the
     catalogue at `earlier` has stay where they were, if there is room, or near it. Tiles go to `scratch`."""
     aspect = embedded.size[0] / embedded.size[1] if embedded.size else 2 / 3
     features = layout.principal_components(embedded.embeddings["plain"])
     places = _earlier_places(earlier, embedded.appids)
     with progress.bar("map", 100, "%") as bar:
-        cells, grid = _arranged(features, aspect, places, _percent(bar.update))
+        cells, grid = _arranged(layout.gathered(features, neighbours), aspect, places, _percent(bar.update))
     cells = layout.side_by_side(cells, members(group_identical(embedded.digests)), grid)
     pyramid, store = Pyramid.of(grid, aspect), TileStore(scratch.parent)
     pictures = [

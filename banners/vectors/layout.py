@@ -13,8 +13,11 @@ from scipy.ndimage import uniform_filter1d
 from scipy.optimize import linear_sum_assignment
 
 from banners.arrays import Indices, Matrix
+from banners.vectors.neighbours import Neighbours
 
 COMPONENTS = 64  # more dimensions change nothing that one can see
+_CLOSEST = 3  # neighbours that a row is drawn to, so far
+_DRAWN = 0.7
 _SPARE = 0.02  # of the cells: the next games find a place without moving others
 _SHRINK = 0.93  # the radius, from pass to pass
 _SHRINK_OF_FEW = 0.985  # four times as many passes, which bring more of a series together
@@ -48,6 +51,22 @@ def principal_components(embeddings: Matrix) -> Matrix:
     covariance = np.asarray(embeddings.T @ embeddings, np.float64) / len(embeddings) - np.outer(mean, mean)
     directions = np.linalg.eigh(covariance)[1][:, ::-1][:, :COMPONENTS].astype(np.float32)
     return np.asarray(embeddings @ directions - mean.astype(np.float32) @ directions, np.float32)
+
+
+def gathered(features: Matrix, neighbours: Neighbours) -> Matrix:
+    """Draw rows that are among each other's three nearest together, the more alike the more: editions and series
+    stay together on the grid."""
+    near = neighbours.rows[:, :_CLOSEST]
+    is_mutual = (near[near] == np.arange(len(near))[:, None, None]).any(axis=2)
+    weights = is_mutual if neighbours.similarities is None else is_mutual * neighbours.similarities[:, :_CLOSEST] ** 8
+    whole = weights.sum(axis=1)[:, None]
+    for _ in range(2):
+        sums = np.zeros_like(features)
+        for column, weight in zip(near.T, weights.T, strict=True):
+            sums += features[column] * weight[:, None]
+        drawn = (1 - _DRAWN) * features + _DRAWN * sums / np.maximum(whole, 1e-9)
+        features = np.where(whole > 0, drawn, features).astype(np.float32)
+    return features
 
 
 def arrange(

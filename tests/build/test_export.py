@@ -24,7 +24,7 @@ def speaking_clip(tiny_clip, tmp_path):
 
 
 def embed(banners, out, encoder, *options):
-    return main([str(banners), "--out", str(out), "--encoder", str(encoder), "--no-parts", *options])
+    return main([str(banners), "--out", str(out), "--encoder", str(encoder), "--no-parts", "--no-map", *options])
 
 
 def test_words_and_pictures_are_embedded_as_by_torch(banners_folder, tmp_path, speaking_clip):

@@ -49,6 +49,7 @@ def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middl
         "8",
         "--no-queries",
         "--no-parts",
+        "--no-map",
         "--encoder",
         str(tiny_clip()),
     ]

@@ -102,7 +102,7 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path,
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path, tiny_clip):
-    survive(480, 4, 5.0, tmp_path, tiny_clip(), "--no-parts")
+    survive(240, 2, 5.0, tmp_path, tiny_clip(), "--no-parts", "--no-map")
 
 
 @pytest.mark.soak
@@ -112,7 +112,7 @@ def test_three_thousand_banners_survive_twenty_kills(tmp_path, tiny_clip):
 
 def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, capsys):
     draw(tmp_path / "banners", range(1, 31))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts", "--no-map")
     assert main(arguments) == 0
     assert "30 embedded now, 0 before" in capsys.readouterr().out
     draw(tmp_path / "banners", [5, 31], seed=1000)
@@ -124,7 +124,7 @@ def test_only_new_and_changed_banners_are_embedded_again(tmp_path, tiny_clip, ca
 @pytest.mark.parametrize("other", [["--fit", "crop"], ["--batch-size", "8"]])
 def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip, capsys, other):
     draw(tmp_path / "banners", range(1, 21))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts", "--no-map")
     assert main(arguments) == 0
     capsys.readouterr()
     assert main([*arguments, *other]) == 0
@@ -134,13 +134,13 @@ def test_another_way_to_embed_never_mixes_with_what_there_is(tmp_path, tiny_clip
 def test_a_second_run_on_the_same_output_is_refused(tmp_path, tiny_clip, capsys):
     draw(tmp_path / "banners", range(1, 4))
     with alone_in(tmp_path / "c.rows"):
-        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")) == 2
+        assert main(command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts", "--no-map")) == 2
     assert "error: another run is writing" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_the_old_catalogue(tmp_path, tiny_clip):
     draw(tmp_path / "banners", range(1, 61))
-    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts")
+    arguments = command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts", "--no-map")
     assert main(arguments) == 0
     before = arrays(tmp_path / "c")
     shutil.rmtree(tmp_path / "c.rows")
@@ -220,7 +220,9 @@ def test_memory_does_not_grow_with_the_number_of_banners(tmp_path, tiny_clip):
 
 def test_a_run_that_is_interrupted_says_that_it_can_go_on(tmp_path, tiny_clip):
     draw(tmp_path / "banners", range(1, 1500))
-    process = start(command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts"), tmp_path / "stderr")
+    process = start(
+        command(tmp_path / "banners", tmp_path / "c", tiny_clip(), "--no-parts", "--no-map"), tmp_path / "stderr"
+    )
     while not plain_rows(str(tmp_path / "c")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

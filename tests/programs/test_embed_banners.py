@@ -17,7 +17,9 @@ from tests.conftest import ROOT
 
 
 def run(banners, out, *options, encoder):
-    return main([str(banners), "--out", str(out), "--encoder", str(encoder), "--no-queries", "--no-parts", *options])
+    return main(
+        [str(banners), "--out", str(out), "--encoder", str(encoder), "--no-queries", "--no-parts", "--no-map", *options]
+    )
 
 
 def test_a_folder_becomes_a_catalogue(banners_folder, tmp_path, tiny_clip, capsys):
@@ -158,6 +160,7 @@ def test_another_encoder_stands_in_only_where_it_is_asked_for_and_weights_cannot
         str(tmp_path / "c"),
         "--no-queries",
         "--no-parts",
+        "--no-map",
         "--fallback",
         "packaged",
     ]
@@ -205,7 +208,7 @@ def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):
 
 @pytest.mark.parametrize("output", ["| exec 0<&-", "2>&1 | exec 0<&-", ">/dev/full 2>&1", ">&- 2>&-"])
 def test_work_is_done_where_nobody_reads_of_it(banners_folder, tmp_path, tiny_clip, output):
-    options = ["--out", tmp_path / "c", "--encoder", tiny_clip(), "--no-queries", "--no-parts"]
+    options = ["--out", tmp_path / "c", "--encoder", tiny_clip(), "--no-queries", "--no-parts", "--no-map"]
     for command in (["embed_banners.py", banners_folder, *options], ["manage_catalogue.py", "info", tmp_path / "c"]):
         line = f"{shlex.join([sys.executable, *map(str, command)])} {output}; exit ${{PIPESTATUS[0]}}"
         finished = subprocess.run(["/bin/bash", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)

@@ -46,6 +46,7 @@ def test_without_an_encoder_the_rest_is_said(colour_site, tmp_path, tiny_clip, c
         str(tiny_clip()),
         "--no-queries",
         "--no-parts",
+        "--no-map",
     ]
     assert embed(arguments) == 0
     assert main([str(tmp_path / "c"), str(colour_site / "banners")]) == 0
@@ -63,7 +64,7 @@ def test_titles_are_escaped(gallery, tmp_path, tiny_clip):
     shutil.copytree(gallery / "b", folder)
     rows = [f"{path.stem},<script>alert(1)</script>,x" for path in folder.glob("*.jpg")]
     (folder / "games.csv").write_text("\n".join(["appid,name,series", *rows]) + "\n", encoding="utf-8")
-    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork", "--no-parts"]
+    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork", "--no-parts", "--no-map"]
     assert embed([str(folder), "--out", str(tmp_path / "c"), *options]) == 0
     assert main([str(tmp_path / "c"), str(folder), "--report", str(tmp_path / "r")]) == 0
     page = (tmp_path / "r" / "index.html").read_text()

@@ -69,7 +69,7 @@ def made(tmp_path, steam, tiny_clip, monkeypatch):
     server = steam(6, troubles=False)
     assert fetch_banners.main(["--all", "--recheck", "0", "--out", "b"]) == 0
     options = ["--encoder", str(tiny_clip()), "--neighbours", "3", "--device", "cpu"]
-    options += ["--no-queries", "--no-artwork", "--no-parts"]
+    options += ["--no-queries", "--no-artwork", "--no-parts", "--no-map"]
     assert embed_banners.main(["b", "--out", "c", *options]) == 0
     return server
 
@@ -126,7 +126,16 @@ def test_a_poster_shows_the_map(gallery, tmp_path, capsys):
 
 
 def test_banners_of_ones_own_are_only_embedded(tmp_path, banners_folder, tiny_clip, capsys):
-    options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork", "--no-parts", "--device", "cpu"]
+    options = [
+        "--encoder",
+        str(tiny_clip()),
+        "--no-queries",
+        "--no-artwork",
+        "--no-parts",
+        "--no-map",
+        "--device",
+        "cpu",
+    ]
     assert embed_banners.main([str(banners_folder), "--out", str(tmp_path / "c"), *options]) == 0
     picture(70).save(banners_folder / "70.png")
     assert main(["update", str(banners_folder), str(tmp_path / "c")]) == 0

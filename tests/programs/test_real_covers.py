@@ -20,7 +20,7 @@ from tests.conftest import sample
 @pytest.fixture
 def real_catalogue(made_once) -> Catalogue:
     def make(folder: Path) -> None:
-        options = ["--neighbours", "10", "--encoder", "packaged", "--no-parts"]
+        options = ["--neighbours", "10", "--encoder", "packaged", "--no-parts", "--no-map"]
         assert main([str(sample("covers")), "--out", str(folder / "c"), *options]) == 0
 
     return open_catalogue(made_once("real_covers", make) / "c", check_hashes=True)

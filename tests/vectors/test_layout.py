@@ -5,6 +5,7 @@ import pytest
 
 from banners.vectors import layout
 from banners.vectors.layout import Grid
+from banners.vectors.neighbours import Neighbours
 
 
 def clusters(count: int, seed: int = 0) -> np.ndarray:
@@ -40,6 +41,16 @@ def test_a_few_rows_are_laid_out_too(count):
     cells = layout.arrange(features, grid)
     assert len(set(cells.tolist())) == count
     assert np.isfinite(layout.order(features, cells, grid))
+
+
+def test_rows_that_are_each_others_nearest_are_drawn_together():
+    features = np.array([[0], [2], [9]], np.float32)
+    near = Neighbours(np.array([[1], [0], [1]], np.int32), np.array([[0.9], [0.9], [0.5]], np.float32))
+    drawn = layout.gathered(features, near)
+    assert abs(drawn[0, 0] - drawn[1, 0]) < 1
+    assert drawn[2, 0] == 9
+    alone = Neighbours(np.empty((3, 0), np.int32), np.empty((3, 0), np.float32))
+    assert layout.gathered(features, alone).tolist() == features.tolist()
 
 
 def test_new_rows_take_free_cells_beside_their_like_and_no_other_moves():

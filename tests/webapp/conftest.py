@@ -44,8 +44,9 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         skip_or_fail(f"no Chromium at {CHROMIUM}; set CHROMIUM to its path")
     with sync_playwright() as playwright:
-        # As root, as in containers, Chromium runs only without its sandbox; every page it opens here is our own.
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        # As root, as in containers, Chromium runs only without its sandbox; every page it opens here is our own. The
+        # shared memory of containers is small.
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
         opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
         yield opened
         opened.close()

@@ -124,10 +124,9 @@ def test_an_own_cover_is_compared_from_a_cards_menu(page, shelf):
     page.goto("/upload")
     send(page, cover(shelf, 12))
     card = page.locator("[data-list] .card").first
-    card.hover()
-    card.locator(".dots").click()
+    card.locator(".dots").press("Enter")
     with page.expect_navigation():
-        page.get_by_role("link", name="Compare").first.click()
+        card.get_by_role("link", name="Compare").press("Enter")
     expect(page.locator(".compare canvas")).to_be_visible()
     expect(page.locator(".compare-sentence")).to_contain_text("They are one picture")
 

@@ -117,7 +117,10 @@ def test_a_mix_that_no_address_can_hold_is_refused_with_a_message(client):
 
 
 def test_a_catalogue_without_words_offers_games_instead_of_a_guess(tmp_path, banners_folder):
-    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged", "--no-parts"]) == 0
+    assert (
+        main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged", "--no-parts", "--no-map"])
+        == 0
+    )
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
     client = app.test_client()
     assert client.get("/mix?add=ten").location == "/mix?game=10"
@@ -305,7 +308,10 @@ def test_a_client_is_known_by_its_address_however_that_is_written(address, clien
 
 
 def test_what_a_catalogue_cannot_answer_costs_nothing(tmp_path, banners_folder):
-    assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged", "--no-parts"]) == 0
+    assert (
+        main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged", "--no-parts", "--no-map"])
+        == 0
+    )
     client = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "3"}).test_client()
     assert {client.get(f"/api/v1/similar?text={n}").status_code for n in range(6)} == {501}
 
