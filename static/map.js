@@ -14,7 +14,7 @@
   const crs = L.extend({}, L.CRS.Simple, { transformation: new L.Transformation(1 / scale, 0, 1 / scale, 0) });
   const bounds = L.latLngBounds([0, 0], [height, width]);
   const map = L.map(element, {
-    crs, minZoom: -2, maxZoom: most + 3, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90, maxBounds: bounds.pad(0.3),
+    crs, minZoom: -2, maxZoom: most + 3, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90,
     zoomAnimation: !calm, fadeAnimation: !calm, inertia: !calm, attributionControl: false,
   });
   element.setAttribute("role", "application");
@@ -32,6 +32,12 @@
       else setTimeout(() => done(null, image));
       return image;
     },
+  });
+  // The middle of the view stays on the map.
+  map.on("moveend", () => {
+    const { lat, lng } = map.getCenter();
+    const inside = L.latLng(Math.min(Math.max(lat, 0), height), Math.min(Math.max(lng, 0), width));
+    if (map.latLngToContainerPoint(inside).distanceTo(map.getSize().divideBy(2)) > 2) map.panTo(inside, { animate: !calm });
   });
   const tiles = new Tiles({ tileSize: 512, minNativeZoom: 0, maxNativeZoom: most, minZoom: -2, maxZoom: most + 3, bounds, keepBuffer: 3 });
   // The overview stands in for the first tiles.

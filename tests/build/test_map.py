@@ -3,13 +3,17 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from banners.build import tiles
 from banners.build.places import name_regions
+from banners.build.tiles import Picture, Pyramid, TileStore, draw_tiles
 from banners.catalogue.reader import open_catalogue
 from banners.games_csv import Game
 from banners.vectors.layout import Grid
@@ -36,6 +40,48 @@ def make(tmp_path, tiny_clip):
         return open_catalogue(tmp_path / "c", check_hashes=True)
 
     return make
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_among_tiles_draws_only_the_others(tmp_path, monkeypatch):
+    """Each batch is on disk before the next one is drawn."""
+    monkeypatch.setattr(tiles, "_AT_ONCE", 4)
+    (tmp_path / "b").mkdir()
+    grid = Grid.of(100, 2 / 3)
+    pyramid = Pyramid.of(grid, 2 / 3)
+    pictures = []
+    for number in range(100):
+        picture(number).save(tmp_path / "b" / f"{number}.png")
+        pictures.append(Picture(tmp_path / "b" / f"{number}.png", bytes([number]), is_adult=False))
+
+    def draw(folder: str, until: int | None = None) -> tuple[int, dict[str, bytes]]:
+        """How many tiles were to be drawn, and all that there are."""
+        totals, store = [], TileStore(tmp_path / folder)
+        left = until
+
+        class Bar:
+            def update(self, count: int) -> None:
+                nonlocal left
+                if left is not None and (left := left - 1) == 0:
+                    raise Stopped
+
+        @contextmanager
+        def bar(total: int) -> Iterator[Bar]:
+            totals.append(total)
+            yield Bar()
+
+        with suppress(Stopped):
+            draw_tiles(pyramid, pictures, np.arange(100), store, 2, bar)
+        return totals[0], store.get(sorted(store.names()))
+
+    whole, tiles_at_once = draw("at_once")
+    assert draw("stopped", until=3)[0] == whole
+    left, tiles_in_two = draw("stopped")
+    assert left == whole - 12
+    assert tiles_in_two == tiles_at_once
 
 
 def opened(data: bytes | None) -> Image.Image:

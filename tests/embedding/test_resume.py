@@ -28,7 +28,11 @@ def draw(folder: Path, appids, seed: int = 0) -> None:
 
 def arrays(folder: Path) -> dict[str, bytes]:
     open_catalogue(folder, check_hashes=True)
-    return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+    found = {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+    if (folder / "map.mbtiles").exists():
+        with closing(sqlite3.connect(folder / "map.mbtiles")) as db:
+            found |= dict(db.execute("SELECT tile_id, tile_data FROM images"))
+    return found
 
 
 def command(banners: Path, out: Path, model: Path, *more: str) -> list[str]:

@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from banners.catalogue.reader import open_catalogue
 from tests.servers import serving
 from tests.webapp.query_site import text
+from tests.webapp.small_site import make_catalogue
 from tests.webapp.test_browser_pages import complaints
 from webapp import create_app
 
@@ -150,12 +151,8 @@ def test_what_a_query_finds_lights_up(client):
     assert len(glowing[1].split()) > 20
 
 
-def test_without_a_map_it_is_said(client, tmp_path, gallery, banners_folder):
-    from embed_banners import main
-
-    options = ["--encoder", "packaged", "--no-queries", "--no-artwork", "--no-parts", "--no-map"]
-    assert main([str(banners_folder), "--out", str(tmp_path / "c"), *options]) == 0
-    other = create_app({"CATALOGUE": tmp_path / "c"}).test_client()
+def test_without_a_map_it_is_said(tmp_path):
+    other = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
     assert "made without a map" in text(other, "/map", 501)
     assert other.get("/api/v1/map").status_code == 501
     assert 'href="/map' not in text(other, "/render/10")
