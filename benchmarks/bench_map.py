@@ -4,7 +4,7 @@ bench_map.py --banners DIR --games 29982 [--serve]
 
 DIR are covers. More games are made of them: embeddings that lie between two of theirs (as bench_queries.py makes them),
 banners that are theirs with other colours. With --serve, two workers are asked for random tiles by wrk, in turns with a
-bare Flask route. Prints one JSON line.
+bare Flask route, and Chromium pans across the map at its middle zoom. Prints one JSON line.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import sync_playwright
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,14 @@ def make_banners(covers: list[Banner], count: int, folder: Path) -> list[Banner]
     with ProcessPoolExecutor() as pool:
         list(tqdm(pool.map(draw, tasks, chunksize=64), "banners", count))
     return made
+
+
+FRAMES = """() => {
+  window.frames_ms = [];
+  let last = performance.now();
+  const next = (now) => { window.frames_ms.push(now - last); last = now; requestAnimationFrame(next); };
+  requestAnimationFrame(next);
+}"""
 
 
 class Clock:
@@ -142,12 +151,40 @@ def serve(folder: Path) -> dict[str, Any]:
             rate, _, errors = load(url, paths, 5, MANY, folder)
             tiles.append(rate)
             slowest, failed = load(url, paths, 5, FEW, folder)[1], failed + errors
+            frames = pan(url, about.zoom // 2 - about.zoom)
     return {
         "tiles_per_s": [round(rate) for rate in tiles],
         "bare_per_s": [round(rate) for rate in bare],
         "p99_ms": slowest,
         "failed": failed,
+        "longest_frame_ms": round(max(frames)),
+        "median_frame_ms": round(sorted(frames)[len(frames) // 2]),
     }
+
+
+def pan(url: str, zoom: int) -> list[float]:
+    """Drag the map from its left to its right end at a zoom, 0 for the largest: milliseconds from frame to frame."""
+    with sync_playwright() as playwright:
+        chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{url}/map#{zoom}/0/0.5")
+        page.wait_for_load_state("networkidle")
+        page.evaluate(FRAMES)
+        box = page.locator("#map").bounding_box()
+        assert box is not None
+        y = box["y"] + box["height"] / 2
+        while float(page.url.split("/")[-2]) < 0.99:
+            page.mouse.move(box["x"] + 0.9 * box["width"], y)
+            page.mouse.down()
+            for step in range(20):
+                page.mouse.move(box["x"] + (0.9 - 0.04 * step) * box["width"], y)
+                page.wait_for_timeout(16)
+            page.mouse.up()
+            page.wait_for_timeout(300)  # until the address follows
+        frames: list[float] = page.evaluate("window.frames_ms")
+        browser.close()
+    return frames
 
 
 if __name__ == "__main__":
