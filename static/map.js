@@ -173,17 +173,19 @@
     const taken = [];
     const shown = new Set();
     const view = map.getBounds();
+    const size = map.getSize();
     for (const region of regions) {
       const wide = region.width * map.getZoomScale(map.getZoom(), most);
       if (wide < 110 || wide > 800 || !view.contains(region.at) || shown.has(region.name)) continue;
       const { x, y } = map.latLngToContainerPoint(region.at);
       const half = region.name.length * 5 + 14;
       const box = [x - half, y - 16, x + half, y + 16];
+      if (box[0] < 0 || box[1] < 0 || box[2] > size.x || box[3] > size.y) continue;
       if (taken.some((one) => box[0] < one[2] && one[0] < box[2] && box[1] < one[3] && one[1] < box[3])) continue;
       taken.push(box);
       shown.add(region.name);
-      const size = wide > 500 ? "map-place map-place-large" : "map-place";
-      const icon = L.divIcon({ className: size, html: text(region.name), iconSize: null });
+      const className = wide > 500 ? "map-place map-place-large" : "map-place";
+      const icon = L.divIcon({ className, html: text(region.name), iconSize: null });
       names.addLayer(L.marker(region.at, { icon, interactive: false, keyboard: false }));
     }
   }

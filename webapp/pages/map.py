@@ -221,7 +221,7 @@ def _legend(site: Site, by: By) -> Legend | None:
     ends = [f"rgb{tuple(colour)}" for colour in (_LOW, _HIGH)]
     if by == "year" and site.facts.years is not None:
         return Legend("Year", ends, list(map(str, site.facts.years)))
-    if by == "tag":
+    if by == "tag" and _tags(site):
         return Legend("Tag", [f"rgb{colour}" for colour in _COLOURS], _tags(site), is_scale=False)
     if by == "popularity":
         return Legend("Popularity", ends, ("less popular", "more popular"))
