@@ -37,11 +37,12 @@ from banners.catalogue.reader import neighbour_arrays, open_catalogue
 from banners.embedding import Embedded
 from banners.encoders import Choice
 from banners.games_csv import Banner, Game, list_banners
-from banners.vectors.neighbours import nearest
+from banners.vectors.neighbours import Neighbours, nearest
 from benchmarks.bench_pages import BARE, FEW, MANY, load, served
 from benchmarks.bench_queries import embed, grow
 
 SIZE = (300, 450)
+ALL_PAIRS = 50_000  # games at most whose neighbours are computed
 
 
 def draw(task: tuple[Path, Path, int]) -> None:
@@ -105,7 +106,9 @@ def main() -> None:
         build = Options(Choice("packaged"), workers=os.cpu_count() or 1)
         progress = Progress(lambda text: print(text, file=sys.stderr), clock.bar)
         scratch = folder / "c.rows" / "export"
-        near = nearest(grown, 3)
+        # Of more games they take longer than all the rest.
+        few = options.games <= ALL_PAIRS
+        near = nearest(grown, 3) if few else Neighbours(np.empty((options.games, 0), np.int32), None)
         start = time.perf_counter()
         made = map_.map_of(banners, games, embedded, near, None, folder / "c", scratch, build, progress)
         figures: dict[str, Any] = {

@@ -5,7 +5,9 @@
 (() => {
   const OFF = "keys-off"; // the name under which the browser keeps that a reader switched single letters off
   const KEYS = [
-    ["← ↑ → ↓", "Walk through the list"],
+    ["← ↑ → ↓", "Walk through the list, move the map"],
+    ["+ −", "Zoom the map"],
+    ["Enter", "Open the cover in the map's middle"],
     ["/", "Search"],
     ["r", "A random game"],
     ["s", "Save the game in focus, or this one"],

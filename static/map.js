@@ -14,7 +14,7 @@
   const crs = L.extend({}, L.CRS.Simple, { transformation: new L.Transformation(1 / scale, 0, 1 / scale, 0) });
   const bounds = L.latLngBounds([0, 0], [height, width]);
   const map = L.map(element, {
-    crs, minZoom: -2, maxZoom: most + 3, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90,
+    crs, minZoom: -2, maxZoom: most + 2, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90,
     zoomAnimation: !calm, fadeAnimation: !calm, inertia: !calm, attributionControl: false,
   });
   element.setAttribute("role", "application");
@@ -39,7 +39,7 @@
     const inside = L.latLng(Math.min(Math.max(lat, 0), height), Math.min(Math.max(lng, 0), width));
     if (map.latLngToContainerPoint(inside).distanceTo(map.getSize().divideBy(2)) > 2) map.panTo(inside, { animate: !calm });
   });
-  const tiles = new Tiles({ tileSize: 512, minNativeZoom: 0, maxNativeZoom: most, minZoom: -2, maxZoom: most + 3, bounds, keepBuffer: 3 });
+  const tiles = new Tiles({ tileSize: 512, minNativeZoom: 0, maxNativeZoom: most, minZoom: -2, maxZoom: most + 2, bounds, keepBuffer: 3 });
   // The overview stands in for the first tiles.
   map.createPane("overview").style.zIndex = 100;
   const overview = L.svgOverlay(element.querySelector(".map-overview"), bounds, { pane: "overview" }).addTo(map);
@@ -49,6 +49,8 @@
 
   // -- cells and games --
 
+  const glowing = data.glowing.trim().split(" ").filter(Boolean).map((one) => one.split(",").map(Number)); // what a query found
+
   const blocks = new Map();
   const boundsOf = ([x, y]) => L.latLngBounds([y * cellHeight, x * cellWidth], [(y + 1) * cellHeight, (x + 1) * cellWidth]);
   const cellAt = ({ lat, lng }) => [Math.floor(lng / cellWidth), Math.floor(lat / cellHeight)];
@@ -57,8 +59,8 @@
   function block(x, y) {
     const name = `${Math.floor(x / BLOCK)}/${Math.floor(y / BLOCK)}`;
     if (!blocks.has(name)) {
-      const answer = fetch(`/map/games/${data.version}/${name}.json`).then((one) => (one.ok ? one.json() : {}), () => ({}));
-      blocks.set(name, answer);
+      const answer = fetch(`/map/games/${data.version}/${name}.json`).then((one) => (one.ok ? one.json() : Promise.reject(one.status)));
+      blocks.set(name, answer.catch(() => (blocks.delete(name), {}))); // the next one asks again
     }
     return blocks.get(name);
   }
@@ -71,15 +73,22 @@
 
   // -- pointing and choosing --
 
-  const name = L.tooltip({ className: "map-name", direction: "top", opacity: 1, offset: [0, -8] });
+  const name = L.tooltip({ className: "map-name", direction: "top", opacity: 1 });
+  const hovers = matchMedia("(hover: hover)").matches;
   let pointed = "";
   map.on("mousemove", async ({ latlng }) => {
     const cell = cellAt(latlng);
     pointed = cell.join();
     const game = await gameAt(cell);
     if (pointed !== cell.join()) return;
-    if (game && !map.dragging.moving()) name.setLatLng([cell[1] * cellHeight, (cell[0] + 0.5) * cellWidth]).setContent(text(game[1])).addTo(map);
-    else name.remove();
+    if (!game || !hovers || map.dragging.moving()) {
+      name.remove();
+      return;
+    }
+    const top = [cell[1] * cellHeight, (cell[0] + 0.5) * cellWidth];
+    const isLow = map.latLngToContainerPoint(top).y > 90; // else there is no room above
+    name.options.direction = isLow ? "top" : "bottom";
+    name.setLatLng(isLow ? top : [top[0] + cellHeight, top[1]]).setContent(text(game[1])).addTo(map);
   });
   map.on("mouseout movestart", () => {
     pointed = "";
@@ -94,9 +103,10 @@
     if (event.key === "Enter" && event.target === element) {
       event.preventDefault();
       const game = await gameAt(cellAt(map.getCenter()));
-      if (game) show(game[0]);
+      if (!game) return;
+      await show(game[0]);
+      card.querySelector("h2 a").focus();
     }
-    if (event.key === "Escape") hide();
     if (event.key.startsWith("Arrow")) event.stopPropagation(); // elsewhere they walk from card to card
   });
 
@@ -107,25 +117,71 @@
   }
 
   const card = document.querySelector("#map-card");
+  element.parentElement.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !card.hidden) {
+      hide();
+      element.focus();
+    }
+  });
   const status = document.querySelector("#map-status");
   const marks = L.layerGroup().addTo(map);
 
+  let shown = 0;
+
   async function show(appid, flies = false) {
+    const number = (shown += 1);
     const answer = await fetch(`/map/card/${appid}`);
     if (!answer.ok) return;
-    card.innerHTML = await answer.text();
+    const html = await answer.text();
+    if (number !== shown) return; // another one was chosen meanwhile, or none
+    const hadFocus = card.contains(document.activeElement);
+    card.innerHTML = html;
     card.hidden = false;
+    if (hadFocus) card.querySelector("h2 a").focus();
     const { cell, lines } = card.firstElementChild.dataset;
     const here = boundsOf(cell.split(",").map(Number));
     marks.clearLayers();
     for (const line of lines.trim().split(" ").filter(Boolean)) {
       const other = boundsOf(line.split(",").map(Number));
-      marks.addLayer(L.polyline([here.getCenter(), other.getCenter()], { color: "#fff", weight: 1.5, opacity: 0.8, interactive: false }));
-      marks.addLayer(L.rectangle(other, { color: "#ffb054", weight: 2, fill: false, interactive: false }));
+      outline((style) => L.polyline([here.getCenter(), other.getCenter()], style), "#fff", 1.5);
+      outline((style) => L.rectangle(other, style), "#ffb054", 2);
     }
-    marks.addLayer(L.rectangle(here, { color: "#ff7a2f", weight: 4, fill: false, interactive: false }));
+    outline((style) => L.rectangle(here, style), "#ff7a2f", 4);
     status.textContent = card.querySelector("h2").textContent;
-    if (flies) fly(here);
+    chosen(appid);
+    if (flies) {
+      map.once("moveend", () => uncover(here));
+      fly(here);
+    } else uncover(here);
+  }
+
+  // On any cover: dark under light.
+  function outline(shape, color, weight) {
+    marks.addLayer(shape({ color: "#000", weight: weight + 2, opacity: 0.6, fill: false, interactive: false }));
+    marks.addLayer(shape({ color, weight, fill: false, interactive: false }));
+  }
+
+  // The card's game is that of the address, unless that names a query.
+  function chosen(appid) {
+    if (glowing.length) return;
+    const url = new URL(location);
+    url.searchParams.delete("game");
+    if (appid) url.searchParams.set("game", appid);
+    history.replaceState(history.state, "", url);
+  }
+
+  // Move a cover out from under the card.
+  function uncover(here) {
+    const over = card.getBoundingClientRect();
+    const frame = element.getBoundingClientRect();
+    const corner = map.latLngToContainerPoint(here.getNorthEast()); // y grows downwards: the lower right one
+    const [right, bottom] = [frame.left + corner.x, frame.top + corner.y];
+    const start = map.latLngToContainerPoint(here.getSouthWest());
+    const [left, top] = [frame.left + start.x, frame.top + start.y];
+    if (right < over.left || left > over.right || bottom < over.top || top > over.bottom) return;
+    const up = bottom - over.top + 12;
+    const aside = right - over.left + 12;
+    map.panBy(up < aside || frame.width < 600 ? [0, up] : [aside, 0], { animate: !calm });
   }
 
   function fly(here) {
@@ -135,8 +191,10 @@
   }
 
   function hide() {
+    shown += 1;
     card.hidden = true;
     marks.clearLayers();
+    chosen(undefined);
   }
 
   card.addEventListener("click", (event) => {
@@ -156,7 +214,7 @@
     const appid = option && /^\/render\/(\d+)/.exec(new URL(option.href).pathname)?.[1];
     if (!appid || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    document.activeElement.blur();
+    element.focus({ preventScroll: true });
     show(appid, true);
   });
 
@@ -170,7 +228,7 @@
 
   function nameRegions() {
     names.clearLayers();
-    const taken = [];
+    const taken = [[0, 0, 64, 110]]; // the buttons
     const shown = new Set();
     const view = map.getBounds();
     const size = map.getSize();
@@ -223,7 +281,6 @@
 
   // -- what lights up --
 
-  const glowing = data.glowing.trim().split(" ").filter(Boolean).map((one) => one.split(",").map(Number));
   if (glowing.length) {
     const ring = (one) => [one.getSouthWest(), one.getNorthWest(), one.getNorthEast(), one.getSouthEast()];
     const holes = glowing.map((cell) => ring(boundsOf(cell)));
@@ -251,8 +308,9 @@
   function fromAddress() {
     const [zoom, x, y] = location.hash.slice(1).split("/").map(Number);
     if (![zoom, x, y].every(Number.isFinite) || !location.hash) return false;
+    const within = (value, least, largest) => Math.min(Math.max(value, least), largest);
     isFromAddress = true;
-    map.setView([y * height, x * width], zoom + most, { animate: false });
+    map.setView([within(y, 0, 1) * height, within(x, 0, 1) * width], within(zoom, -most - 2, 2) + most, { animate: false });
     isFromAddress = false;
     return true;
   }
@@ -279,4 +337,18 @@
   if (data.game) show(data.game, !isSet);
   new ResizeObserver(() => map.invalidateSize()).observe(element);
   document.querySelector("#by").addEventListener("change", (event) => event.target.form.requestSubmit());
+  // Other colours and filters keep the place.
+  document.addEventListener("submit", (event) => {
+    if (new URL(event.target.action).pathname === "/map") event.target.action = "/map" + location.hash;
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(".map-head a");
+    if (link && link.pathname === "/map") link.hash = location.hash;
+    const region = event.target.closest("[data-region] a");
+    if (!region || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const [x, y, across, down] = region.parentElement.dataset.region.split(",").map(Number);
+    map.flyToBounds(boundsOf([x, y]).extend(boundsOf([x + across - 1, y + down - 1])), { animate: !calm, duration: 1.2 });
+    element.scrollIntoView({ block: "nearest" });
+  });
 })();

@@ -96,8 +96,9 @@ const reader = (() => {
 
   async function share(button) {
     // The page as it is shown; without parameters, its canonical address.
-    const canonical = location.search ? null : document.querySelector("link[rel=canonical]")?.href;
-    const url = new URL(button.dataset.share || canonical || location.href.replace(/#.*/, ""), location).href;
+    // On the map the place is a part of it.
+    const canonical = location.search || location.pathname === "/map" ? null : document.querySelector("link[rel=canonical]")?.href;
+    const url = new URL(button.dataset.share || canonical || (location.pathname === "/map" ? location.href : location.href.replace(/#.*/, "")), location).href;
     button.dataset.label ??= button.textContent;
     try {
       if (navigator.share && matchMedia("(pointer: coarse)").matches) return await navigator.share({ title: document.title, url });

@@ -1,6 +1,7 @@
 """The map: every banner in one picture, like beside like."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,18 @@ from banners.vectors.layout import Grid
 from banners.vectors.neighbours import Neighbours
 
 _MOVED = 0.1  # of the map's width or height
+_WORSE = 0.1  # by so much the order may fall before all is laid out anew
 _EMPTY = 0.15  # of the cells; with more a new grid is laid out
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """The map of an earlier catalogue. `at`: float32 (n, 2), where the games are on it, in cells, NaN for those that it
+    does not have."""
+
+    at: Matrix
+    grid: Grid
+    order: float
 
 
 def map_of(
@@ -44,8 +56,10 @@ def map_of(
     aspect = embedded.size[0] / embedded.size[1] if embedded.size else 2 / 3
     features = layout.principal_components(embedded.embeddings["plain"])
     places = _earlier_places(earlier, embedded.appids)
-    with progress.bar("map", 100, "%") as bar:
-        cells, grid = _arranged(layout.gathered(features, neighbours), aspect, places, _percent(bar.update))
+    cells, grid, order = _laid_out(features, neighbours, aspect, places, progress)
+    if places is not None and order < places.order - _WORSE:  # made by another encoder, or outgrown
+        progress.say(f"map: laid out anew; the old one no longer fits (order {order:.2f}, it was {places.order:.2f})")
+        cells, grid, order = _laid_out(features, neighbours, aspect, None, progress)
     cells = layout.side_by_side(cells, members(group_identical(embedded.digests)), grid)
     pyramid, store = Pyramid.of(grid, aspect), TileStore(scratch.parent)
     pictures = [
@@ -61,12 +75,21 @@ def map_of(
         rows=grid.rows,
         cell=pyramid.cell,
         zoom=pyramid.zoom,
-        order=round(layout.order(features, cells, grid), 3),
+        order=round(order, 3),
         moved=_moved(places, at, grid),
     )
     if about.moved is not None:
         progress.say(f"map: {100 * about.moved:.0f} % of the games moved more than a tenth of it")
     return Part({}, {TILES: scratch / TILES}, {"map": about}, places=Places(at.astype(np.int32), regions))
+
+
+def _laid_out(
+    features: Matrix, neighbours: Neighbours, aspect: float, earlier: _Earlier | None, progress: Progress
+) -> tuple[Indices, Grid, float]:
+    """The cell of each row, the grid, and how well it is ordered."""
+    with progress.bar("map", 100, "%") as bar:
+        cells, grid = _arranged(layout.gathered(features, neighbours), aspect, earlier, _percent(bar.update))
+    return cells, grid, layout.order(features, cells, grid)
 
 
 def _percent(update: Callable[[int], object]) -> Callable[[float], None]:
@@ -81,9 +104,8 @@ def _percent(update: Callable[[int], object]) -> Callable[[float], None]:
     return show
 
 
-def _earlier_places(folder: Path, appids: npt.NDArray[np.uint32]) -> tuple[Matrix, Grid] | None:
-    """Where the games are on the map of an earlier catalogue, float32 (n, 2) in cells, NaN for those that it does not
-    have, and its grid. None if there is no such map, or if it shares next to nothing with this one."""
+def _earlier_places(folder: Path, appids: npt.NDArray[np.uint32]) -> _Earlier | None:
+    """None if there is no such map, or if it shares next to nothing with this one."""
     try:
         catalogue = open_catalogue(folder)
     except SteamClipError:
@@ -96,17 +118,17 @@ def _earlier_places(folder: Path, appids: npt.NDArray[np.uint32]) -> tuple[Matri
     rows = np.minimum(np.searchsorted(catalogue.appids, appids), len(catalogue) - 1)
     is_known = catalogue.appids[rows] == appids
     at[is_known] = places.cells[rows[is_known]]
-    return (at, Grid(about.columns, about.rows)) if is_known.mean() >= 0.5 else None
+    return _Earlier(at, Grid(about.columns, about.rows), about.order) if is_known.mean() >= 0.5 else None
 
 
 def _arranged(
-    features: Matrix, aspect: float, earlier: tuple[Matrix, Grid] | None, on_progress: Callable[[float], None]
+    features: Matrix, aspect: float, earlier: _Earlier | None, on_progress: Callable[[float], None]
 ) -> tuple[Indices, Grid]:
     """The cell of each row, and the grid."""
     grid = Grid.of(len(features), aspect)
     if earlier is None:
         return layout.arrange(features, grid, on_progress=on_progress), grid
-    at, old = earlier
+    at, old = earlier.at, earlier.grid
     if len(features) <= len(old) <= len(features) * (1 + _EMPTY) + 1:
         cells = np.where(np.isnan(at[:, 0]), -1, np.nan_to_num(at[:, 1]) * old.columns + np.nan_to_num(at[:, 0]))
         on_progress(1.0)
@@ -116,11 +138,11 @@ def _arranged(
     return layout.arrange(features, grid, start, on_progress), grid
 
 
-def _moved(earlier: tuple[Matrix, Grid] | None, at: Indices, grid: Grid) -> float | None:
+def _moved(earlier: _Earlier | None, at: Indices, grid: Grid) -> float | None:
     """The share of the games of an earlier map that moved more than a tenth of the map."""
     if earlier is None:
         return None
-    before, old = earlier
+    before, old = earlier.at, earlier.grid
     known = ~np.isnan(before[:, 0])
     now, then = (at[known] + 0.5) / (grid.columns, grid.rows), (before[known] + 0.5) / (old.columns, old.rows)
     return round(float((np.abs(now - then).max(axis=1) > _MOVED).mean()), 4)

@@ -25,14 +25,13 @@ from PIL import Image, ImageFilter, ImageOps
 from banners.arrays import Indices
 from banners.catalogue.tiles import TILE
 from banners.embedding.store import connection
-from banners.errors import UnusableImage
+from banners.errors import BadInput, UnusableImage
 from banners.images import decode, read
 from banners.vectors.layout import Grid
 
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
 _QUALITY = 22  # of WebP; 40 needs a third more room, and looks the same at this size
 _VERSION = b"3"  # of how tiles are drawn; another one draws all again
-_MISSING = (128, 128, 128, 40)
 _AT_ONCE = 64  # tiles on disk at once
 _PIXELS_OF_A_CELL = 6  # at least, to see its colour
 _CELLS_KEPT = 4096  # decoded, 65 KB each; a row of the grid is drawn for two rows of tiles
@@ -172,7 +171,7 @@ def draw_tiles(
     bar: Callable[[int], AbstractContextManager[Any]],
 ) -> dict[Place, str]:
     """Draw the tiles that the store does not have, by `workers` threads. `bar` gives a progress bar for their number.
-    Returns the names of all tiles."""
+    Returns the names of all tiles. Raises `BadInput` where a picture cannot be read."""
     names, done = pyramid.names(pictures, cells), store.names()
     missing = {name: place for place, name in names.items() if name not in done}
     occupants = {int(cell): picture for picture, cell in zip(pictures, cells, strict=True)}
@@ -201,9 +200,10 @@ def draw_tiles(
 
 def _cell_image(picture: Picture, size: tuple[int, int]) -> Image.Image:
     try:
-        image = ImageOps.fit(decode(BytesIO(read(picture.path)), shrink_to=max(size)), size, Image.Resampling.BILINEAR)
-    except UnusableImage:
-        return Image.new("RGBA", size, _MISSING)
+        image = decode(BytesIO(read(picture.path)), shrink_to=max(size))
+    except UnusableImage as error:  # it was embedded: a tile without it would be kept under its name
+        raise BadInput(f"{picture.path} was there when it was embedded, and now: {error}") from None
+    image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return image.filter(ImageFilter.GaussianBlur(size[0] / 8)) if picture.is_adult else image
 
 

@@ -23,7 +23,10 @@ def draw_poster(catalogue: Catalogue, width: int) -> Image.Image:
     while zoom and across / 2 ** (about.zoom - zoom + 1) >= width:
         zoom -= 1
     scale = across / 2 ** (about.zoom - zoom) / width  # pixels of that zoom to one of the poster
-    poster = Image.new("RGB", (width, max(1, round(down * width / across))))
+    height = max(1, round(down * width / across))
+    if height > WIDEST:
+        raise BadInput(f"it would be {height} pixels high; --width {width * WIDEST // height} is possible")
+    poster = Image.new("RGB", (width, height))
     columns = -(-across // (TILE << (about.zoom - zoom)))
     for top in range(0, poster.height, _BAND):
         bottom = min(top + _BAND, poster.height)
@@ -41,6 +44,9 @@ def draw_poster(catalogue: Catalogue, width: int) -> Image.Image:
 
 def write_poster(catalogue: Catalogue, width: int, path: Path) -> tuple[int, int]:
     """Write a PNG. Returns its width and height. Raises `BadInput`."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} is not a file that can be replaced")
     poster = draw_poster(catalogue, width)
     beside = path.with_name(f".{path.name}.part")
     try:

@@ -231,4 +231,4 @@ def order(features: Matrix, cells: Indices, grid: Grid) -> float:
         nearests.append(np.sqrt(np.partition(squares, fourth - 1, axis=1)[:, :fourth]).mean(axis=1))
     random, nearest = (float(np.concatenate(means).mean()) for means in (randoms, nearests))
     found = float(np.linalg.norm(features[one[both]] - features[other[both]], axis=1).mean())
-    return (random - found) / max(random - nearest, 1e-9)
+    return min(1.0, max(0.0, (random - found) / max(random - nearest, 1e-9)))

@@ -42,6 +42,16 @@ def make(tmp_path, tiny_clip):
     return make
 
 
+def test_a_map_of_another_encoder_is_laid_out_anew(make, tmp_path, capsys):
+    make(range(1, 121))
+    capsys.readouterr()
+    after = make(range(1, 121), "--encoder", "packaged").manifest.map
+    assert "laid out anew" in capsys.readouterr().err
+    assert after.moved > 0.5
+    shutil.rmtree(tmp_path / "c")
+    assert make(range(1, 121), "--encoder", "packaged").manifest.map.order == after.order
+
+
 class Stopped(Exception):
     pass
 

@@ -100,7 +100,7 @@ def test_blocks_tell_the_games_of_their_cells(client):
             games = client.get(f"/map/games/{version}/{x}/{y}.json").get_json()
             told |= {game[0]: (16 * x + int(n) % 16, 16 * y + int(n) // 16) for n, game in games.items()}
     assert told == {one["appid"]: (one["x"], one["y"]) for one in answer["cells"]}
-    assert client.get(f"/map/games/{version}/99/0.json").get_json() == {}
+    assert client.get(f"/map/games/{version}/99/0.json").status_code == 404
     assert client.get("/map/games/0/0/0.json").status_code == 404
 
 
@@ -122,7 +122,11 @@ def test_colours_and_filters_are_a_picture_of_the_grid(client):
     for one in answer["cells"]:
         assert (filtered[one["y"], one["x"], 3] == 0) == (one["appid"] in named)
     assert not pixels("").any()
-    assert "/map/layer.png?v=" in text(client, f"/map?tag={tag}")
+    assert "/map/layer.png?tag=" in text(client, f"/map?tag={tag}")
+    picture = client.get(f"/map/layer.png?tag={tag}")
+    again = client.get(f"/map/layer.png?tag={tag}", headers={"If-None-Match": picture.headers["ETag"]})
+    assert again.status_code == 304
+    assert "immutable" not in picture.headers.get("Cache-Control", "")
     assert client.get("/map/layer.png?by=colour").status_code == 400
 
 
@@ -179,9 +183,24 @@ def test_a_flight_search_arrival_card_game_page_and_back_to_the_same_place(page,
     card.get_by_role("link", name="Look-alikes").click()
     page.wait_for_url(f"**/render/{game['appid']}")
     page.go_back()
-    page.wait_for_url(f"**/map{place}")
+    page.wait_for_url(f"**/map?game={game['appid']}{place}")
+    expect(card.get_by_role("heading")).to_have_text(game["name"])
     page.wait_for_timeout(400)
     assert page.evaluate("location.hash") == place
+
+
+def test_colours_keep_the_filter_and_the_place(page):
+    page.goto("/map?from=1990#-1/0.3/0.4")
+    page.locator("#by").select_option("unusual")
+    page.wait_for_url(re.compile(r"/map\?from=1990&by=unusual#-1/0\.3\d*/0\.4"))
+    expect(page.locator(".map-count")).to_be_visible()
+
+
+def test_no_address_stops_the_map(page):
+    for place in ("#0/1e308/1e308", "#0/1e200/0.5", "#1e300/0.5/0.5", "#-99/-5/7", "#x/y/z"):
+        page.goto("/about")
+        page.goto(f"/map{place}")
+        expect(page.locator(".leaflet-tile-loaded").first).to_be_visible()
 
 
 def test_covers_are_named_opened_and_left_by_keys(page, shelf):

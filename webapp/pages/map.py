@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from flask import Blueprint, Response, abort, jsonify, render_template
+from flask import Blueprint, Response, abort, jsonify, render_template, request
 from msgspec import Meta
 from PIL import Image
 
@@ -19,7 +19,7 @@ from banners.errors import BadCatalogue, CannotAnswer
 from webapp.caching import ONE_YEAR
 from webapp.current import current_site
 from webapp.pages.sharing import Share
-from webapp.params import address, read, shows_adult
+from webapp.params import Pairs, address, read, shows_adult
 from webapp.queries.filters import FilterForm, filter_form, mask
 from webapp.queries.parts import QueryPart, SimilarQuery, pairs_of
 from webapp.queries.similar import similar
@@ -30,6 +30,7 @@ BLOCK = 16  # cells a side, whose games are sent at once
 _NEAREST = 4  # in a game's card
 _LINES = 10  # to look-alikes
 _GLOWING = 100
+_REGION_WIDTH = 700  # pixels of a region that the map shows
 _UNUSED = ("sort", "min_likeness", "hide_series")  # filters: the map has its own order
 
 blueprint = Blueprint("map", __name__)
@@ -51,14 +52,17 @@ class Legend:
     name: str
     colours: Sequence[str]
     meanings: Sequence[str]
+    note: str = ""
     is_scale: bool = True
 
 
 @dataclass(frozen=True)
 class MapPage:
     """`overview` are tiles, row by row, `across` of them in a row. `glowing` are cells that light up, for `parts`.
-    `picture` is the reader's own one among them, "" for none. `here` is the game of the address. `layer` is the address
-    of a picture to lay over the map, "" if there is none. `version` is in the addresses of all that is kept for ever.
+    `picture` is the reader's own one among them, "" for none. `here` is the game of the address, at `here_cell`.
+    `layer` is the address of a picture to lay over the map, "" if there is none. `passing` games pass the filters, None
+    if none is set. `kept` is what other colours keep of the address. `version` is in the addresses of all that is kept
+    for ever.
     """
 
     about: Map
@@ -68,12 +72,15 @@ class MapPage:
     overview: Sequence[str]
     across: int
     here: GameSummary | None
+    here_cell: tuple[int, int] | None
     glowing: Sequence[tuple[int, int]]
     parts: str
     picture: str
     layer: str
     legend: Legend | None
     filters: FilterForm
+    passing: int | None
+    kept: Pairs
     choices: Sequence[tuple[str, str]]
     by: By
 
@@ -170,7 +177,9 @@ def map_page(site: Site, query: MapQuery) -> MapPage:
     zoom = _overview_zoom(about)
     sides = [-(-side // (TILE * 2 ** (about.zoom - zoom))) for side in _size(about)]
     tiles = [opened.tiles.format(z=zoom, x=x, y=y) for y in range(sides[1]) for x in range(sides[0])]
-    shown = (*query.pairs("by"), *query.filters())
+    filters = query.filters()
+    shown = (*query.pairs("by"), *filters)
+    here = site.catalogue.row_of(int(parts[0].value)) if is_game else None
     return MapPage(
         about=about,
         regions=places.regions,
@@ -178,16 +187,24 @@ def map_page(site: Site, query: MapQuery) -> MapPage:
         template=opened.tiles,
         overview=tiles,
         across=sides[0],
-        here=site.game(site.catalogue.row_of(int(parts[0].value))) if is_game else None,
+        here=None if here is None else site.game(here),
+        here_cell=None if here is None else _cell(places, here),
         glowing=glowing,
         parts=_named(site, parts) if glowing else "",
         picture=query.picture,
-        layer=address("/map/layer.png", (("v", version), *shown)) if shown else "",
+        layer=address("/map/layer.png", shown) if shown else "",
         legend=_legend(site, query.by),
         filters=filter_form(site, query, "/map", (*pairs_of(parts), *query.pairs("by")), _UNUSED),
+        passing=int(np.count_nonzero(mask(site, query))) if filters else None,
+        kept=(*pairs_of(parts), *filters),
         choices=_choices(site),
         by=query.by,
     )
+
+
+def _cell(places: Places, row: int) -> tuple[int, int]:
+    x, y = places.cells[row].tolist()
+    return x, y
 
 
 def _overview_zoom(about: Map) -> int:
@@ -220,12 +237,17 @@ def _choices(site: Site) -> list[tuple[str, str]]:
 def _legend(site: Site, by: By) -> Legend | None:
     ends = [f"rgb{tuple(colour)}" for colour in (_LOW, _HIGH)]
     if by == "year" and site.facts.years is not None:
-        return Legend("Year", ends, list(map(str, site.facts.years)))
+        return Legend("Year", ends, list(map(str, site.facts.years)), _unknown(site.years > 0))
     if by == "tag" and _tags(site):
-        return Legend("Tag", [f"rgb{colour}" for colour in _COLOURS], _tags(site), is_scale=False)
+        colours = [f"rgb{colour}" for colour in _COLOURS]
+        return Legend("Tag", colours, _tags(site), "each by the rarest of its tags", is_scale=False)
     if by == "popularity":
-        return Legend("Popularity", ends, ("less popular", "more popular"))
+        return Legend("Popularity", ends, ("less popular", "more popular"), _unknown(site.popularity > 0))
     return Legend("How unusual", ends, ("one of many", "like no other")) if by == "unusual" else None
+
+
+def _unknown(is_known: Mask) -> str:
+    return "" if is_known.all() else "without colour: not known"
 
 
 def _tags(site: Site) -> Sequence[str]:
@@ -276,6 +298,8 @@ def games_of_block(version: str, x: int, y: int) -> Response:
     if version != opened.version:
         abort(404)
     places = opened.places
+    if x * BLOCK >= opened.about.columns or y * BLOCK >= opened.about.rows:
+        abort(404)
     rows = np.flatnonzero((places.cells // BLOCK == (x, y)).all(axis=1))
     games = zip(_numbers(places, rows), site.games(rows.tolist()), strict=True)
     return _for_ever(jsonify({str(number): _brief(game) for number, game in games}))
@@ -308,10 +332,9 @@ def card(appid: int) -> str:
     places = _map(site).places
     row = site.catalogue.row_of(appid)
     near = site.catalogue.view("plain").of(row)[:_LINES].tolist()
-    x, y = places.cells[row].tolist()
     shown = MapCard(
         site.game(row),
-        (x, y),
+        _cell(places, row),
         [one for one in site.neighbours(row, _LINES) if shows_adult() or not one.game.is_adult][:_NEAREST],
         [(x, y) for x, y in places.cells[near].tolist()],
     )
@@ -329,32 +352,35 @@ def region(number: int) -> str:
     x, y = places.cells[:, 0] - chosen.x, places.cells[:, 1] - chosen.y
     inside = np.flatnonzero((x >= 0) & (x < chosen.width) & (y >= 0) & (y < chosen.height))
     rows = site.without_adult(inside[np.lexsort((x[inside], y[inside]))], shows_adult())
-    return render_template("map_region.html", region=chosen, games=site.games(rows.tolist()))
+    about = _map(site).about
+    zoom = round(float(np.log2(_REGION_WIDTH / (chosen.width * about.cell[0]))), 2)
+    centre = [
+        round(float(at), 4)
+        for at in ((chosen.x + chosen.width / 2) / about.columns, (chosen.y + chosen.height / 2) / about.rows)
+    ]
+    there = f"/map#{zoom}/{centre[0]}/{centre[1]}"
+    return render_template("map_region.html", region=chosen, games=site.games(rows.tolist()), there=there)
 
 
 # -- colours --------------------------------------------------------------------------------------------------------
 
 _LOW, _HIGH = (33, 64, 154), (255, 170, 40)  # blue and amber: the colour-blind tell them apart
-_COLOURS = (  # these too: M. Okabe and K. Ito, "Color Universal Design", 2008
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (213, 94, 0),
-    (86, 180, 233),
-    (240, 228, 66),
+_COLOURS = (  # these too: P. Tol, "Colour Schemes", 2021, "bright"
+    (187, 187, 187),
+    (68, 119, 170),
+    (238, 102, 119),
+    (34, 136, 51),
+    (204, 187, 68),
+    (102, 204, 238),
+    (170, 51, 119),
 )
 _TINT, _DIM = 170, 205  # opacity, of 255
-
-
-class LayerQuery(MapQuery):
-    v: str = ""
 
 
 @blueprint.get("/map/layer.png")
 def layer() -> Response:
     """A picture of the grid, one pixel a cell: coloured by something, dark where a filter lets nothing through."""
-    site, query = current_site(), read(LayerQuery, from_form=True)
+    site, query = current_site(), read(MapQuery, from_form=True)
     opened = _map(site)
     about, places = opened.about, opened.places
     pixels = np.zeros((about.rows, about.columns, 4), np.uint8)
@@ -376,7 +402,9 @@ def layer() -> Response:
     file = BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG")
     response = Response(file.getvalue(), mimetype="image/png")
-    return _for_ever(response) if query.v == opened.version else response
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
 def _values(site: Site, by: By) -> npt.NDArray[np.float32] | None:
