@@ -15,6 +15,7 @@ with importing(PROGRAM):
 
     from banners import encoders
     from banners.build import build
+    from banners.build.parts import APPROXIMATE_FROM
     from banners.build.plan import Options, Progress
     from banners.catalogue.writer import check_target
     from banners.encoders import Choice
@@ -46,6 +47,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.fallback and options.cluster is not None:
         parser.error("--fallback does not go with --cluster")
+    if options.approximate and options.cluster is not None:
+        parser.error("--approximate does not go with --cluster, which finds the exact ones")
     return options
 
 
@@ -97,7 +100,14 @@ def _add_computing(add: Callable[..., object]) -> None:
         nargs="?",
         const="",
         metavar="ADDRESS",
-        help="embed on the Ray cluster at ADDRESS, else on that of RAY_ADDRESS, else on this machine's cores",
+        help="embed, and find neighbours, on the Ray cluster at ADDRESS, else on that of RAY_ADDRESS, else on this"
+        " machine's cores",
+    )
+    add(
+        "--approximate",
+        action="store_true",
+        help=f"of {APPROXIMATE_FROM} games or more, look for neighbours where they are likely; the share that is found"
+        " is in the manifest",
     )
 
 
@@ -127,6 +137,7 @@ def _embed(options: argparse.Namespace, arguments: list[str] | None) -> int:
             has_artwork=not options.no_artwork,
             has_parts=not options.no_parts,
             has_map=not options.no_map,
+            is_approximate=options.approximate,
             batch_size=options.batch_size,
             workers=options.workers,
             cluster=options.cluster,

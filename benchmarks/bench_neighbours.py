@@ -1,11 +1,15 @@
 """Exact neighbours of all rows: ours, `faiss.knn`, and the bare matrix product, in turns in one run.
 
 Rows are drawn around centres, so that similarities are as uneven as those of banners. Prints one JSON line, the ratios
-last. Memory is what each adds to the process at most, the result included. Example: bench_neighbours.py --rows 29982
+last. Memory is what each adds to the process at most, the result included. With --cluster, ours alone and ours by a
+local Ray cluster, one worker of which is killed in the middle; their results must be the same bits. Example:
+bench_neighbours.py --rows 29982
 """
 
 import argparse
 import json
+import os
+import signal
 import sys
 import threading
 import time
@@ -14,9 +18,12 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from banners.embedding import cluster
+from banners.encoders import Choice
 from banners.vectors.neighbours import nearest
 
 PAGE_MB = 4096 / 1e6
@@ -64,6 +71,41 @@ def product(rows: np.ndarray) -> None:
         np.matmul(part, rows.T, out=block[: len(part)])
 
 
+def by_cluster(rows: np.ndarray, k: int) -> dict[str, object]:
+    """Seconds alone and by the cluster, without its start. The worker is killed when half of the rows are done."""
+    left = len(rows) // 2
+
+    def kill(done: int) -> None:
+        nonlocal left
+        before, left = left, left - done
+        if before > 0 >= left:
+            processes = psutil.Process().children(recursive=True)
+            worker = next(one.pid for one in processes if "ray::_Worker" in " ".join(one.cmdline()))
+            os.kill(worker, signal.SIGKILL)
+
+    started = time.perf_counter()
+    alone = nearest(rows, k)
+    alone_s = time.perf_counter() - started
+    with cluster.connected("", Choice("packaged")) as workers:
+        nearest(rows[:5000], 10, spread=workers.nearest_blocks)  # they are started before anything is timed
+        started = time.perf_counter()
+        together = nearest(rows, k, on_progress=kill, spread=workers.nearest_blocks)
+        together_s = time.perf_counter() - started
+        count = len(workers.workers)
+    assert left <= 0
+    return {
+        "rows": len(rows),
+        "dim": rows.shape[1],
+        "neighbours": k,
+        "alone_s": round(alone_s, 1),
+        "cluster_s": round(together_s, 1),
+        "workers": count,
+        "same_rows": bool(np.array_equal(alone.rows, together.rows)),
+        "same_bits": alone.similarities.tobytes() == together.similarities.tobytes(),
+        "cluster_to_alone": round(together_s / alone_s, 3),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=29_982)
@@ -72,8 +114,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--only-ours", action="store_true", help="time and memory of ours alone, for many rows")
+    parser.add_argument("--cluster", action="store_true", help="by a local Ray cluster, one worker of which is killed")
     options = parser.parse_args()
     rows, k = clustered(options.rows, options.dim), options.neighbours
+    if options.cluster:
+        print(json.dumps(by_cluster(rows, k)))
+        return
     contenders: dict[str, Callable[[], object]] = {"ours": lambda: nearest(rows, k, device=options.device)}
     if not options.only_ours:
         try:

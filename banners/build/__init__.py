@@ -39,12 +39,13 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
             appids = set(embedded.appids.tolist())
             banners = [banner for banner in folder.banners if banner.appid in appids]  # of the rows, in their order
             titled = _embed_titled(engine, banners, store, progress) if options.has_artwork else None
-        if not banners:
-            return Summary(skipped=len(embedded.skipped))
+            if not banners:
+                return Summary(skipped=len(embedded.skipped))
+            artwork = parts.fit_artwork(embedded, titled)
+            near = parts.neighbours(embedded, artwork, options, engine, progress)
         games = [folder.games.get(banner.appid) or Game(banner.appid, "") for banner in banners]
-        artwork, local_store = parts.fit_artwork(embedded, titled), None
-        near = parts.neighbours(embedded, artwork, options, engine.device, progress)
         made = [parts.vectors(embedded), parts.links(embedded), parts.artwork(artwork, embedded), near]
+        local_store = None
         with _scratch(rows_folder) as scratch:
             if options.has_queries:
                 made.append(parts.queries(engine.choice, banners, embedded, options, scratch, progress.say))

@@ -16,19 +16,21 @@ from banners.errors import Unavailable, UnusableImage
 from banners.games_csv import Banner
 from banners.images import decode, read
 from banners.processes import keep_freed_memory
+from banners.vectors.neighbours import Spread
 
 
 @dataclass(frozen=True)
 class Engine:
     """`encoder` embeds; with a cluster it is only a description. `choice` is what was opened. `encode_with(draw)` gives
-    the `encode` of `embedding.embed`; `draw`, if not None, is applied to each image first. Neighbours are computed on
-    `device`."""
+    the `encode` of `embedding.embed`; `draw`, if not None, is applied to each image first. This machine computes on
+    `device`; `spread` lets a cluster compute neighbours, while it is connected."""
 
     encoder: Encoder
     choice: Choice
     batch_size: int
     encode_with: Callable[[Draw | None], Encode]
     device: str
+    spread: Spread | None = None
 
 
 @contextmanager
@@ -50,7 +52,8 @@ def open_engine(options: Options, banners: Sequence[Banner], say: Callable[[str]
         else:
             encode_with = partial(workers.encode_with, size)
         say(f"{encoder.id} on {encoder.device} in {encoder.precision} by {place}, {len(banners)} banners")
-        yield Engine(encoder, choice, size, encode_with, device)
+        spread = None if options.cluster is None else workers.nearest_blocks
+        yield Engine(encoder, choice, size, encode_with, device, spread)
 
 
 def _open(choice: Choice, fallback: str | None, say: Callable[[str], None]) -> tuple[Encoder, Choice]:

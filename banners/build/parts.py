@@ -8,6 +8,7 @@ import numpy as np
 
 from banners.arrays import Matrix
 from banners.build import titles
+from banners.build.engine import Engine
 from banners.build.export import export_queries
 from banners.build.plan import Options, Part, Progress
 from banners.catalogue.manifest import Scale
@@ -20,8 +21,10 @@ from banners.groups import group_identical
 from banners.vectors import measures
 from banners.vectors.artwork import Artwork, find_artwork
 from banners.vectors.nearest import quantise
-from banners.vectors.neighbours import Neighbours, nearest
+from banners.vectors.neighbours import Neighbours, Search, approximate, nearest
 from banners.views import View
+
+APPROXIMATE_FROM = 100_000  # games: fewer are compared in minutes
 
 
 def vectors(embedded: Embedded) -> Part:
@@ -75,7 +78,9 @@ def artwork(artwork: Artwork | None, embedded: Embedded) -> Part:
     return Part(arrays, about={"artwork_directions": artwork.directions})
 
 
-def neighbours(embedded: Embedded, artwork: Artwork | None, options: Options, device: str, progress: Progress) -> Part:
+def neighbours(
+    embedded: Embedded, artwork: Artwork | None, options: Options, engine: Engine, progress: Progress
+) -> Part:
     """The nearest neighbours in each view, and in that by artwork if there is one."""
     plain = embedded.embeddings["plain"]
     spaces = {view: (plain, embedded.embeddings[view]) for view in options.views}  # (rows to search, queries)
@@ -83,11 +88,20 @@ def neighbours(embedded: Embedded, artwork: Artwork | None, options: Options, de
         mapped = artwork.view(plain)
         spaces["artwork"] = (mapped, mapped)
     nearest_in: dict[View, Neighbours] = {}
+    searches: dict[int, tuple[Search, float]] = {}  # by the matrix that is searched
+    recall: dict[View, float] = {}
     for view, (matrix, queries) in spaces.items():
+        search = None
+        if options.is_approximate and len(matrix) >= APPROXIMATE_FROM:
+            if id(matrix) not in searches:
+                searches[id(matrix)] = approximate(matrix)
+            search, recall[view] = searches[id(matrix)]
         with progress.bar(f"neighbours, {view}", len(matrix), "game") as bar:
-            nearest_in[view] = nearest(matrix, options.neighbours, queries, device, bar.update)
+            nearest_in[view] = nearest(
+                matrix, options.neighbours, queries, engine.device, bar.update, engine.spread, search
+            )
     scales = {view: _scale(matrix) for view, (matrix, _) in spaces.items() if view in ("plain", "artwork")}
-    about = {"views": tuple(nearest_in), "k": nearest_in["plain"].rows.shape[1], "scales": scales}
+    about = {"views": tuple(nearest_in), "k": nearest_in["plain"].rows.shape[1], "scales": scales, "recall": recall}
     return Part(neighbour_arrays(nearest_in), about=about)
 
 

@@ -17,9 +17,10 @@ from banners.views import View
 @dataclass(frozen=True)
 class Options:
     """How a catalogue is made. `fallback` names the encoder to use where the weights of the chosen one cannot be had.
-    `batch_size` is None for the default of the device. `cluster` is the address of a Ray cluster, "" for the one that
-    RAY_ADDRESS names or one on this machine's cores, None to embed without Ray. `arguments` is the command
-    line without folders, which an update repeats."""
+    With `is_approximate`, neighbours of many games are looked for where they are likely. `batch_size` is None for the
+    default of the device. `cluster` is the address of a Ray cluster, "" for the one that RAY_ADDRESS names or one on
+    this machine's cores, None to do without Ray. `arguments` is the command line without folders, which an update
+    repeats."""
 
     choice: Choice
     fallback: str | None = None
@@ -30,6 +31,7 @@ class Options:
     has_artwork: bool = True
     has_parts: bool = True
     has_map: bool = True
+    is_approximate: bool = False
     batch_size: int | None = None
     workers: int = 1
     cluster: str | None = None

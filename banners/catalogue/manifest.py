@@ -116,6 +116,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing | None = None  # of a banner for the encoder, null if it is not known
     fit: str = "unknown"  # how a banner becomes the encoder's input: "squash", "crop" or "pad"
     scales: Mapping[View, Scale] = {}  # by view; transformed queries have that of "plain"
+    recall: Mapping[View, float] = {}  # by view: the share of the ten nearest that an approximate search finds
     artwork_directions: int | None = None  # how many the view by artwork leaves out
     queries: QueryModels | None = None  # null if the web app cannot embed queries
     parts: Parts | None = None  # null without local features

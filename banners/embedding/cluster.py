@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from banners.arrays import Matrix
 from banners.embedding import Encode, Encoded
 from banners.embedding.decoding import Draw, decode_batches
 from banners.encoders import Choice
@@ -21,6 +22,7 @@ from banners.encoders.encoder import Encoder
 from banners.errors import BadInput, SteamClipError, Unavailable, one_line
 from banners.games_csv import Banner, is_url
 from banners.processes import keep_freed_memory
+from banners.vectors import neighbours
 from banners.views import EmbeddedView
 
 _TRIES = 3  # to restart a worker, and to encode a batch again
@@ -56,6 +58,21 @@ class Cluster:
                 )
 
         return encode
+
+    def nearest_blocks(
+        self, embeddings: Matrix, queries: Matrix, k: int, starts: Sequence[int]
+    ) -> Iterator[neighbours.Block]:
+        """The `spread` of `neighbours.nearest` on the cluster: a block whose worker dies is computed again."""
+        import ray
+        from ray.util import ActorPool
+
+        # Each machine gets one copy, which its workers read.
+        matrix = ray.put(embeddings)
+        asked = matrix if queries is embeddings else ray.put(queries)
+        with _one_line():
+            yield from ActorPool(self.workers).map_unordered(
+                lambda worker, start: worker.nearest.remote(matrix, asked, k, start), starts
+            )
 
 
 @contextmanager
@@ -151,6 +168,12 @@ class _Worker:
     ) -> Encoded:
         ((results, pixels),) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads, draw)
         return results, self._encoder.embed_views(pixels, views)
+
+    def nearest(self, embeddings: Matrix, queries: Matrix, k: int, start: int) -> neighbours.Block:
+        import faiss
+
+        faiss.omp_set_num_threads(self._threads)
+        return neighbours.block(neighbours.search_by(embeddings, "cpu"), queries, k, start, "cpu")
 
 
 def _not_here(_: Any) -> Any:

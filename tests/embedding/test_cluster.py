@@ -95,6 +95,44 @@ def test_a_cluster_makes_the_same_catalogue_also_when_a_worker_dies_in_the_middl
     assert np.array_equal(clustered.duplicates, alone.duplicates)
 
 
+_KILLED = """
+import sys, os, signal, psutil
+import numpy as np
+from banners.embedding import cluster
+from banners.encoders import Choice
+from banners.vectors.neighbours import nearest
+
+random = np.random.default_rng(0)
+rows = random.standard_normal((20_000, 96), dtype=np.float32)
+rows[10_000:10_100] = rows[:100]
+rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+killed = []
+
+def kill(_):
+    if not killed:
+        processes = psutil.Process().children(recursive=True)
+        worker = next(one.pid for one in processes if "ray::_Worker" in " ".join(one.cmdline()))
+        os.kill(worker, signal.SIGKILL)
+        killed.append(worker)
+
+with cluster.connected("", Choice("packaged")) as workers:
+    together = nearest(rows, 30, on_progress=kill, spread=workers.nearest_blocks)
+alone = nearest(rows, 30)
+assert killed
+assert np.array_equal(together.rows, alone.rows)
+assert together.similarities.tobytes() == alone.similarities.tobytes()
+print("the same bits")
+"""
+
+
+def test_a_cluster_finds_the_same_neighbours_also_when_a_worker_dies_in_the_middle():
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    finished = subprocess.run(
+        [sys.executable, "-c", _KILLED], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert finished.stdout.endswith("the same bits\n"), finished.stderr[-2000:]
+
+
 def test_a_cluster_that_is_not_there_is_a_mistake_within_seconds(banners_folder, tmp_path, capsys):
     started = time.monotonic()
     arguments = [str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", "packaged"]

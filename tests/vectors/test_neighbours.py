@@ -4,7 +4,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from banners.vectors.neighbours import nearest
+from banners.vectors.neighbours import approximate, nearest
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -47,6 +47,19 @@ def test_queries_of_another_view_search_the_plain_rows_and_leave_out_their_own()
     plain = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
     mirrored = np.array([[0, 1], [1, 0], [0, 1]], np.float32)
     assert nearest(plain, k=1, queries=mirrored).rows.tolist() == [[1], [0], [1]]
+
+
+def test_an_approximate_search_tells_its_recall_and_leaves_no_row_short():
+    rows = clustered()
+    search, recall = approximate(rows)
+    exact, found = nearest(rows, 20), nearest(rows, 20, search=search)
+    assert recall >= 0.98
+    shared = [len(np.intersect1d(*pair)) for pair in zip(exact.rows[:, :10], found.rows[:, :10], strict=True)]
+    assert np.mean(shared) / 10 >= 0.95
+    assert (found.rows >= 0).all()
+    assert not (found.rows == np.arange(len(rows))[:, None]).any()
+    few = rows[:30]
+    assert np.array_equal(nearest(few, 29, search=approximate(few)[0]).rows, nearest(few, 29).rows)
 
 
 def test_k_is_lowered_to_what_there_is():
