@@ -232,7 +232,7 @@ def recall(grown: np.ndarray, queries: int = 200) -> float:
         vector = grown[row] + random.normal(0, 0.01, grown.shape[1]).astype(np.float32)
         vector = (vector / np.linalg.norm(vector)).astype(np.float32)
         exact = np.sort(grown @ vector)[-10]
-        rows = [row for row, _ in islice(index.ranked(vector, index.scores(vector), 10), 10)]
+        rows = [row for row, _ in islice(index.nearest(vector, 10), 10)]
         recalls.append(float((grown[rows] @ vector >= exact - 1e-6).mean()))
     return float(np.mean(recalls))
 

@@ -74,16 +74,14 @@ class Catalogue:
     @cached_property
     def mean(self) -> Vector:
         """The mean embedding: float32 (d,)."""
-        if self.artwork is not None:
-            return self.artwork.mean
-        return np.asarray(self.embeddings.mean(axis=0, dtype=np.float64), np.float32)
+        return self.artwork.mean if self.artwork is not None else self.indexes["plain"].mean
 
     @cached_property
     def text_mean(self) -> Vector:
         """The mean embedding of the terms, float32 (d,); zeros if there are none. Texts lie far from images, so their
         mean is another."""
         if self.term_embeddings is None:
-            return np.zeros(self.embeddings.shape[1], np.float32)
+            return np.zeros(self.manifest.d or 0, np.float32)
         return np.asarray(self.term_embeddings.mean(axis=0), np.float32)
 
     def row_of(self, appid: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import Indices, Matrix, Vector
+from banners.arrays import Indices, Mask, Matrix, Vector
 from banners.vectors.artwork import Artwork
 
 _BLOCK = 2048  # rows that are turned to floats at a time: as many as stay in a core's cache
@@ -65,26 +65,35 @@ class Index:
             return vector
         return self.artwork.query(vector, self.artwork.mean if mean is None else mean)
 
+    @property
+    def mean(self) -> Vector:
+        """The mean embedding: float32 (d,)."""
+        return np.asarray(self.matrix.mean(axis=0, dtype=np.float64), np.float32)
+
+    def embedding(self, row: int) -> Vector:
+        """float32 (d,), L2-normalised."""
+        return np.array(self.matrix[row])
+
     def view(self, rows: Indices | Sequence[int]) -> Matrix:
         """Some rows in this view: float32 (m, d), L2-normalised."""
         chosen = self.matrix[np.asarray(rows)]
         return chosen if self.artwork is None else self.artwork.view(chosen)
-
-    def scores(self, query: Vector) -> Vector:
-        """The cosines of all rows, computed in 8 bits: float32 (n,)."""
-        return self._cosines(self.quantised @ query, query, slice(None))
 
     def cosine(self, query: Vector, row: int) -> float:
         """The exact cosine of one row, in [-1, 1]."""
         cosine = self._cosines(self.matrix[row : row + 1] @ query, query, slice(row, row + 1))
         return min(1.0, max(-1.0, float(cosine[0])))
 
-    def ranked(self, query: Vector, scores: Vector, count: int) -> Iterator[tuple[int, float]]:
-        """Rows and their exact cosines in [-1, 1], the nearest first, equal ones in the order of the rows.
+    def deviation(self, query: Vector) -> float:
+        """The standard deviation of the cosines of all rows."""
+        return float(self._scores(query).std())
 
-        `scores` are those of `query`, with -inf for rows that do not count. The first shortlist is sized for `count`
-        rows. It grows if the caller iterates further.
-        """
+    def nearest(self, query: Vector, count: int, passes: Mask | None = None) -> Iterator[tuple[int, float]]:
+        """Rows, of those that pass, and their exact cosines in [-1, 1], the nearest first, equal ones in the order of
+        the rows. The first shortlist is sized for `count` rows. It grows if the caller iterates further."""
+        scores = self._scores(query)
+        if passes is not None:
+            scores[~passes] = -np.inf
         candidates = int(np.count_nonzero(np.isfinite(scores)))
         done: set[int] = set()
         while len(done) < candidates:
@@ -98,6 +107,10 @@ class Index:
                     done.add(row)
                     yield row, min(1.0, max(-1.0, float(cosines[place])))
             count *= _LONGER
+
+    def _scores(self, query: Vector) -> Vector:
+        """The cosines of all rows, computed in 8 bits: float32 (n,)."""
+        return self._cosines(self.quantised @ query, query, slice(None))
 
     def _cosines(self, products: Vector, query: Vector, rows: Indices | slice) -> Vector:
         """The cosines of `rows` by their products with `query`."""

@@ -18,9 +18,9 @@ def plain(matrix: np.ndarray) -> Index:
 def ranked(index: Index, vector: np.ndarray, count: int, without: list[int] | None = None) -> tuple[list, list]:
     """The rows and the cosines of the first `count`."""
     query = index.query(vector)
-    scores = index.scores(query)
-    scores[without or []] = -np.inf
-    nearest = list(islice(index.ranked(query, scores, count), count))
+    passes = np.ones(len(index.matrix), np.bool_)
+    passes[without or []] = False
+    nearest = list(islice(index.nearest(query, count, passes), count))
     return [row for row, _ in nearest], [cosine for _, cosine in nearest]
 
 
@@ -53,7 +53,7 @@ def test_whoever_takes_more_than_announced_gets_all_rows_once_in_their_order():
     random = np.random.default_rng(0)
     matrix = unit(random.normal(size=(3000, 16)))
     index, vector = plain(matrix), unit(random.normal(size=16))
-    rows = [row for row, _ in index.ranked(vector, index.scores(vector), 1)]
+    rows = [row for row, _ in index.nearest(vector, 1)]
     assert rows == np.argsort(-(matrix @ vector), kind="stable").tolist()
 
 
@@ -68,7 +68,7 @@ def test_only_the_shortlist_of_the_exact_matrix_is_read():
             return matrix[rows]
 
     index = Index(Noted(), quantise(matrix))
-    list(islice(index.ranked(matrix[0], index.scores(matrix[0]), 10), 10))
+    list(islice(index.nearest(matrix[0], 10), 10))
     assert len(read) == 200
 
 

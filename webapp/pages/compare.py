@@ -137,7 +137,7 @@ def _similarity(site: Site, row: int, other: int, view: View) -> float | None:
     index = site.catalogue.indexes.get(view)
     if index is None:
         return None
-    return index.cosine(index.query(np.array(index.matrix[row])), other)
+    return index.cosine(index.query(index.embedding(row)), other)
 
 
 @dataclass(frozen=True)

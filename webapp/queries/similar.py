@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 
 import numpy as np
 
@@ -61,23 +61,25 @@ def similar(
     check(parts)
     index = _index(site, parts, view)
     charge(sum(_COST[part.kind] for part in parts))
-    query, scores = _combine(site, index, parts)
+    query = _combine(site, index, parts)
     games = [(site.catalogue.row_of(int(part.value)), part.is_minus) for part in parts if part.kind == "game"]
     passes = mask(site, filters)
     passes[[*without, *(row for row, _ in games)]] = False
-    scores[~passes] = -np.inf
     hides_series = isinstance(filters, SeriesFilterQuery) and filters.hide_series
     is_outside = outside_series(site, [row for row, is_minus in games if hides_series and not is_minus])
     is_single, of_words = _is_single(parts), not is_comparable(parts)
     least = _least_similarity(site, filters, view) if has_scale(parts) else -1.0
-    candidates = (one for one in _ranked(index, query, scores, count, least) if is_outside(one[0]))
+    nearest = index.nearest(query, count, passes)
+    first = next(nearest, None)
+    nearest = chain([first] if first else [], nearest)
+    candidates = (one for one in _compared(nearest, least) if is_outside(one[0]))
     ranked = ((row, cosine if is_single else None) for row, cosine in candidates)
     query_row = games[0][0] if is_single and games else None
     results = results_of(site, _first(site, ranked, count, filters, stacked), view, query_row, of_words)
     picture = next((part.value for part in parts if part.kind == "picture"), "")
     return SimilarGames(
         picture,
-        stands_out(site, view, _best(index, query, scores), passes) if has_scale(parts) else None,
+        stands_out(site, view, first and first[1], passes) if has_scale(parts) else None,
         view != "plain" or len(parts) > 1 or _is_clear(site, parts, results, query),
         _labels_of(site, _embed(site, QueryPart("picture", picture))) if picture else (),
         results,
@@ -119,19 +121,16 @@ def neighbours(
     is_short = len(stacks) < count if filters.sort == "likeness" else len(passing) < _SORTED
     if is_short and index is not None and has_more:
         charge(_COST["game"])
-        query = index.query(np.array(index.matrix[row]))
-        scores = index.scores(query)
-        scores[~passes] = -np.inf
-        scores[row] = -np.inf
-        wanted = max(count, _SORTED)
-        candidates = (one for one in _ranked(index, query, scores, wanted, least) if is_outside(one[0]))
+        passes[row] = False
+        nearest = index.nearest(index.query(index.embedding(row)), max(count, _SORTED), passes)
+        candidates = (one for one in _compared(nearest, least) if is_outside(one[0]))
         stacks = _first(site, candidates, count, filters, stacked)
     return results_of(site, stacks, view, row)
 
 
-def _ranked(index: Index, query: Vector, scores: Vector, count: int, least: float) -> Iterable[Ranked]:
-    """The `_NAMES_COMPARED` nearest rows with their similarities, those below `least` left out."""
-    return islice(takewhile(lambda one: one[1] >= least, index.ranked(query, scores, count)), _NAMES_COMPARED)
+def _compared(nearest: Iterable[tuple[int, float]], least: float) -> Iterable[Ranked]:
+    """The first `_NAMES_COMPARED` rows with their similarities, those below `least` left out."""
+    return islice(takewhile(lambda one: one[1] >= least, nearest), _NAMES_COMPARED)
 
 
 def _least_similarity(site: Site, filters: FilterQuery, view: View) -> float:
@@ -160,30 +159,28 @@ def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Index:
     return indexes[view]
 
 
-def _combine(site: Site, index: Index, parts: Sequence[QueryPart]) -> tuple[Vector, Vector]:
-    """One query for all of `parts`, float32 (d,), and its scores for all rows, float32 (n,).
+def _combine(site: Site, index: Index, parts: Sequence[QueryPart]) -> Vector:
+    """One query for all of `parts`: float32 (d,).
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
     in units of its own standard deviation over the catalogue; since that is linear, one vector stands for all of them.
     """
     means = [site.catalogue.text_mean if part.kind == "text" else None for part in parts]
     queries = [index.query(_embed(site, part), mean) for part, mean in zip(parts, means, strict=True)]
-    scores = [index.scores(query) for query in queries]
     if len(parts) == 1 and not parts[0].is_minus:
-        return queries[0], scores[0]
+        return queries[0]
     signs = [-1.0 if part.is_minus else 1.0 for part in parts]
-    weights = np.array([sign / max(float(one.std()), 1e-6) for sign, one in zip(signs, scores, strict=True)])
+    weights = np.array([sign / max(index.deviation(one), 1e-6) for sign, one in zip(signs, queries, strict=True)])
     length = float(np.linalg.norm(weights @ np.stack(queries)))
     if length < 1e-3:
         raise BadInput("These cancel each other out.")
-    weights = (weights / length).astype(np.float32)
-    return weights @ np.stack(queries), weights @ np.stack(scores)
+    return np.asarray((weights / length) @ np.stack(queries), np.float32)
 
 
 def _embed(site: Site, part: QueryPart) -> Vector:
     """float32 (d,), L2-normalised. Raises `UnknownGame`, `BadInput`, `CannotAnswer`."""
     if part.kind == "game":
-        return np.array(site.catalogue.embeddings[site.catalogue.row_of(int(part.value))])
+        return site.catalogue.indexes["plain"].embedding(site.catalogue.row_of(int(part.value)))
     if part.kind == "picture":
         return decode_vector(site, part.value)
     return site.query_encoder.words(part.value)
@@ -205,10 +202,7 @@ def closest_to(
     """The row of the game whose cover is most like a picture, of those that pass, and its similarity. Raises what
     `similar` raises."""
     index = _index(site, [picture], view)
-    query, scores = _combine(site, index, [picture])
-    if passes is not None:
-        scores[~passes] = -np.inf
-    return next(index.ranked(query, scores, 1), (None, None))
+    return next(index.nearest(_combine(site, index, [picture]), 1, passes), (None, None))
 
 
 def is_like(site: Site, picture: QueryPart, row: int) -> bool:
@@ -218,10 +212,6 @@ def is_like(site: Site, picture: QueryPart, row: int) -> bool:
         if site.likeness[view].rarity(index.cosine(query, row)) is not None:
             return True
     return False
-
-
-def _best(index: Index, query: Vector, scores: Vector) -> float | None:
-    return next((similarity for _, similarity in index.ranked(query, scores, 1)), None)
 
 
 def stands_out(site: Site, view: View, similarity: float | None, passes: Mask | None = None) -> int | None:
