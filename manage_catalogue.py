@@ -1,4 +1,4 @@
-"""Check, describe, import, pack, fetch and update catalogues, and draw posters of their maps."""
+"""Check, describe, import, pack, push, fetch and update catalogues, and draw posters of their maps."""
 
 import argparse
 import sys
@@ -51,6 +51,8 @@ def _manage(arguments: list[str] | None) -> int:
     fetch = add("fetch", _fetch, "fetch a packed one and put it in place, as CATALOGUE_URL does")
     fetch.add_argument("url", metavar="URL", help="https://.../FILE.tar.gz, and #sha256=... to insist on it")
     fetch.add_argument("catalogue", type=Path, metavar="CATALOGUE_DIR")
+    push = add("push", _push, "put its vectors into PostgreSQL, for DATABASE_URL", "catalogue")
+    push.add_argument("url", metavar="DATABASE_URL", help="postgresql://user:password@host/name, with pgvector there")
     add("update", _update, "fetch and embed what is new, with the options used before", "banners", "catalogue")
     poster = add("poster", _poster, "draw the map as one picture", "catalogue")
     poster.add_argument("--out", type=Path, required=True, metavar="FILE.png")
@@ -101,6 +103,18 @@ def _pack(options: argparse.Namespace) -> None:
         f"{options.out}: {packed.size / 1e6:.1f} MB, SHA-256 {packed.sha256}\n"
         f"CATALOGUE_URL=https://.../{options.out.name}#sha256={packed.sha256}"
     )
+
+
+def _push(options: argparse.Namespace) -> None:
+    _check_folder(options.catalogue)
+    with importing(PROGRAM, "requirements-postgres.txt"):
+        from tqdm import tqdm
+
+        from banners.catalogue import postgres
+    games = len(open_catalogue(options.catalogue))
+    with tqdm(total=games, unit="game", desc="rows", mininterval=1) as bar:
+        version, rows = postgres.push(options.catalogue, options.url, lambda text: say(PROGRAM, text), bar.update)
+    tell(f"{options.catalogue}: {rows} games are in the database as version {version}")
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -53,5 +53,9 @@ class CannotAnswer(SteamClipError):
     """The catalogue was made without what this kind of query needs, such as an encoder of words."""
 
 
+class Away(SteamClipError):
+    """What answers queries cannot be reached for the moment."""
+
+
 class NotInCatalogue(SteamClipError):
     """The catalogue lacks an optional part that the question needs, such as a view or the similarities."""

@@ -38,6 +38,7 @@ DEFAULTS = {
     "CATALOGUE": "data/catalogue",  # the folder that embed_banners.py made
     "CATALOGUE_URL": "",  # a packed catalogue, which is fetched to that folder; "" for none
     "CATALOGUE_RECHECK": "0",  # minutes after which it is looked for again; 0: only at the start
+    "DATABASE_URL": "",  # PostgreSQL with the catalogue's vectors; "": they are in its folder
     "BANNERS": "",  # a folder of local images; "" for none
     "STEAM_CDN_URL": CDN,  # where browsers get the banners that are not local
     "QUERIES_PER_MINUTE": "60",  # of one client, by words; a picture counts as three; 0: no limit
@@ -97,7 +98,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.config["HEADERS"] = {name: value.format(cdn=origin) for name, value in HEADERS.items()}
     threads = _whole(app, "QUERY_THREADS", 1, 64)
     delivery.register(app, _whole(app, "CATALOGUE_RECHECK", 0, 100_000))
-    current.register(app, Path(app.config["CATALOGUE"]), Path(banners) if banners else None, threads, cdn)
+    folder, database = Path(app.config["CATALOGUE"]), app.config["DATABASE_URL"]
+    current.register(app, folder, Path(banners) if banners else None, threads, cdn, database)
     per_minute, serving = _whole(app, "QUERIES_PER_MINUTE", 0, 1_000_000), _whole(app, "WEB_THREADS", 0, 256)
     limits.register(app, per_minute, app.config["RATELIMIT_STORAGE_URI"], serving)
     # A redirect to the canonical form of an address would trust the Host header.

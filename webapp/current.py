@@ -8,6 +8,7 @@ request sees one catalogue from beginning to end.
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from flask import Flask, Response, current_app, g
@@ -24,10 +25,11 @@ _ABSENT = (0, 0, 0)
 class CurrentCatalogue:
     """Keeps `site` up to date. Raises `BadCatalogue` and `BadInput` if there is nothing to begin with."""
 
-    def __init__(self, catalogue: Path, banners: Path | None, threads: int, cdn: str) -> None:
-        self._catalogue, self._banners, self._threads, self._cdn = catalogue, banners, threads, cdn
+    def __init__(self, catalogue: Path, banners: Path | None, threads: int, cdn: str, database_url: str) -> None:
+        self._catalogue = catalogue
         self._stamp = self._read_stamp()
-        self.site = Site(catalogue, banners, threads, cdn, but_large=True)
+        self._open = partial(Site, catalogue, banners, threads, cdn, database_url=database_url)
+        self.site = self._open(but_large=True)
         self._has_unchecked_files = True
         self.next_check = time.monotonic() + CHECK_EVERY
         self._lock = threading.Lock()
@@ -67,7 +69,7 @@ class CurrentCatalogue:
 
     def _replace(self, app: Flask, stamp: tuple[int, int, int]) -> None:
         try:
-            site = Site(self._catalogue, self._banners, self._threads, self._cdn)
+            site = self._open()
             site.warm()
             self.site, self._stamp, self._has_unchecked_files = site, stamp, False
             app.logger.warning("the catalogue was replaced: %d games", len(site))
@@ -101,10 +103,10 @@ def current_site() -> Site:
     return pinned
 
 
-def register(app: Flask, catalogue: Path, banners: Path | None, threads: int, cdn: str) -> None:
-    """Queries are embedded by `threads` threads; `cdn` is the base URL of Steam's banners. Raises `BadCatalogue` and
-    `BadInput`."""
-    current = app.extensions["catalogue"] = CurrentCatalogue(catalogue, banners, threads, cdn)
+def register(app: Flask, catalogue: Path, banners: Path | None, threads: int, cdn: str, database_url: str) -> None:
+    """Queries are embedded by `threads` threads; `cdn` is the base URL of Steam's banners; `database_url` is as for
+    `Site`. Raises `BadCatalogue` and `BadInput`."""
+    current = app.extensions["catalogue"] = CurrentCatalogue(catalogue, banners, threads, cdn, database_url)
     app.before_request(lambda: current.refresh(app))
     app.after_request(lambda response: current.check_after(response, app))
     # A request context may live until the next garbage collection; the catalogue that it used must not.

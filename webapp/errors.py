@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.errors import (
+    Away,
     BadCatalogue,
     BadInput,
     CannotAnswer,
@@ -28,6 +29,7 @@ from webapp.records import GameSummary
 from webapp.site import Site
 
 _BAD_HOST = "is not a name of this server. Add it to TRUSTED_HOSTS, or let the proxy pass the Host header on."
+RETRY_AFTER = 10  # seconds, until what is away may be back
 OFFERED = 6  # games instead of one that does not exist
 
 _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; the message is the detail
@@ -37,6 +39,7 @@ _ANSWERS: dict[type[SteamClipError], tuple[int, str]] = {  # status and title; t
     BadInput: (400, "That cannot be answered"),
     UnusableImage: (415, "That picture cannot be used"),
     BadCatalogue: (503, "Not at the moment"),
+    Away: (503, "Not at the moment"),
 }
 
 _JSON_PATHS = frozenset({"/suggest", "/healthz", "/readyz", "/version", *(path.rstrip("/") for path in legacy.paths())})
@@ -89,7 +92,11 @@ def _refused(error: SteamClipError) -> Response:
     if isinstance(error, BadCatalogue):  # in a part that is read when it is first asked for; the rest is served
         current_app.logger.error("%s", error)
         detail = "A part of this catalogue cannot be read."
-    return _answer(status, title, detail)
+    response = _answer(status, title, detail)
+    if isinstance(error, Away):
+        current_app.logger.error("%s", error)
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _malformed(_: ParseException) -> Response:

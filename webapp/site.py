@@ -1,9 +1,10 @@
 """The catalogue that is served: an opened catalogue with the local images, and what pages need to know of all games."""
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from banners.arrays import Indices, Mask, StoredIndices
 from banners.catalogue.query_encoder import PartEncoder, QueryEncoder
 from banners.catalogue.reader import Catalogue, open_catalogue
-from banners.errors import CannotAnswer, UnknownGame
+from banners.errors import Away, BadInput, CannotAnswer, UnknownGame
 from banners.games_csv import Game, list_banners
 from banners.groups import connected, members
 from banners.series import edition, same_series
@@ -28,6 +29,7 @@ from webapp.records import GameSummary, Label, Result
 
 DEFAULT_SIZE = (300, 450)
 GAMES_KEPT = 32_768  # some 15 MB
+log = logging.getLogger("webapp")
 
 # Control characters, and marks that change the direction of all text after them. A page's title is plain text, so they
 # cannot be isolated there. Joiners stay: emoji need them.
@@ -55,6 +57,24 @@ class Facts:
     namesakes: frozenset[int]  # appids of games whose name another game has too
 
 
+def _searched_in(catalogue: Catalogue, database_url: str) -> Catalogue:
+    """The catalogue, searched in a database; in its own files if the database does not have it. Raises `BadInput`."""
+    try:
+        from banners.catalogue import postgres  # whose libraries are optional
+    except ImportError as error:
+        raise BadInput(f"DATABASE_URL: {error.name} is missing; pip install -r requirements-postgres.txt") from None
+    indexes = postgres.indexes(catalogue, database_url)
+    try:
+        is_there = indexes["plain"].database.has_version()
+    except Away as error:
+        log.warning("DATABASE_URL: %s Queries are answered when it does.", error)
+        is_there = True
+    if not is_there and catalogue.indexes:
+        log.warning("DATABASE_URL: that database does not have this catalogue, whose own files are searched")
+        return catalogue
+    return replace(catalogue, indexes=indexes)
+
+
 class Site:
     """`local_images` are files by appid. `cdn` is the base URL of Steam's banners, `cdn_name` the file's name there if
     a game's own path is not known, None if the catalogue is not of Steam. `encoder` embeds queries, None if the
@@ -63,14 +83,23 @@ class Site:
     """
 
     def __init__(
-        self, folder: Path, banners: Path | None, threads: int = 1, cdn: str = CDN, but_large: bool = False
+        self,
+        folder: Path,
+        banners: Path | None,
+        threads: int = 1,
+        cdn: str = CDN,
+        but_large: bool = False,
+        database_url: str = "",
     ) -> None:
         """Open the catalogue at `folder`, check the hashes of its files, and list the local images. Queries are
         embedded by `threads` threads. With `but_large` the hashes of large files are left to be checked later.
+        Vectors are searched in the database at `database_url`; "" for the catalogue's own files.
 
         Raises `BadCatalogue` and `BadInput`.
         """
         self.catalogue = open_catalogue(folder, check_hashes=True, but_large=but_large)
+        if database_url:
+            self.catalogue = _searched_in(self.catalogue, database_url)
         self.local_images = {one.appid: one.path.absolute() for one in list_banners(banners)} if banners else {}
         manifest = self.catalogue.manifest
         self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room

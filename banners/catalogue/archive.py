@@ -39,6 +39,8 @@ OPTIONAL: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
         (*(f"{name}.npy" for name in _VECTORS), *_QUERIES),
         ("d", "dtype", "artwork_directions", "queries"),
     ),
+    # With DATABASE_URL they are there.
+    "vectors": (("embeddings.npy", "quantised.npy", "quantised_scales.npy", "artwork_lengths.npy"), ()),
     "map": ((TILES,), ("map",)),
     "parts": ((*(f"{name}.npy" for name in _PARTS), PART_MODEL), ("parts",)),
     "queries": (_QUERIES, ("queries",)),

@@ -19,7 +19,7 @@ from banners.catalogue.manifest import TILES, FileInfo, Manifest, OpenedFile, ch
 from banners.catalogue.tiles import Tiles
 from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
 from banners.vectors.artwork import Artwork
-from banners.vectors.nearest import Index, Quantised
+from banners.vectors.nearest import Index, Quantised, Searchable
 from banners.vectors.neighbours import Neighbours
 from banners.vectors.regions import Basis, LocalFeatures, SameArt
 from banners.views import VIEWS, View
@@ -45,7 +45,7 @@ class Catalogue:
     appids: npt.NDArray[np.uint32]
     games: Games
     views: Mapping[View, Neighbours]
-    indexes: Mapping[View, Index]
+    indexes: Mapping[View, Searchable]
     matrix: Matrix | None
     duplicates: StoredIndices | None
     term_embeddings: Matrix | None

@@ -6,6 +6,7 @@ time. The best of them, the shortlist, are scored again on the exact matrix, of 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,19 @@ def quantise(matrix: Matrix) -> Quantised:
     """`matrix`: float32 (n, d), no row of zeros."""
     scales = np.abs(matrix).max(axis=1) / np.float32(127)
     return Quantised(np.rint(matrix / scales[:, None]).astype(np.int8), scales)
+
+
+class Searchable(Protocol):
+    """The embeddings of a catalogue in one view, to be searched: an `Index`, or a database as one."""
+
+    @property
+    def mean(self) -> Vector: ...
+    def query(self, vector: Vector, mean: Vector | None = None) -> Vector: ...
+    def embedding(self, row: int) -> Vector: ...
+    def view(self, rows: Indices | Sequence[int]) -> Matrix: ...
+    def cosine(self, query: Vector, row: int) -> float: ...
+    def deviation(self, query: Vector) -> float: ...
+    def nearest(self, query: Vector, count: int, passes: Mask | None = None) -> Iterator[tuple[int, float]]: ...
 
 
 @dataclass(frozen=True)

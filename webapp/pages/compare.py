@@ -9,7 +9,7 @@ from PIL import Image
 from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 
 from banners.arrays import Matrix
-from banners.errors import BadInput, CannotAnswer, UnusableImage
+from banners.errors import Away, BadInput, CannotAnswer, UnusableImage
 from banners.series import same_series
 from banners.vectors.regions import Box, LocalFeatures, evidence, same_art_evidence, shared_regions
 from banners.views import View
@@ -137,7 +137,10 @@ def _similarity(site: Site, row: int, other: int, view: View) -> float | None:
     index = site.catalogue.indexes.get(view)
     if index is None:
         return None
-    return index.cosine(index.query(index.embedding(row)), other)
+    try:
+        return index.cosine(index.query(index.embedding(row)), other)
+    except Away:  # the rest of the page is known
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """The games that look most like a query, among all or those that pass filters, in the order that was asked for."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice, takewhile
 
 import numpy as np
 
 from banners.arrays import Indices, Mask, Vector
-from banners.errors import BadInput, CannotAnswer
+from banners.errors import Away, BadInput, CannotAnswer
 from banners.vectors import labels
-from banners.vectors.nearest import Index
+from banners.vectors.nearest import Searchable
 from banners.views import View
 from webapp.limits import charge
 from webapp.queries.filters import FilterQuery, SeriesFilterQuery, mask, outside_series
@@ -122,9 +123,10 @@ def neighbours(
     if is_short and index is not None and has_more:
         charge(_COST["game"])
         passes[row] = False
-        nearest = index.nearest(index.query(index.embedding(row)), max(count, _SORTED), passes)
-        candidates = (one for one in _compared(nearest, least) if is_outside(one[0]))
-        stacks = _first(site, candidates, count, filters, stacked)
+        with suppress(Away):  # the stored ones are shown
+            nearest = index.nearest(index.query(index.embedding(row)), max(count, _SORTED), passes)
+            candidates = (one for one in _compared(nearest, least) if is_outside(one[0]))
+            stacks = _first(site, candidates, count, filters, stacked)
     return results_of(site, stacks, view, row)
 
 
@@ -148,7 +150,7 @@ def _first(site: Site, ranked: Iterable[Ranked], count: int, filters: FilterQuer
     return [[one] for one in islice(ranked, count)]
 
 
-def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Index:
+def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Searchable:
     """What is searched. Raises `CannotAnswer`, `NotInCatalogue`."""
     encoder, indexes = site.query_encoder, site.catalogue.indexes
     if not indexes:
@@ -159,7 +161,7 @@ def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Index:
     return indexes[view]
 
 
-def _combine(site: Site, index: Index, parts: Sequence[QueryPart]) -> Vector:
+def _combine(site: Site, index: Searchable, parts: Sequence[QueryPart]) -> Vector:
     """One query for all of `parts`: float32 (d,).
 
     Cosines of words to banners are lower and lie closer together than those of banners to banners. So each part counts
@@ -232,7 +234,7 @@ def stands_out(site: Site, view: View, similarity: float | None, passes: Mask | 
     return 100 * int(closer) // max(1, int(np.count_nonzero(passes)))
 
 
-def _closer(index: Index | None, rows: Sequence[int], among: Indices, similarity: float) -> int:
+def _closer(index: Searchable | None, rows: Sequence[int], among: Indices, similarity: float) -> int:
     """How many of `rows` have another row closer than `similarity` in `among`, by exact cosines; of many, a sample
     tells."""
     if index is None or not len(rows):

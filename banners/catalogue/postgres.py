@@ -1,0 +1,385 @@
+"""The vectors of a catalogue in PostgreSQL with pgvector (https://github.com/pgvector/pgvector), for hosts that they
+outgrow.
+
+Each version is a table of its own, named after the catalogue: a server reads the version of the catalogue that it
+serves, whatever is pushed meanwhile. Whoever reads one holds a lock in the database; the next push drops those that
+nobody reads.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, LiteralString
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import Connection, sql
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from banners.arrays import Indices, Mask, Matrix, Vector
+from banners.catalogue.manifest import Manifest
+from banners.catalogue.reader import Catalogue, open_catalogue
+from banners.errors import Away, BadInput, one_line
+from banners.vectors.artwork import Artwork
+from banners.vectors.nearest import Index
+from banners.views import View
+
+_BLOCK = 4096  # rows in a transaction
+_EF_SEARCH = 200  # candidates that are kept; RESULTS.md has the recall of others
+_SCANNED = 200_000  # rows at most, where many do not pass
+_FEW = 10_000  # rows that pass: all are compared
+_SHORTEST, _LONGER = 200, 8  # rows that are asked for first, and how many times as many then
+_CONNECTIONS = 8  # of a process
+_PATIENCE = 2.0  # seconds until the database counts as away
+_BINARY_COPY = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_NAMING = ("appids.npy", "neighbours", "similarities")  # files that every packed catalogue has
+_LOCKS = 0x5C11  # the class of our advisory locks
+
+_SETTINGS = (
+    f"SET hnsw.ef_search = {_EF_SEARCH}",
+    "SET hnsw.iterative_scan = strict_order",
+    f"SET hnsw.max_scan_tuples = {_SCANNED}",
+    "SET jit = off",
+    "SET statement_timeout = '10s'",
+)
+
+
+def key_of(manifest: Manifest) -> str:
+    """What a version is named after: 16 hexadecimal digits. A catalogue that was packed without its vectors has the
+    same."""
+    files = [f"{name} {info.sha256}" for name, info in sorted(manifest.files.items()) if name.startswith(_NAMING)]
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+
+
+def _lock_number(key: str) -> int:
+    return int(key[:8], 16) - 2**31
+
+
+def _table(key: str) -> sql.Identifier:
+    return sql.Identifier("steam_clip", f"vectors_{key}")
+
+
+def _numbers(vector: Vector) -> str:
+    return "[" + ",".join(f"{number:.6g}" for number in vector.tolist()) + "]"
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def push(
+    folder: Path, url: str, say: Callable[[str], None], on_progress: Callable[[int], None] = lambda _: None
+) -> tuple[str, int]:
+    """Put the vectors of a catalogue into the database at `url`. A push that was stopped goes on where it was. What is
+    there counts once it is complete; other versions that nobody reads are dropped. Returns the version and its rows.
+    `on_progress` is called with numbers of finished rows.
+
+    Raises `BadCatalogue` and `BadInput`.
+    """
+    catalogue = open_catalogue(folder, check_hashes=True)
+    plain = catalogue.indexes.get("plain")
+    if not isinstance(plain, Index):
+        raise BadInput(f"{folder} was packed without its vectors; push the whole catalogue")
+    key = key_of(catalogue.manifest)
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as db:
+            _prepare(db, key, len(plain.matrix[0]))
+            _copy(db, key, catalogue, on_progress)
+            _index(db, key, catalogue.artwork is not None, say)
+            _complete(db, key, catalogue)
+            _drop_others(db, key, say)
+    except psycopg.Error as error:
+        raise BadInput(f"the database refused: {one_line(error)}") from None
+    return key, len(catalogue)
+
+
+def _prepare(db: Connection[Any], key: str, dim: int) -> None:
+    db.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    db.execute("CREATE SCHEMA IF NOT EXISTS steam_clip")
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS steam_clip.versions (key text PRIMARY KEY, is_complete boolean NOT NULL"
+        " DEFAULT false, facts bytea, pushed timestamptz NOT NULL DEFAULT now())"
+    )
+    row = db.execute("SELECT pg_try_advisory_lock(%s, 0)", (_LOCKS,)).fetchone()
+    if not row or not row[0]:
+        raise BadInput("another push to this database is running")
+    db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCKS, _lock_number(key)))
+    db.execute("INSERT INTO steam_clip.versions (key) VALUES (%s) ON CONFLICT DO NOTHING", (key,))
+    db.execute(
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (row integer PRIMARY KEY, plain halfvec({dim}) NOT NULL, artwork"
+            " halfvec({dim}))"
+        ).format(_table(key), dim=sql.Literal(dim))
+    )
+
+
+def _copy(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Callable[[int], None]) -> None:
+    """Blocks arrive in their order and as a whole, so the largest row tells how many are there."""
+    there = db.execute(sql.SQL("SELECT coalesce(max(row) + 1, 0) FROM {}").format(_table(key))).fetchone()
+    first = there[0] if there else 0
+    on_progress(first)
+    for start in range(first, len(catalogue), _BLOCK):
+        embeddings = catalogue.embeddings[start : start + _BLOCK]
+        artwork = None if catalogue.artwork is None else catalogue.artwork.view(embeddings)
+        columns = "row, plain" if artwork is None else "row, plain, artwork"
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(_table(key), sql.SQL(columns))
+        with db.transaction(), db.cursor().copy(statement) as copy:
+            copy.write(_BINARY_COPY + _tuples(start, [embeddings] if artwork is None else [embeddings, artwork]))
+            copy.write(b"\xff\xff")
+        on_progress(len(embeddings))
+
+
+def _tuples(first: int, columns: Sequence[Matrix]) -> bytes:
+    """Rows for a binary COPY: the number of fields, then each with its length; a halfvec has its dimension, two bytes
+    that are 0, and its numbers, the high byte first."""
+    dim = columns[0].shape[1]
+    fields: list[Any] = [("fields", ">i2"), ("length", ">i4"), ("row", ">i4")]
+    for number in range(len(columns)):
+        fields += [
+            (f"length{number}", ">i4"),
+            (f"dim{number}", ">i2"),
+            (f"unused{number}", ">i2"),
+            (f"numbers{number}", ">f2", (dim,)),
+        ]
+    rows = np.zeros(len(columns[0]), fields)
+    rows["fields"], rows["length"], rows["row"] = 1 + len(columns), 4, first + np.arange(len(rows))
+    for number, matrix in enumerate(columns):
+        rows[f"length{number}"], rows[f"dim{number}"], rows[f"numbers{number}"] = 4 + 2 * dim, dim, matrix
+    return rows.tobytes()
+
+
+def _index(db: Connection[Any], key: str, has_artwork: bool, say: Callable[[str], None]) -> None:
+    db.execute("SET maintenance_work_mem = '1GB'")
+    db.execute("SET max_parallel_maintenance_workers = 4")
+    for view in ("plain", "artwork") if has_artwork else ("plain",):
+        name = f"{view}_{key}"
+        if db.execute("SELECT to_regclass(%s)", (f"steam_clip.{name}",)).fetchone() != (None,):
+            continue
+        say(f"indexing {view}; that takes minutes for each 100,000 games")
+        db.execute(
+            sql.SQL("CREATE INDEX {} ON {} USING hnsw ({} halfvec_ip_ops) WITH (m = 16, ef_construction = 64)").format(
+                sql.Identifier(name), _table(key), sql.Identifier(view)
+            )
+        )
+    db.execute(sql.SQL("ANALYZE {}").format(_table(key)))
+
+
+def _complete(db: Connection[Any], key: str, catalogue: Catalogue) -> None:
+    facts = _Facts.of(catalogue).data()
+    db.execute("UPDATE steam_clip.versions SET is_complete = true, facts = %s WHERE key = %s", (facts, key))
+
+
+def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> None:
+    others = db.execute("SELECT key FROM steam_clip.versions WHERE key <> %s", (key,)).fetchall()
+    for (other,) in others:
+        number = _lock_number(other)
+        row = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCKS, number)).fetchone()
+        if not row or not row[0]:
+            say(f"version {other} is still read by a server; a later push drops it")
+            continue
+        with db.transaction():
+            db.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_table(other)))
+            db.execute("DELETE FROM steam_clip.versions WHERE key = %s", (other,))
+        db.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCKS, number))
+        say(f"version {other} was dropped")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Of all vectors: the mean of the embeddings, float32 (d,), and by view their covariance, float32 (d, d)."""
+
+    mean: Vector
+    covariances: dict[str, Matrix]
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> "_Facts":
+        embeddings, artwork = catalogue.embeddings, catalogue.artwork
+        mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
+        covariances = {"plain": _covariance(embeddings, lambda rows: rows)}
+        if artwork is not None:
+            covariances["artwork"] = _covariance(embeddings, artwork.view)
+        return cls(mean, covariances)
+
+    def data(self) -> bytes:
+        return b"".join(matrix.astype("<f4").tobytes() for matrix in (self.mean, *self.covariances.values()))
+
+    @classmethod
+    def read(cls, data: bytes, dim: int) -> "_Facts":
+        numbers = np.frombuffer(data, "<f4")
+        matrices = numbers[dim:].reshape(-1, dim, dim)
+        return cls(numbers[:dim], dict(zip(("plain", "artwork"), matrices, strict=False)))
+
+
+def _covariance(embeddings: Matrix, view: Callable[[Matrix], Matrix]) -> Matrix:
+    dim = embeddings.shape[1]
+    squares, sums = np.zeros((dim, dim)), np.zeros(dim)
+    for start in range(0, len(embeddings), _BLOCK):
+        rows = view(embeddings[start : start + _BLOCK])
+        squares += rows.T @ rows
+        sums += rows.sum(axis=0, dtype=np.float64)
+    mean = sums / len(embeddings)
+    return np.asarray(squares / len(embeddings) - np.outer(mean, mean), np.float32)
+
+
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+class VectorDatabase:
+    """One version of the vectors, as a server reads it. Each process has a pool of its own, opened when it is needed.
+    All methods raise `Away` where the database does not answer or does not have this version."""
+
+    def __init__(self, url: str, manifest: Manifest) -> None:
+        self.key, self._url, self._dim = key_of(manifest), url, manifest.d or 0
+        self._pools: dict[int, ConnectionPool[Connection[Any]]] = {}
+        self._lock = threading.Lock()
+
+    def has_version(self) -> bool:
+        """Whether it is there and complete."""
+        with self._errors(), psycopg.connect(self._url, connect_timeout=round(_PATIENCE)) as db:
+            if db.execute("SELECT to_regclass('steam_clip.versions')").fetchone() == (None,):
+                return False
+            found = db.execute("SELECT is_complete FROM steam_clip.versions WHERE key = %s", (self.key,)).fetchone()
+            return found == (True,)
+
+    def rows(
+        self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object], view: View = "plain"
+    ) -> list[Any]:
+        """What a statement finds, in binary form. It may name {table}, and the {column} of a view."""
+        with self._errors(), self._pool().connection(_PATIENCE) as db, db.cursor(binary=True) as cursor:
+            names = {"table": _table(self.key), "column": sql.Identifier(view)}
+            cursor.execute(sql.SQL(statement).format(**names), parameters)
+            return cursor.fetchall()
+
+    @cached_property
+    def facts(self) -> _Facts:
+        found = self.rows("SELECT facts FROM steam_clip.versions WHERE is_complete AND key = %s", (self.key,))
+        if not found:
+            raise Away("The database has another catalogue. Push this one.")
+        return _Facts.read(bytes(found[0][0]), self._dim)
+
+    def _pool(self) -> "ConnectionPool[Connection[Any]]":
+        with self._lock:
+            pool = self._pools.get(os.getpid())
+            if pool is None:
+                pool = self._pools[os.getpid()] = ConnectionPool(
+                    self._url,
+                    min_size=1,
+                    max_size=_CONNECTIONS,
+                    kwargs={"autocommit": True, "connect_timeout": round(_PATIENCE)},
+                    configure=self._configure,
+                    check=ConnectionPool.check_connection,
+                    reconnect_timeout=10,
+                    open=True,
+                )
+            return pool
+
+    def close(self) -> None:
+        """Close the connections of this process; the next use opens others."""
+        with self._lock:
+            pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close()
+
+    def _configure(self, db: Connection[Any]) -> None:
+        for setting in _SETTINGS:
+            db.execute(setting)
+        # As long as this connection is open, no push drops the version.
+        db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCKS, _lock_number(self.key)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.errors.UndefinedTable:
+            raise Away("The database has another catalogue. Push this one.") from None
+        except (psycopg.Error, PoolTimeout) as error:
+            raise Away(f"The database does not answer ({type(error).__name__}).") from None
+
+
+@dataclass(frozen=True)
+class DatabaseIndex:
+    """As `banners.vectors.nearest.Index`, in the database: approximate, and in half precision. A query is compared with
+    vectors that are mapped already, so it is the mapped vector itself."""
+
+    database: VectorDatabase
+    view_name: View
+    artwork: Artwork | None = None
+
+    @property
+    def mean(self) -> Vector:
+        return self.database.facts.mean
+
+    def query(self, vector: Vector, mean: Vector | None = None) -> Vector:
+        if self.artwork is None:
+            return vector
+        mapped = (vector - (self.artwork.mean if mean is None else mean)) @ self.artwork.projection
+        return np.asarray(mapped / max(float(np.linalg.norm(mapped)), 1e-6), np.float32)
+
+    def embedding(self, row: int) -> Vector:
+        found = self._vectors("plain", [row])[0]
+        return np.asarray(found / np.linalg.norm(found), np.float32)
+
+    def view(self, rows: Indices | Sequence[int]) -> Matrix:
+        return self._vectors(self.view_name, np.asarray(rows).tolist())
+
+    def cosine(self, query: Vector, row: int) -> float:
+        return min(1.0, max(-1.0, float(self._vectors(self.view_name, [row])[0] @ query)))
+
+    def deviation(self, query: Vector) -> float:
+        variance = float(query @ self.database.facts.covariances[self.view_name] @ query)
+        return float(np.sqrt(max(variance, 0.0)))
+
+    def nearest(self, query: Vector, count: int, passes: Mask | None = None) -> Iterator[tuple[int, float]]:
+        """Of few rows that pass, all are compared; else rows come from the index until enough of them pass."""
+        passing = None if passes is None else np.flatnonzero(passes)
+        if passing is not None and len(passing) <= _FEW:
+            if len(passing):
+                yield from self._ranked(query, len(passing), passing)
+            return
+        share = 1.0 if passes is None else float(passes.mean())
+        done: set[int] = set()
+        limit = max(_SHORTEST, round(2 * count / share))
+        while True:
+            found = self._ranked(query, limit, None)
+            for row, cosine in found:
+                if row not in done and (passes is None or passes[row]):
+                    yield row, cosine
+                done.add(row)
+            if len(found) < limit or limit >= _SCANNED:
+                return
+            limit *= _LONGER
+
+    def _ranked(self, query: Vector, limit: int, rows: Indices | None) -> list[tuple[int, float]]:
+        values: dict[str, object] = {"query": _numbers(query), "limit": limit}
+        order: LiteralString = " ORDER BY {column} <#> %(query)s::halfvec LIMIT %(limit)s"
+        statement: LiteralString = "SELECT row, -({column} <#> %(query)s::halfvec) FROM {table}"
+        if rows is not None:
+            values["rows"] = rows.tolist()
+            statement += " WHERE row = ANY(%(rows)s)"
+        found = self.database.rows(statement + order, values, self.view_name)
+        cosines = [(row, min(1.0, max(-1.0, cosine))) for row, cosine in found]
+        return sorted(cosines, key=lambda one: (-round(one[1], 6), one[0]))
+
+    def _vectors(self, view: View, rows: Sequence[int]) -> Matrix:
+        """float32 (m, d), in the order of `rows`."""
+        statement: LiteralString = "SELECT row, {column} FROM {table} WHERE row = ANY(%s)"
+        found = dict(self.database.rows(statement, (list(rows),), view))
+        return np.stack([_halves(found[row]) for row in rows])
+
+
+def _halves(data: bytes) -> npt.NDArray[np.float32]:
+    return np.frombuffer(data, ">f2", offset=4).astype(np.float32)
+
+
+def indexes(catalogue: Catalogue, url: str) -> dict[View, DatabaseIndex]:
+    """What searches the vectors of a catalogue in the database at `url`."""
+    database = VectorDatabase(url, catalogue.manifest)
+    found: dict[View, DatabaseIndex] = {"plain": DatabaseIndex(database, "plain")}
+    if catalogue.artwork is not None:
+        found["artwork"] = DatabaseIndex(database, "artwork", catalogue.artwork)
+    return found
