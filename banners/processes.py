@@ -7,6 +7,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+MEMORY = Path("/proc/meminfo")
+CONTAINER = Path("/sys/fs/cgroup")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # Linux' control groups, version 2: microseconds of CPU a period, or "max"
 
 
@@ -18,6 +20,17 @@ def available_cores() -> int:
         quota, period = map(float, QUOTA.read_text(encoding="ascii").split())
         cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
+
+
+def available_memory() -> int | None:
+    """How many bytes can be taken without swapping, within this process's container; None where Linux does not tell."""
+    free: int | None = None
+    with suppress(OSError, ValueError, IndexError):
+        told = MEMORY.read_text(encoding="ascii").split("MemAvailable:")[1].split()[0]
+        free = 1024 * int(told)
+        limit, used = (int((CONTAINER / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        free = min(free, limit - used)
+    return free
 
 
 def begin_worker() -> None:

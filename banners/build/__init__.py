@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,10 @@ from banners.encoders.encoder import library_versions
 from banners.errors import BadInput, Unavailable
 from banners.files import alone_in
 from banners.games_csv import Banner, BannersFolder, Game
+from banners.processes import available_memory
 from banners.vectors.neighbours import Neighbours
+
+_LAID_OUT = 1500  # bytes a banner, while the map is laid out
 
 
 def build(folder: BannersFolder, out: Path, options: Options, progress: Progress) -> Summary:
@@ -34,6 +37,7 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
     rows_folder = out.resolve().with_name(f"{out.resolve().name}.rows")
     with alone_in(rows_folder):
         with open_engine(options, folder.banners, progress.say) as engine:
+            _check_memory(len(folder.banners), engine.encoder.dim, options, progress.say)
             store = EmbeddingStore(rows_folder, engine.encoder.identity(engine.batch_size), engine.encoder.dim)
             embedded = _embed(engine, folder.banners, store, options, progress)
             appids = set(embedded.appids.tolist())
@@ -59,6 +63,18 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
             about = _save(out, games, made, _about(games, engine, embedded, options))
         _tidy([store, local_store], embedded, progress)
     return Summary(len(games), embedded.reused, about.k, len(about.views), len(embedded.skipped))
+
+
+def _check_memory(count: int, dim: int, options: Options, say: Callable[[str], None]) -> None:
+    """Warn beforehand where all vectors and neighbours will not fit into memory together."""
+    views = len(options.views) + options.has_artwork
+    needed = count * (dim * (4 * views + 1) + 8 * options.neighbours * views + _LAID_OUT * options.has_map)
+    free = available_memory()
+    if free is not None and needed > free:
+        say(
+            f"warning: {count} banners need some {needed / 1e9:.3g} GB of memory for vectors and neighbours in {views}"
+            f" view(s), and {free / 1e9:.3g} GB are free here; docs/growing.md has the ways out"
+        )
 
 
 def _embed(

@@ -41,8 +41,12 @@ class Quantised:
 
 def quantise(matrix: Matrix) -> Quantised:
     """`matrix`: float32 (n, d), no row of zeros."""
-    scales = np.abs(matrix).max(axis=1) / np.float32(127)
-    return Quantised(np.rint(matrix / scales[:, None]).astype(np.int8), scales)
+    codes, scales = np.empty(matrix.shape, np.int8), np.empty(len(matrix), np.float32)
+    for start in range(0, len(matrix), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        scales[here] = np.abs(matrix[here]).max(axis=1) / np.float32(127)
+        codes[here] = np.rint(matrix[here] / scales[here, None])
+    return Quantised(codes, scales)
 
 
 class Searchable(Protocol):

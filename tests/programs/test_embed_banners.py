@@ -248,3 +248,12 @@ def test_a_disk_that_is_full_while_the_encoder_is_exported_is_one_clear_line(
     assert main([str(banners_folder), "--out", str(tmp_path / "c"), "--encoder", str(tiny_clip())]) == 2
     assert "error: cannot write or read a file: No space left on device" in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+def test_what_will_not_fit_into_memory_is_said_beforehand(banners_folder, tmp_path, tiny_clip, monkeypatch, capsys):
+    monkeypatch.setattr("banners.build.available_memory", lambda: 3000)
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    assert "6 banners need some" in capsys.readouterr().err
+    monkeypatch.setattr("banners.build.available_memory", lambda: None)
+    assert run(banners_folder, tmp_path / "c", encoder=tiny_clip()) == 0
+    assert "GB of memory" not in capsys.readouterr().err
