@@ -91,7 +91,7 @@ def recalls(catalogue: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
     asked = np.random.default_rng(1).integers(0, len(embeddings), QUERIES)
     exact = [set(np.argsort(-(embeddings @ embeddings[row]))[:10].tolist()) for row in asked]
     found: dict[str, Any] = {}
-    for candidates in (40, 100, 200, 400):
+    for candidates in (40, 100, 200, 400, 800):
         postgres._SETTINGS = (f"SET hnsw.ef_search = {candidates}", *postgres._SETTINGS[1:])
         index = postgres.indexes(open_catalogue(catalogue), url)["plain"]
         hits, times = [], []
@@ -134,35 +134,26 @@ def answers(catalogue: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
 
 
 def switch(folder: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
-    """A version replaced under load."""
-    make(folder / "new", embeddings[::-1].copy())
+    """A version pushed, and put in place, under load."""
     make(folder / "old", embeddings)
+    make(folder / "new", embeddings[::-1].copy())
     push(folder / "old", url)
     games = np.random.default_rng(4).integers(1, len(embeddings) + 1, 200).tolist()
-    expected: list[dict[int, list[int]]] = []
-    for name in ("old", "new"):
-        if name == "new":
-            push(folder / "new", url)
-        app = create_app({"CATALOGUE": folder / name, "QUERIES_PER_MINUTE": "0", "DATABASE_URL": url})
-        client = app.test_client()
-        expected.append({game: first_ten(client.get(ADDRESS.format(game)).get_json()) for game in games})
-        if name == "old":
-            app.extensions["catalogue"].site.catalogue.indexes["plain"].database.close()
     (folder / "served").symlink_to(folder / "old")
     options = {"CATALOGUE": str(folder / "served"), "DATABASE_URL": url, "QUERIES_PER_MINUTE": "0"}
-    counts = {"old": 0, "new": 0, "other": 0, "failed": 0}
-    lock, done = threading.Lock(), threading.Event()
+    got: list[tuple[int, list[int]]] = []
+    times: list[float] = []
+    failed, done = [0], threading.Event()
 
     def ask(number: int) -> None:
         game = games[number % len(games)]
+        started = time.perf_counter()
         try:
             with urllib.request.urlopen(base + ADDRESS.format(game), timeout=20) as answer:
-                got = first_ten(json.load(answer))
-            kind = "old" if got == expected[0][game] else "new" if got == expected[1][game] else "other"
+                got.append((game, first_ten(json.load(answer))))
+            times.append(time.perf_counter() - started)
         except OSError:
-            kind = "failed"
-        with lock:
-            counts[kind] += 1
+            failed[0] += 1
 
     with served("webapp.wsgi:app", options, ROOT) as base, ThreadPoolExecutor(32) as pool:
 
@@ -173,15 +164,26 @@ def switch(folder: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
                 number += 1
                 time.sleep(max(0.0, started + number / RATE - time.perf_counter()))
 
+        expected = [ten_of_each(folder / "old", url, games)]
         loading = threading.Thread(target=load)
         loading.start()
         time.sleep(BEFORE_AND_AFTER)
+        push(folder / "new", url)
         (folder / "next").symlink_to(folder / "new")
         (folder / "next").replace(folder / "served")
-        time.sleep(BEFORE_AND_AFTER)
+        time.sleep(2 * BEFORE_AND_AFTER)
         done.set()
         loading.join()
-    return counts
+        expected.append(ten_of_each(folder / "new", url, games))
+    old, new = (sum(ten == by[game] for game, ten in got) for by in expected)
+    other = sum(ten not in (expected[0][game], expected[1][game]) for game, ten in got)
+    figures: dict[str, Any] = {"old": old, "new": new, "other": other, "failed": failed[0]}
+    return figures | {"ms": percentiles(times)}
+
+
+def ten_of_each(catalogue: Path, url: str, games: list[int]) -> dict[int, list[int]]:
+    client = create_app({"CATALOGUE": catalogue, "QUERIES_PER_MINUTE": "0", "DATABASE_URL": url}).test_client()
+    return {game: first_ten(client.get(ADDRESS.format(game)).get_json()) for game in games}
 
 
 def first_ten(answer: dict[str, Any]) -> list[int]:

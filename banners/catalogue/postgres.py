@@ -31,7 +31,7 @@ from banners.vectors.nearest import Index
 from banners.views import View
 
 _BLOCK = 4096  # rows in a transaction
-_EF_SEARCH = 200  # candidates that are kept; RESULTS.md has the recall of others
+_EF_SEARCH = 500  # candidates that are kept; RESULTS.md has the recall of others
 _SCANNED = 200_000  # rows at most, where many do not pass
 _FEW = 10_000  # rows that pass: all are compared
 _SHORTEST, _LONGER = 200, 8  # rows that are asked for first, and how many times as many then
