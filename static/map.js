@@ -105,7 +105,7 @@
       const game = await gameAt(cellAt(map.getCenter()));
       if (!game) return;
       await show(game[0]);
-      card.querySelector("h2 a").focus();
+      card.querySelector("h2 a")?.focus();
     }
     if (event.key.startsWith("Arrow")) event.stopPropagation(); // elsewhere they walk from card to card
   });

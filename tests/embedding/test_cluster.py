@@ -18,7 +18,7 @@ from embed_banners import main
 from tests.conftest import ROOT, picture
 from tests.embedding.test_resume import plain_rows
 
-BANNERS = 700
+BANNERS = 300
 
 
 @pytest.fixture(scope="module")
