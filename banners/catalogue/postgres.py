@@ -7,6 +7,7 @@ nobody reads.
 """
 
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ _PATIENCE = 2.0  # seconds until the database counts as away
 _BINARY_COPY = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _NAMING = ("appids.npy", "neighbours", "similarities")  # files that every packed catalogue has
 _LOCKS = 0x5C11  # the class of our advisory locks
+
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each attempt to connect would be a line of several
 
 _SETTINGS = (
     f"SET hnsw.ef_search = {_EF_SEARCH}",
