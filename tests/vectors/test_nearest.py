@@ -43,6 +43,13 @@ def test_eight_bits_are_within_half_a_step_of_each_number():
     assert (np.abs(rough - matrix) <= quantised.scales[:, None] * 0.501).all()
 
 
+@pytest.mark.parametrize(("rows", "within"), [(3000, 1e-3), (50_000, 0.01)])
+def test_the_deviation_is_that_of_all_cosines(rows, within):
+    random = np.random.default_rng(0)
+    matrix, query = unit(random.normal(size=(rows, 16))), unit(random.normal(size=16))
+    assert plain(matrix).deviation(query) == pytest.approx(float((matrix @ query).std()), rel=within)
+
+
 def test_equal_rows_are_in_their_order_and_those_left_out_do_not_come():
     matrix = unit(np.array([[1, 0], [0, 1], [1, 0], [1, 1], [1, 0]]))
     assert ranked(plain(matrix), matrix[0], 3) == ([0, 2, 4], [1, 1, 1])
