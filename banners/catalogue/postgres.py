@@ -10,10 +10,11 @@ import hashlib
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -240,6 +241,8 @@ class VectorDatabase:
         self.key, self._url, self._dim = key_of(manifest), url, manifest.d or 0
         self._pools: dict[int, ConnectionPool[Connection[Any]]] = {}
         self._lock = threading.Lock()
+        self._is_there = False
+        weakref.finalize(self, _close, self._pools)  # then a push may drop the version
 
     def has_version(self) -> bool:
         """Whether it is there and complete."""
@@ -253,6 +256,9 @@ class VectorDatabase:
         self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object], view: View = "plain"
     ) -> list[Any]:
         """What a statement finds, in binary form. It may name {table}, and the {column} of a view."""
+        if not self._is_there and not self.has_version():
+            raise Away("The database does not have this catalogue. Push it.")
+        self._is_there = True
         with self._errors(), self._pool().connection(_PATIENCE) as db, db.cursor(binary=True) as cursor:
             names = {"table": _table(self.key), "column": sql.Identifier(view)}
             cursor.execute(sql.SQL(statement).format(**names), parameters)
@@ -260,10 +266,8 @@ class VectorDatabase:
 
     @cached_property
     def facts(self) -> _Facts:
-        found = self.rows("SELECT facts FROM steam_clip.versions WHERE is_complete AND key = %s", (self.key,))
-        if not found:
-            raise Away("The database has another catalogue. Push this one.")
-        return _Facts.read(bytes(found[0][0]), self._dim)
+        ((data,),) = self.rows("SELECT facts FROM steam_clip.versions WHERE key = %s", (self.key,))
+        return _Facts.read(bytes(data), self._dim)
 
     def _pool(self) -> "ConnectionPool[Connection[Any]]":
         with self._lock:
@@ -274,7 +278,7 @@ class VectorDatabase:
                     min_size=1,
                     max_size=_CONNECTIONS,
                     kwargs={"autocommit": True, "connect_timeout": round(_PATIENCE)},
-                    configure=self._configure,
+                    configure=partial(_configure, self.key),
                     check=ConnectionPool.check_connection,
                     reconnect_timeout=10,
                     open=True,
@@ -283,25 +287,30 @@ class VectorDatabase:
 
     def close(self) -> None:
         """Close the connections of this process; the next use opens others."""
-        with self._lock:
-            pool = self._pools.pop(os.getpid(), None)
-        if pool is not None:
-            pool.close()
-
-    def _configure(self, db: Connection[Any]) -> None:
-        for setting in _SETTINGS:
-            db.execute(setting)
-        # As long as this connection is open, no push drops the version.
-        db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCKS, _lock_number(self.key)))
+        _close(self._pools)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except psycopg.errors.UndefinedTable:
-            raise Away("The database has another catalogue. Push this one.") from None
+            self._is_there = False
+            raise Away("The database does not have this catalogue any more. Push it.") from None
         except (psycopg.Error, PoolTimeout) as error:
             raise Away(f"The database does not answer ({type(error).__name__}).") from None
+
+
+def _configure(key: str, db: Connection[Any]) -> None:
+    for setting in _SETTINGS:
+        db.execute(setting)
+    # As long as this connection is open, no push drops the version.
+    db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCKS, _lock_number(key)))
+
+
+def _close(pools: dict[int, ConnectionPool[Connection[Any]]]) -> None:
+    pool = pools.pop(os.getpid(), None)
+    if pool is not None:
+        pool.close()
 
 
 @dataclass(frozen=True)
