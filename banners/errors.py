@@ -54,7 +54,7 @@ class CannotAnswer(SteamClipError):
 
 
 class Away(SteamClipError):
-    """What answers queries cannot be reached for the moment."""
+    """A database that queries need cannot be reached at the moment, or does not have what they need."""
 
 
 class NotInCatalogue(SteamClipError):

@@ -95,10 +95,11 @@ const reader = (() => {
   // -- sharing --
 
   async function share(button) {
-    // The page as it is shown; without parameters, its canonical address.
-    // On the map the place is a part of it.
-    const canonical = location.search || location.pathname === "/map" ? null : document.querySelector("link[rel=canonical]")?.href;
-    const url = new URL(button.dataset.share || canonical || (location.pathname === "/map" ? location.href : location.href.replace(/#.*/, "")), location).href;
+    // The page as it is shown; without parameters, its canonical address. On the map the place is in the hash.
+    const isMap = location.pathname === "/map";
+    const canonical = location.search || isMap ? null : document.querySelector("link[rel=canonical]")?.href;
+    const shown = isMap ? location.href : location.href.replace(/#.*/, "");
+    const url = new URL(button.dataset.share || canonical || shown, location).href;
     button.dataset.label ??= button.textContent;
     try {
       if (navigator.share && matchMedia("(pointer: coarse)").matches) return await navigator.share({ title: document.title, url });

@@ -58,11 +58,16 @@ class Facts:
 
 
 def _searched_in(catalogue: Catalogue, database_url: str) -> Catalogue:
-    """The catalogue, searched in a database; in its own files if the database does not have it. Raises `BadInput`."""
+    """The catalogue, searched in a database. Its own files are searched if that is the database of something else: some
+    hosts set DATABASE_URL themselves. Raises `BadInput` if there are no such files."""
     try:
         from banners.catalogue import postgres  # whose libraries are optional
     except ImportError as error:
-        raise BadInput(f"DATABASE_URL: {error.name} is missing; pip install -r requirements-postgres.txt") from None
+        reason = f"DATABASE_URL: {error.name} is missing; pip install -r requirements-postgres.txt"
+        if not catalogue.indexes:
+            raise BadInput(reason) from None
+        log.warning("%s. The catalogue's own files are searched.", reason)
+        return catalogue
     indexes = postgres.indexes(catalogue, database_url)
     try:
         is_there = indexes["plain"].database.has_version()

@@ -50,9 +50,9 @@ def map_of(
     options: Options,
     progress: Progress,
 ) -> Part:
-    """The places of all games, the tiles, and the names of regions. Row i belongs to `banners[i]`, its
-    nearest neighbours those of `neighbours`. Games that the
-    catalogue at `earlier` has stay where they were, if there is room, or near it. Tiles go to `scratch`."""
+    """The places of all games, the tiles, and the names of regions. Row i of all arguments belongs to `banners[i]`.
+    Games that the catalogue at `earlier` has stay where they were, if there is room, or near it. Tiles go to `scratch`.
+    """
     aspect = embedded.size[0] / embedded.size[1] if embedded.size else 2 / 3
     features = layout.principal_components(embedded.embeddings["plain"])
     places = _earlier_places(earlier, embedded.appids)

@@ -55,8 +55,7 @@ _SETTINGS = (
 
 
 def key_of(manifest: Manifest) -> str:
-    """What a version is named after: 16 hexadecimal digits. A catalogue that was packed without its vectors has the
-    same."""
+    """The name of a catalogue's version: 16 hexadecimal digits. Packing it without its vectors keeps the name."""
     files = [f"{name} {info.sha256}" for name, info in sorted(manifest.files.items()) if name.startswith(_NAMING)]
     return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
 
@@ -195,7 +194,7 @@ def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> N
 
 @dataclass(frozen=True)
 class _Facts:
-    """Of all vectors: the mean of the embeddings, float32 (d,), and by view their covariance, float32 (d, d)."""
+    """The mean of all embeddings, float32 (d,), and the covariance of the vectors of each view, float32 (d, d)."""
 
     mean: Vector
     covariances: dict[str, Matrix]
@@ -255,7 +254,8 @@ class VectorDatabase:
     def rows(
         self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object], view: View = "plain"
     ) -> list[Any]:
-        """What a statement finds, in binary form. It may name {table}, and the {column} of a view."""
+        """The rows that a statement selects, with values in binary form. The statement may name {table}, and {column}
+        for the column of a view."""
         if not self._is_there and not self.has_version():
             raise Away("The database does not have this catalogue. Push it.")
         self._is_there = True
@@ -347,7 +347,7 @@ class DatabaseIndex:
         return float(np.sqrt(max(variance, 0.0)))
 
     def nearest(self, query: Vector, count: int, passes: Mask | None = None) -> Iterator[tuple[int, float]]:
-        """Of few rows that pass, all are compared; else rows come from the index until enough of them pass."""
+        """If few rows pass, all of them are compared. Otherwise rows are read from the index until enough pass."""
         passing = None if passes is None else np.flatnonzero(passes)
         if passing is not None and len(passing) <= _FEW:
             if len(passing):
@@ -389,7 +389,7 @@ def _halves(data: bytes) -> npt.NDArray[np.float32]:
 
 
 def indexes(catalogue: Catalogue, url: str) -> dict[View, DatabaseIndex]:
-    """What searches the vectors of a catalogue in the database at `url`."""
+    """The searchable views of a catalogue whose vectors are in the database at `url`."""
     database = VectorDatabase(url, catalogue.manifest)
     found: dict[View, DatabaseIndex] = {"plain": DatabaseIndex(database, "plain")}
     if catalogue.artwork is not None:

@@ -134,8 +134,10 @@ def _by_faiss(embeddings: Matrix) -> Search:
 
 
 def approximate(embeddings: Matrix) -> tuple[Search, float]:
-    """A search of `embeddings` (float32 (n, d), L2-normalised) that looks into the lists closest to a query only, of
-    4 sqrt(n): so many that of the ten nearest of a sample of rows it finds 98 %. Returns the share that it finds too.
+    """An approximate search of `embeddings` (float32 (n, d), L2-normalised), and its recall.
+
+    The rows are divided into 4 sqrt(n) lists. A query is compared with the lists closest to it: with as many as are
+    needed to find 98 % of the ten nearest of a sample of rows. The recall is the share that is found.
 
     Needs as much memory again as the embeddings. Raises `Unavailable` without faiss.
     """

@@ -20,7 +20,7 @@ _STATUSES = {
     415: "The upload is no picture that can be used.",
     429: "Too many queries; the header Retry-After says for how many seconds.",
     501: "This catalogue lacks what that needs.",
-    503: "Too many uploads at once, or a part of the catalogue cannot be read. Try again in a moment.",
+    503: "Too many uploads at once, or a part of the catalogue or its database cannot be read. Try again in a moment.",
 }
 
 

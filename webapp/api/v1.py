@@ -126,7 +126,7 @@ def compare_games(query: PairQuery) -> compare.Comparison:
     return compare.comparison(current_site(), query.a, query.b)
 
 
-@route(blueprint, "/similar", tag="queries", statuses=(429, 501), table=tables.of_results)
+@route(blueprint, "/similar", tag="queries", statuses=(429, 501, 503), table=tables.of_results)
 def find_similar(query: StackableQuery) -> SimilarGames:
     """The games whose covers look like all of several games, words and a picture, and not like others."""
     chosen = query.parts()
