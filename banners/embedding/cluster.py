@@ -30,9 +30,10 @@ _TRIES = 3  # to restart a worker, and to encode a batch again
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers of a cluster that is connected to, as Ray's actors."""
+    """The workers of a cluster that is connected to, as Ray's actors, and what they compute on, "cuda" or "cpu"."""
 
     workers: Sequence[Any]
+    device: str
 
     def describe(self) -> Encoder:
         """The encoder as a worker opens it, without what computes. Raises whatever `Choice.open` raises there."""
@@ -59,9 +60,7 @@ class Cluster:
 
         return encode
 
-    def nearest_blocks(
-        self, embeddings: Matrix, queries: Matrix, k: int, starts: Sequence[int]
-    ) -> Iterator[neighbours.Block]:
+    def nearest_blocks(self, embeddings: Matrix, queries: Matrix, k: int) -> Iterator[neighbours.Block]:
         """The `spread` of `neighbours.nearest` on the cluster: a block whose worker dies is computed again."""
         import ray
         from ray.util import ActorPool
@@ -71,7 +70,8 @@ class Cluster:
         asked = matrix if queries is embeddings else ray.put(queries)
         with _one_line():
             yield from ActorPool(self.workers).map_unordered(
-                lambda worker, start: worker.nearest.remote(matrix, asked, k, start), starts
+                lambda worker, start: worker.nearest.remote(matrix.hex(), matrix, asked, k, start),
+                range(0, len(queries), neighbours.block_size(len(queries), self.device)),
             )
 
 
@@ -113,7 +113,7 @@ def connected(address: str, choice: Choice) -> Iterator[Cluster]:
         worker = ray.remote(_Worker).options(
             num_gpus=int(on_gpu), num_cpus=threads, max_restarts=_TRIES, max_task_retries=_TRIES
         )
-        yield Cluster([worker.remote(choice, threads) for _ in range(gpus if on_gpu else cores)])
+        yield Cluster([worker.remote(choice, threads) for _ in range(gpus if on_gpu else cores)], choice.device)
     finally:
         ray.shutdown()
 
@@ -150,6 +150,7 @@ class _Worker:
 
     def __init__(self, choice: Choice, threads: int) -> None:
         self._choice, self._threads = choice, threads
+        self._search: tuple[str, neighbours.Search] | None = None  # and the name of the matrix that it searches
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -169,11 +170,15 @@ class _Worker:
         ((results, pixels),) = decode_batches(banners, self._encoder.preprocessing, batch_size, self._threads, draw)
         return results, self._encoder.embed_views(pixels, views)
 
-    def nearest(self, embeddings: Matrix, queries: Matrix, k: int, start: int) -> neighbours.Block:
-        import faiss
+    def nearest(self, name: str, embeddings: Matrix, queries: Matrix, k: int, start: int) -> neighbours.Block:
+        device = self._choice.device
+        if self._search is None or self._search[0] != name:  # a GPU gets the matrix once
+            self._search = name, neighbours.search_by(embeddings, device)
+        if device == "cpu":
+            import faiss
 
-        faiss.omp_set_num_threads(self._threads)
-        return neighbours.block(neighbours.search_by(embeddings, "cpu"), queries, k, start, "cpu")
+            faiss.omp_set_num_threads(self._threads)
+        return neighbours.block(self._search[1], queries, k, start, device)
 
 
 def _not_here(_: Any) -> Any:

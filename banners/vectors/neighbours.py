@@ -1,7 +1,7 @@
 """Nearest neighbours by cosine similarity, each row against all: exact ones by faiss on a CPU or torch on CUDA, or
 approximate ones by faiss's inverted lists."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +56,8 @@ class Block:
     similarities: Matrix
 
 
-# Computes the blocks that begin at some rows, in any order: (embeddings, queries, k, starts).
-Spread = Callable[[Matrix, Matrix, int, Sequence[int]], Iterable[Block]]
+# Computes all blocks of (embeddings, queries, k), in any order.
+Spread = Callable[[Matrix, Matrix, int], Iterable[Block]]
 
 
 def nearest(
@@ -83,12 +83,12 @@ def nearest(
     if k < 1:
         return Neighbours(neighbours, cosines)
     queries = embeddings if queries is None else queries
-    starts = range(0, n, block_size(n, device))
     if spread is None:
         search = search or search_by(embeddings, device)
+        starts = range(0, n, block_size(n, device))
         blocks: Iterable[Block] = (block(search, queries, k, start, device) for start in starts)
     else:
-        blocks = spread(embeddings, queries, k, starts)
+        blocks = spread(embeddings, queries, k)
     for done in blocks:
         here = slice(done.start, done.start + len(done.rows))
         neighbours[here], cosines[here] = done.rows, done.similarities
