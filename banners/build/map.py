@@ -10,7 +10,7 @@ import numpy.typing as npt
 from banners.arrays import Indices, Matrix
 from banners.build.places import name_regions
 from banners.build.plan import Options, Part, Progress
-from banners.build.tiles import Picture, Pyramid, TileStore, colours, draw_tiles
+from banners.build.tiles import LACKING, Picture, Pyramid, TileStore, colours, draw_tiles
 from banners.catalogue.manifest import TILES, Map
 from banners.catalogue.places import Places
 from banners.catalogue.reader import open_catalogue
@@ -56,17 +56,19 @@ def map_of(
     aspect = embedded.size[0] / embedded.size[1] if embedded.size else 2 / 3
     features = layout.principal_components(embedded.embeddings["plain"])
     places = _earlier_places(earlier, embedded.appids)
-    cells, grid, order = _laid_out(features, neighbours, aspect, places, progress)
+    identical = members(group_identical(embedded.digests))
+    cells, grid, order = _laid_out(features, neighbours, identical, aspect, places, progress)
     if places is not None and order < places.order - _WORSE:  # made by another encoder, or outgrown
         progress.say(f"map: laid out anew; the old one no longer fits (order {order:.2f}, it was {places.order:.2f})")
-        cells, grid, order = _laid_out(features, neighbours, aspect, None, progress)
-    cells = layout.side_by_side(cells, members(group_identical(embedded.digests)), grid)
+        cells, grid, order = _laid_out(features, neighbours, identical, aspect, None, progress)
     pyramid, store = Pyramid.of(grid, aspect), TileStore(scratch.parent)
     pictures = [
         Picture(banner.path, digest, game.is_adult)
         for banner, digest, game in zip(banners, embedded.digests, games, strict=True)
     ]
     names = draw_tiles(pyramid, pictures, cells, store, options.workers, lambda total: progress.bar("tiles", total, ""))
+    if any(name.endswith(LACKING) for name in names.values()):
+        progress.say("warning: some banners could not be read for the map and are grey there; another run draws them")
     store.write(scratch / TILES, names, _metadata(pyramid))
     regions = name_regions(games, labels, cells, grid, aspect, colours(pyramid, names, store))
     at = np.stack([cells % grid.columns, cells // grid.columns], axis=1)
@@ -84,11 +86,17 @@ def map_of(
 
 
 def _laid_out(
-    features: Matrix, neighbours: Neighbours, aspect: float, earlier: _Earlier | None, progress: Progress
+    features: Matrix,
+    neighbours: Neighbours,
+    identical: Sequence[Sequence[int]],
+    aspect: float,
+    earlier: _Earlier | None,
+    progress: Progress,
 ) -> tuple[Indices, Grid, float]:
     """The cell of each row, the grid, and how well it is ordered."""
     with progress.bar("map", 100, "%") as bar:
         cells, grid = _arranged(layout.gathered(features, neighbours), aspect, earlier, _percent(bar.update))
+    cells = layout.side_by_side(cells, identical, grid)
     return cells, grid, layout.order(features, cells, grid)
 
 

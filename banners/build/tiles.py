@@ -25,13 +25,15 @@ from PIL import Image, ImageFilter, ImageOps
 from banners.arrays import Indices
 from banners.catalogue.tiles import TILE
 from banners.embedding.store import connection
-from banners.errors import BadInput, UnusableImage
+from banners.errors import UnusableImage
 from banners.images import decode, read
 from banners.vectors.layout import Grid
 
 _AREA = 120 * 180  # pixels of a cell at the largest zoom
 _QUALITY = 22  # of WebP; 40 needs a third more room, and looks the same at this size
 _VERSION = b"3"  # of how tiles are drawn; another one draws all again
+_MISSING = (128, 128, 128, 40)
+LACKING = "-"  # ends the name of a tile that lacks a cover
 _AT_ONCE = 64  # tiles on disk at once
 _PIXELS_OF_A_CELL = 6  # at least, to see its colour
 _CELLS_KEPT = 4096  # decoded, 65 KB each; a row of the grid is drawn for two rows of tiles
@@ -171,21 +173,26 @@ def draw_tiles(
     bar: Callable[[int], AbstractContextManager[Any]],
 ) -> dict[Place, str]:
     """Draw the tiles that the store does not have, by `workers` threads. `bar` gives a progress bar for their number.
-    Returns the names of all tiles. Raises `BadInput` where a picture cannot be read."""
+    Returns the names of all tiles. A cover that cannot be read is a quiet cell; tiles with one get another name, so
+    that the next run draws them again."""
     names, done = pyramid.names(pictures, cells), store.names()
     missing = {name: place for place, name in names.items() if name not in done}
     occupants = {int(cell): picture for picture, cell in zip(pictures, cells, strict=True)}
     cell_image = lru_cache(_CELLS_KEPT)(lambda cell: _cell_image(occupants[cell], pyramid.cell))
+    lacking: dict[str, str] = {}  # the names that tiles with a quiet cell get, by their own
 
-    def draw(place: Place) -> bytes:
+    def draw(place: Place) -> tuple[bytes, bool]:
+        """A tile, and whether it lacks a cover."""
         if place[0] == pyramid.zoom:
             parts = [(cell_image(cell), at) for cell, at in pyramid.cells_of(*place[1:]) if cell in occupants]
-            return _composed(parts)
-        below = [names.get(child) for child in children(place)]
+            quiet = Image.new("RGBA", pyramid.cell, _MISSING)
+            return _composed([(image or quiet, at) for image, at in parts]), any(image is None for image, _ in parts)
+        below = [lacking.get(name, name) for name in (names.get(child, "") for child in children(place))]
         data = store.get([name for name in below if name])
         halves = [(number, Image.open(BytesIO(data[name]))) for number, name in enumerate(below) if name]
         half = TILE // 2
-        return _composed([(image.reduce(2), (half * (number % 2), half * (number // 2))) for number, image in halves])
+        tile = _composed([(image.reduce(2), (half * (number % 2), half * (number // 2))) for number, image in halves])
+        return tile, any(name.endswith(LACKING) for name in below)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="tiles") as pool, bar(len(missing)) as progress:
         for zoom in range(pyramid.zoom, -1, -1):
@@ -193,16 +200,18 @@ def draw_tiles(
             for start in range(0, len(level), _AT_ONCE):
                 batch = level[start : start + _AT_ONCE]
                 drawn = list(pool.map(draw, (place for _, place in batch)))  # before any lock of the file
-                store.add(zip((name for name, _ in batch), drawn, strict=True))
+                lacking |= {name: name + LACKING for (name, _), (_, lacks) in zip(batch, drawn, strict=True) if lacks}
+                store.add((lacking.get(name, name), tile) for (name, _), (tile, _) in zip(batch, drawn, strict=True))
                 progress.update(len(batch))
-    return names
+    return {place: lacking.get(name, name) for place, name in names.items()}
 
 
-def _cell_image(picture: Picture, size: tuple[int, int]) -> Image.Image:
+def _cell_image(picture: Picture, size: tuple[int, int]) -> Image.Image | None:
+    """None where the cover, which was embedded, cannot be read any more."""
     try:
         image = decode(BytesIO(read(picture.path)), shrink_to=max(size))
-    except UnusableImage as error:  # it was embedded: a tile without it would be kept under its name
-        raise BadInput(f"{picture.path} was there when it was embedded, and now: {error}") from None
+    except UnusableImage:
+        return None
     image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return image.filter(ImageFilter.GaussianBlur(size[0] / 8)) if picture.is_adult else image
 

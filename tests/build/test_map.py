@@ -92,6 +92,12 @@ def test_a_run_that_was_stopped_among_tiles_draws_only_the_others(tmp_path, monk
     left, tiles_in_two = draw("stopped")
     assert left == whole - 12
     assert tiles_in_two == tiles_at_once
+    pictures[17].path.rename(tmp_path / "away")  # a quiet cell, until it is back
+    assert draw("quiet")[0] == whole
+    (tmp_path / "away").rename(pictures[17].path)
+    again, tiles_after_all = draw("quiet")
+    assert pyramid.zoom + 1 <= again < whole / 2
+    assert {name: tile for name, tile in tiles_after_all.items() if not name.endswith("-")} == tiles_at_once
 
 
 def opened(data: bytes | None) -> Image.Image:
