@@ -82,8 +82,7 @@ function attach(field) {
       ...suggestions.map((suggestion, index) => option(suggestion, index, query, counts.get(suggestion.name) > 1)),
     );
     if (found.hidden && !adds) {
-      const all = `See all ${(found.hidden + suggestions.length).toLocaleString("en")} results`;
-      offer({ url: `/search?q=${encodeURIComponent(query)}` }, all);
+      offer({ url: `/search?q=${encodeURIComponent(query)}` }, `See all ${found.shown_total} results`);
     }
     if (takesWords) offer({ url: `/mix?text=${encodeURIComponent(query)}`, name: query }, `Covers that look like “${query}”`);
     if (!suggestions.length) {
@@ -99,7 +98,7 @@ function attach(field) {
     activate(suggestions.findIndex(({ url }) => url === before));
     const listed = found.suggestions.length;
     status.textContent =
-      `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? `, ${found.hidden} results not shown` : ""}`;
+      `${listed} suggestion${listed === 1 ? "" : "s"}${found.hidden ? ` of ${found.shown_total} results` : ""}`;
   }
 
   // One more option, below the games.

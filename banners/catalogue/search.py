@@ -17,6 +17,7 @@ from banners.games_csv import Game
 
 MAX_QUERY = 200  # characters; the longest name on the store has 137
 MAX_WORDS = 16  # of a query are looked up, so that the work for a query is bounded
+MOST_COUNTED = 5_000  # results; counting 300,000 would take longer than finding the first ten
 
 # Every character that `fold` leaves is part of a token, also those newer than SQLite's Unicode tables (Cn).
 _UNICODE61 = "unicode61 remove_diacritics 0 categories 'L* N* M* Co Cn So'"
@@ -25,11 +26,12 @@ SCHEMA = f"""
     CREATE INDEX games_title ON games (title);
     CREATE INDEX games_joined ON games (joined);
     CREATE INDEX games_initials ON games (initials);
-    CREATE VIRTUAL TABLE words USING fts5(title, content='', detail=none, prefix='1 2 3', tokenize="{_UNICODE61}");
-    CREATE VIRTUAL TABLE word_counts USING fts5vocab('words', 'row');
+    CREATE VIRTUAL TABLE words USING fts5(title, content='', detail=none, prefix='1 2 3 4 5 6 7 8',
+        tokenize="{_UNICODE61}");
+    CREATE TABLE word_counts (term TEXT PRIMARY KEY, doc INTEGER) WITHOUT ROWID; -- names that have the word
     CREATE VIRTUAL TABLE vocabulary USING fts5(word, tokenize='trigram');
     CREATE VIRTUAL TABLE trigrams USING fts5(title, content='', detail=none, columnsize=0, tokenize='trigram');
-    CREATE VIRTUAL TABLE trigram_counts USING fts5vocab('trigrams', 'row');
+    CREATE TABLE trigram_counts (term TEXT PRIMARY KEY, doc INTEGER) WITHOUT ROWID;
 """
 
 _LETTERS_AND_ROMAN = re.compile(rf"([a-z]{{2,}}?)({'|'.join(sorted(ROMAN, key=len, reverse=True))})")
@@ -66,8 +68,8 @@ _LEAST_RATIO = 70.0  # of 100; one typo in a word of five letters scores 80
 
 @dataclass(frozen=True)
 class Hits:
-    """`rows` of the catalogue, best first. `total` counts all results. `approximate`: no name has all the words of the
-    query, these resemble it."""
+    """`rows` of the catalogue, best first. `total` counts the results, at most `MOST_COUNTED`. `approximate`: no name
+    has all the words of the query, these resemble it."""
 
     rows: list[int]
     total: int
@@ -90,6 +92,10 @@ def build_index(db: sqlite3.Connection) -> None:
         " FROM games LEFT JOIN further USING (rank) ORDER BY rank"
     )
     db.execute("INSERT INTO trigrams (rowid, title) SELECT rank, title FROM games ORDER BY rank")
+    for counts, table in (("word_counts", "words"), ("trigram_counts", "trigrams")):
+        db.execute(f"CREATE VIRTUAL TABLE temp.counted USING fts5vocab('main', '{table}', 'row')")
+        db.execute(f"INSERT INTO {counts} SELECT term, doc FROM counted")  # noqa: S608 - names from this line
+        db.execute("DROP TABLE counted")
     db.execute("INSERT INTO vocabulary (word) SELECT term FROM word_counts WHERE length(term) > 2 ORDER BY term")
     for table in ("words", "trigrams", "vocabulary"):
         db.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")  # noqa: S608 - names from this line
@@ -136,10 +142,11 @@ def search(db: sqlite3.Connection, query: str, limit: int = 10, offset: int = 0)
     words = fold(query[: MAX_QUERY + 1])[:MAX_WORDS]
     if len(query) > MAX_QUERY or not (words or query.strip()):
         return Hits([], 0, approximate=False)
-    wanted = offset + limit
+    wanted = min(offset + limit, MOST_COUNTED)
     names = _Names(db, query.strip(), words, fold(query, with_roman=False)[:MAX_WORDS])
-    ranks, total = names.first(wanted)
+    ranks = names.first(wanted)
     if ranks or not words:
+        total = min(len({*ranks, *names.beginning}), MOST_COUNTED)
         return Hits(_rows(db, ranks[offset:wanted]), total, approximate=False)
     for tier in (_by_aliases, _by_likeness, _by_fewer_words):
         ranks = list(dict.fromkeys(tier(db, words)))
@@ -170,12 +177,14 @@ class _Names:
     as_typed: Sequence[str]
 
     @cached_property
-    def unfinished(self) -> str:
-        """The query with every word as a prefix."""
+    def beginning(self) -> list[int]:
+        """Ranks of names in which every word of the query begins a word, the first `MOST_COUNTED`."""
+        if not self.words:
+            return []
         forms = [_prefix(word) for word in self.words]
         if self.words[-1:] != self.as_typed[-1:]:
             forms[-1] = f"({forms[-1]} OR {_prefix(self.as_typed[-1])})"  # "vi" may become "viking"
-        return " AND ".join(forms)
+        return _match(self.db, " AND ".join(forms), MOST_COUNTED)
 
     @cached_property
     def exact(self) -> list[int]:
@@ -212,22 +221,18 @@ class _Names:
         parts = [*pieces, *(f" {word}" for word in self.words if word not in " ".join(pieces).split())]
         return [rank for rank, title in records if all(part in f" {title}" for part in parts)]
 
-    def first(self, wanted: int) -> tuple[list[int], int]:
-        """The first `wanted` ranks, or more, and how many there are."""
+    def first(self, wanted: int) -> list[int]:
+        """The first `wanted` ranks, or more."""
         if not self.words:
-            return self.exact, len(self.exact)
+            return self.exact
         whole = _match(self.db, _all(self.words), max(_SORTED, wanted))
         ranks = [*self.exact, *self._beginning_first(self.containing), *self._beginning_first(whole), *self.aliased]
         if len(ranks) < wanted + len(self.exact):
-            last = _all([*self.words[:-1]], _prefix(self.words[-1]))
-            ranks += _match(self.db, last, wanted + len(ranks))
-            limit = wanted + len(ranks)
-            unfinished = _match(self.db, self.unfinished, limit)
-            ranks = list(dict.fromkeys([*ranks, *unfinished]))
-            if len(unfinished) < limit:  # these are all
-                return ranks, len(ranks)
-        ranks = list(dict.fromkeys(ranks))
-        return ranks, max(len(ranks), self._count())
+            if len(self.words) > 1:
+                last = _all([*self.words[:-1]], _prefix(self.words[-1]))
+                ranks += _match(self.db, last, wanted + len(ranks))
+            ranks += self.beginning
+        return list(dict.fromkeys(ranks))
 
     def _beginning_first(self, ranks: list[int]) -> list[int]:
         """Of the first `_SORTED` ranks, put names that begin with the first word first."""
@@ -241,14 +246,6 @@ class _Names:
             return f"{title} ".startswith(f"{self.words[0]} ")
 
         return [*sorted(ranks[:_SORTED], key=begins, reverse=True), *ranks[_SORTED:]]
-
-    def _count(self) -> int:
-        """How many games there are with all words, or the query as a whole."""
-        others = {*self.exact, *self.containing, *self.aliased}
-        marks = ",".join("?" * len(others))
-        count = f"SELECT count(*), total(rowid IN ({marks})) FROM words WHERE words MATCH ?"  # noqa: S608
-        total, among = self.db.execute(count, (*others, self.unfinished)).fetchone()
-        return int(total) + len(others) - int(among)
 
 
 def _all(words: Sequence[str], *more: str) -> str:
@@ -291,7 +288,7 @@ def _by_initials(db: sqlite3.Connection, initials: str) -> list[int]:
 
 def _with_words(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
     names = _Names(db, " ".join(words), words, words)
-    return names.first(_LISTED)[0] if _match(db, names.unfinished, 1) else []
+    return names.first(_LISTED) if names.beginning else []
 
 
 def _by_aliases(db: sqlite3.Connection, words: Sequence[str]) -> list[int]:
@@ -328,7 +325,7 @@ def _by_fewer_words(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[in
 
 def _corrected(db: sqlite3.Connection, words: Sequence[str]) -> Iterator[list[str]]:
     """Queries in which the nearest known words replace the unknown ones or, if there are none, any of the words."""
-    unknown = [at for at, word in enumerate(words) if not _match(db, _prefix(word), 1)]
+    unknown = [at for at, word in enumerate(words) if not _begins_a_word(db, word)]
     choices: list[Sequence[str]] = [[word] for word in words]
     for at in unknown or range(len(words)):
         near = _near_words(db, words[at])
@@ -373,6 +370,11 @@ def _sharing_trigrams(db: sqlite3.Connection, word: str) -> list[str]:
     return [other for (other,) in records]
 
 
+def _begins_a_word(db: sqlite3.Connection, word: str) -> bool:
+    record = db.execute("SELECT term FROM word_counts WHERE term >= ? ORDER BY term LIMIT 1", (word,)).fetchone()
+    return record is not None and str(record[0]).startswith(word)
+
+
 def _count(db: sqlite3.Connection, word: str) -> int:
     """How many names have `word`."""
     record = db.execute("SELECT doc FROM word_counts WHERE term = ?", (word,)).fetchone()
@@ -381,7 +383,7 @@ def _count(db: sqlite3.Connection, word: str) -> int:
 
 def _cut(db: sqlite3.Connection, word: str) -> Iterator[tuple[str, str]]:
     """`word` as two words that names have: "mountblade"."""
-    if not _match(db, _prefix(word), 1):
+    if not _begins_a_word(db, word):
         for at in range(2, len(word) - 1):
             if _count(db, word[:at]) and _count(db, word[at:]):
                 yield word[:at], word[at:]

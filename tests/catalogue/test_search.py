@@ -8,6 +8,7 @@ import pytest
 
 from banners.catalogue.games_db import Games, write_games_db
 from banners.catalogue.names import fold, named_by_address
+from banners.catalogue.search import MOST_COUNTED
 from banners.games_csv import Game
 
 
@@ -133,6 +134,12 @@ def test_pages_of_results_continue_each_other():
     assert whole.total == 30
     assert names.search("game", limit=10, offset=10).rows == whole.rows[10:20]
     assert names.search("game", limit=10, offset=500).rows == []
+
+
+def test_results_are_counted_up_to_a_bound_that_their_pages_end_at():
+    names = index(*(f"Game {number}" for number in range(MOST_COUNTED + 100)))
+    assert names.search("gam").total == names.search("game").total == MOST_COUNTED
+    assert len(names.search("game", limit=100, offset=MOST_COUNTED - 10).rows) == 10
 
 
 def test_an_empty_catalogue_of_names_can_be_searched():

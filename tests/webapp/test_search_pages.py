@@ -62,6 +62,7 @@ def test_suggestions_are_json_for_the_search_box(client):
             },
         ],
         "hidden": 0,
+        "shown_total": "2",
         "approximate": False,
     }
     assert client.get("/suggest").get_json()["suggestions"] == []

@@ -9,7 +9,7 @@ from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response as BaseResponse
 
 from banners.catalogue.names import appid_of, named_by_address
-from banners.catalogue.search import MAX_QUERY
+from banners.catalogue.search import MAX_QUERY, MOST_COUNTED
 from banners.errors import BadCatalogue, BadInput, UnknownGame
 from webapp.current import current_site
 from webapp.params import API, PageNumber, Query, address, read, words
@@ -39,6 +39,10 @@ class SearchPage:
     paging: Paging
     games: tuple[GameSummary, ...]
 
+    @property
+    def shown_total(self) -> str:
+        return _counted(self.paging.total) if self.query else f"{self.paging.total:,}"
+
     def rows(self) -> Iterator[tuple[int, GameSummary, None]]:
         """Rank and game; names have no similarity."""
         first = (self.paging.page - 1) * PER_PAGE + 1
@@ -53,6 +57,10 @@ def search_page(site: Site, query: str, page: int) -> SearchPage:
         )
     hits = site.catalogue.games.search(query, PER_PAGE, (page - 1) * PER_PAGE)
     return SearchPage(query, hits.approximate, paging(page, hits.total, PER_PAGE), site.games(hits.rows))
+
+
+def _counted(total: int) -> str:
+    return f"{total:,}{'+' if total == MOST_COUNTED else ''}"
 
 
 def all_games(site: Site, page: int) -> SearchPage:
@@ -107,12 +115,19 @@ def search() -> tuple[str, int] | BaseResponse:
 
 @blueprint.get("/suggest")
 def suggest() -> Response:
-    """Suggestions for the search box while somebody types. `hidden` counts the results that are not listed."""
+    """Suggestions for the search box while somebody types. `hidden` counts the results that are not listed,
+    `shown_total` all, "5,000+" where they are not counted to the end."""
     query = words(read(SearchQuery, from_form=True).q)
     hits = current_site().catalogue.games.search(query, SUGGESTIONS)
     games = current_site().games(hits.rows)
     hidden = max(0, hits.total - len(games))
-    answer = {"query": query, "suggestions": games, "hidden": hidden, "approximate": hits.approximate}
+    answer = {
+        "query": query,
+        "suggestions": games,
+        "hidden": hidden,
+        "shown_total": _counted(hits.total),
+        "approximate": hits.approximate,
+    }
     response = Response(msgspec.json.encode(answer), mimetype="application/json")
     response.headers["Cache-Control"] = "public, max-age=300"
     return response
