@@ -50,7 +50,8 @@ class Facts:
     has_years: bool
     has_adult: bool
     size_attributes: Markup  # the same as HTML's width="" and height=""
-    takes_pictures: bool  # as queries
+    takes_games: bool  # as queries
+    takes_pictures: bool
     takes_words: bool
     has_parts: bool  # local features
     has_map: bool
@@ -110,7 +111,7 @@ class Site:
         self.image_size = width, height = manifest.image_size or DEFAULT_SIZE  # so that pages reserve their room
         self.cdn, plain_name = cdn, UPRIGHT_IMAGE if height > width else HEADER_IMAGE
         self.cdn_name = plain_name if manifest.images.source == "steam" else None
-        self.encoder = QueryEncoder.of(self.catalogue, threads)
+        self.encoder = QueryEncoder.of(self.catalogue, threads) if self.catalogue.indexes else None
         self.part_encoder = PartEncoder.of(self.catalogue, threads)
         self.likeness = {view: likeness_of(self.catalogue, view) for view in self.catalogue.views}
         # One value for each game, (n,): whether its banner may be explicit; whether it has a name, or true if none has
@@ -156,6 +157,7 @@ class Site:
             years=(int(years.min()), int(years.max())) if len(years) and years.min() < years.max() else None,
             has_years=bool(self.years[~self.is_adult].any()),
             has_adult=bool(self.is_adult.any()),
+            takes_games=bool(self.catalogue.indexes),
             takes_pictures=self.encoder is not None,
             takes_words=self.encoder is not None and self.encoder.has_text,
             has_parts=self.part_encoder is not None,

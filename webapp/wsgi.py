@@ -19,10 +19,11 @@ except SteamClipError as error:
     sys.exit(1)
 site = app.extensions["catalogue"].site
 site.warm()
-words, pictures = site.facts.takes_words, site.facts.takes_pictures
+facts = site.facts
+kinds = {"words": facts.takes_words, "pictures": facts.takes_pictures, "games": facts.takes_games}
 app.logger.info(
-    f"{len(site)} games of {app.config['CATALOGUE']}, encoder {site.facts.encoder},"
-    f" queries by {'words and pictures' if words else 'pictures' if pictures else 'nothing'},"
+    f"{len(site)} games of {app.config['CATALOGUE']}, encoder {facts.encoder},"
+    f" queries by {', '.join(kind for kind, is_taken in kinds.items() if is_taken) or 'nothing'},"
     f" banners from {app.config['BANNERS'] or (site.cdn if site.cdn_name else 'nowhere')},"
     f" QUERIES_PER_MINUTE={app.config['QUERIES_PER_MINUTE']}"
 )

@@ -152,7 +152,7 @@ def test_the_log_says_what_is_served_in_lines_of_one_form(tmp_path):
         server.get("/search?q=secret", Authorization="Basic YWxpY2UKOng=", Referer="http://h/mix?picture=secret")
         server.get("/render/10%0Aforged")
         lines = output_of(server).splitlines()
-    assert any(f"8 games of {tmp_path / 'c'}, encoder test-encoder, queries by nothing" in line for line in lines)
+    assert any(f"8 games of {tmp_path / 'c'}, encoder test-encoder, queries by games" in line for line in lines)
     assert any("PROXY_HOP is no setting; is PROXY_HOPS meant?" in line for line in lines)
     assert any('127.0.0.1 "GET /search HTTP/1.1" 200' in line for line in lines)
     assert any('"GET /render/10%0Aforged HTTP/1.1"' in line for line in lines)

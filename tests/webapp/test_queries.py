@@ -257,7 +257,7 @@ def test_a_long_embedding_is_shortened_and_its_similarities_stay():
 def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
     from tests.webapp.small_site import make_catalogue
 
-    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c")}).test_client()
+    client = create_app({"CATALOGUE": make_catalogue(tmp_path / "c", similarities=False)}).test_client()
     for page in ("/", "/render/10", "/search?q=portal"):
         shown_page = text(client, page)
         for offer in ("/upload", "/mix", '"/label', "Covers that look like"):
@@ -274,6 +274,22 @@ def test_what_a_catalogue_cannot_do_is_not_offered_and_a_501(tmp_path):
         assert (response.status_code, response.mimetype) == (501, "application/problem+json")
         assert response.get_json()["detail"]
     assert client.post("/api/v1/pictures", data=b"x", content_type="image/png").status_code == 501
+
+
+def test_games_are_mixed_without_an_encoder_for_words_and_pictures(colour_site, tmp_path):
+    folder, options = tmp_path / "c", ["--no-queries", "--no-parts", "--no-map"]
+    arguments = [str(colour_site / "banners"), "--out", str(folder), "--encoder", str(colour_site / "model"), *options]
+    assert main(arguments) == 0
+    client = create_app({"CATALOGUE": folder}).test_client()
+    page = text(client, "/render/11")
+    assert "/mix" in page
+    assert "/upload" not in page
+    assert shown(text(client, "/mix?game=11&game=21"))
+    assert client.get("/mix?game=11&add=22&as=plus").status_code == 303
+    assert "No game here" in text(client, "/mix?add=turquoise", 400)
+    assert client.get("/api/v1/similar?game=11&game=21").get_json()["results"]
+    for url in ("/mix?text=red", "/mix?game=11&text=red", "/upload", "/api/v1/similar?text=red"):
+        assert client.get(url).status_code == 501, url
 
 
 def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):

@@ -40,7 +40,7 @@ class BoardPage:
 def board_page(site: Site, query: BoardQuery) -> BoardPage:
     games = site.games(site.rows_of(query.game))
     parts = [QueryPart("game", str(game.appid)) for game in games[:MAX_PARTS]]
-    mix_url = mix_address(parts) if parts and site.encoder is not None else ""
+    mix_url = mix_address(parts) if parts and site.facts.takes_games else ""
     return BoardPage(words(query.name), games, len(set(query.game)) - len(games), mix_url)
 
 

@@ -159,7 +159,7 @@ def game_page(site: Site, appid: int, variant: Variant, n: int | None, query: Va
         wanted=wanted,
         filters=filter_form(site, query, unfiltered, variant.view_parameter),
         views=view_links(site, variant.view, lambda view: replace(variant, view=view).url(appid, n)),
-        mix=mix if site.encoder is not None else (),
+        mix=mix if site.facts.takes_games else (),
     )
 
 

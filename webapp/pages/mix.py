@@ -27,7 +27,7 @@ from webapp.queries.parts import (
     pairs_of,
     parse_part,
 )
-from webapp.queries.similar import SimilarGames, has_scale, is_comparable, similar
+from webapp.queries.similar import SimilarGames, check_searchable, has_scale, is_comparable, similar
 from webapp.records import GameSummary, Result, closest
 from webapp.site import Site
 
@@ -168,7 +168,7 @@ def _starts(site: Site) -> list[int]:
 @blueprint.get("/mix")
 def mix() -> str | tuple[str, int] | BaseResponse:
     """Covers that look like several games, words or a picture, and not like others."""
-    _ = current_site().query_encoder
+    check_searchable(current_site())
     query = read(MixQuery, from_form=True)
     parts, typed = query.parts(), words(query.add)
     if not typed:

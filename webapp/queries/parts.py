@@ -114,7 +114,7 @@ def parse_part(site: Site, text: str, is_minus: bool) -> QueryPart | None:
     games, appids = site.catalogue.games, site.catalogue.appids
     hits = games.search(text, 1)
     rows = games.titled(text) or [row for row in hits.rows if int(appids[row]) == appid_of(text)]
-    if not rows and named_by_address(text) is None and site.query_encoder.has_text:
+    if not rows and named_by_address(text) is None and site.facts.takes_words:
         return QueryPart("text", text, is_minus)
     if not rows and hits.total == 1 and not hits.approximate:
         rows = hits.rows

@@ -152,13 +152,17 @@ def _first(site: Site, ranked: Iterable[Ranked], count: int, filters: FilterQuer
 
 def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Searchable:
     """What is searched. Raises `CannotAnswer`, `NotInCatalogue`."""
-    encoder, indexes = site.query_encoder, site.catalogue.indexes
-    if not indexes:
-        raise CannotAnswer("Search by example is not available for this catalogue.")
+    check_searchable(site)
     _ = site.catalogue.view(view)
-    if not encoder.has_text and not is_comparable(parts):
+    if not is_comparable(parts) and not site.query_encoder.has_text:
         raise CannotAnswer("Search by words is not available for this catalogue.")
-    return indexes[view]
+    return site.catalogue.indexes[view]
+
+
+def check_searchable(site: Site) -> None:
+    """Raise `CannotAnswer` for a catalogue without vectors."""
+    if not site.catalogue.indexes:
+        raise CannotAnswer("Search by example is not available for this catalogue.")
 
 
 def _combine(site: Site, index: Searchable, parts: Sequence[QueryPart]) -> Vector:
