@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,24 @@ def skip_or_fail(reason: str) -> None:
     if os.environ.get("REQUIRE_ALL_TESTS"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """A function that puts a figure into the table of `make soak`."""
+    return partial(record_property, "measured")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The table of `make soak`: what was tried, what was measured, and a verdict."""
+    if config.option.markexpr != "soak":
+        return
+    terminalreporter.write_line("| soak test | measured | verdict | s |\n|---|---|---|---|")
+    for outcome, verdict in (("passed", "passed"), ("failed", "FAILED"), ("error", "FAILED"), ("skipped", "not run")):
+        for report in terminalreporter.stats.get(outcome, []):
+            name = report.nodeid.partition("::test_")[2].replace("_", " ")
+            figures = ", ".join(str(figure) for key, figure in report.user_properties if key == "measured")
+            terminalreporter.write_line(f"| {name} | {figures} | {verdict} | {report.duration:.0f} |")
 
 
 def sample(name: str) -> Path:

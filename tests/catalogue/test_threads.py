@@ -118,8 +118,9 @@ def test_after_a_fork_every_database_is_opened_again(tmp_path):
     subprocess.run([sys.executable, "-c", FORKS, *map(str, paths)], cwd=ROOT, check=True)
 
 
-def ask_for(seconds: float, folder: Path) -> None:
-    """Eight clients ask two workers with four threads each; every answer must be 200 and that of its own request."""
+def ask_for(seconds: float, folder: Path) -> int:
+    """Eight clients ask two workers with four threads each; every answer must be 200 and that of its own request.
+    Returns their number."""
     with serving(folder) as server:
         end = time.monotonic() + seconds
         asked = []
@@ -141,6 +142,7 @@ def ask_for(seconds: float, folder: Path) -> None:
 
         at_once(THREADS, ask)
         assert len(asked) > 100
+        return len(asked)
 
 
 def test_eight_clients_get_no_error_and_each_their_own_answers(tmp_path):
@@ -148,5 +150,5 @@ def test_eight_clients_get_no_error_and_each_their_own_answers(tmp_path):
 
 
 @pytest.mark.soak
-def test_eight_clients_for_half_a_minute(tmp_path):
-    ask_for(30.0, save(tmp_path / "c"))
+def test_eight_clients_for_half_a_minute(tmp_path, measured):
+    measured(f"{ask_for(30.0, save(tmp_path / 'c'))} requests")

@@ -248,12 +248,13 @@ def test_a_pause_that_is_no_number_is_a_mistake(tmp_path, steam, capsys, monkeyp
 
 
 @pytest.mark.soak
-def test_two_thousand_games_arrive_within_the_allowed_connections(tmp_path, steam, capsys):
+def test_two_thousand_games_arrive_within_the_allowed_connections(tmp_path, steam, capsys, measured):
     server = steam(2000, always=frozenset({70}))
     assert main(["--popular", "2000", "--out", str(tmp_path / "b"), "--connections", "6"]) == 1
     assert "2000 games; 1333 fetched, 0 unchanged, 666 missing, 1 failed, 0 settled before" in capsys.readouterr().out
     assert banners_in(tmp_path / "b") == server.available
     assert max(server.bodies.values()) == 1
+    measured(f"at most {server.most_at_once} connections of 6, no banner sent twice")
     assert server.most_at_once <= 6
     assert server.too_early == []
 

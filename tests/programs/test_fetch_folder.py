@@ -169,9 +169,10 @@ def test_an_interrupt_keeps_what_is_known(tmp_path, steam):
 
 
 @pytest.mark.soak
-def test_two_thousand_games_survive_ten_kills(tmp_path, steam):
+def test_two_thousand_games_survive_ten_kills(tmp_path, steam, measured):
     server = steam(2000)
     killed_and_rerun(tmp_path / "b", server, kills=10, longest=6.0)
+    measured(f"{sum(server.bodies.values()) - len(server.available)} of {len(server.available)} banners sent again")
 
 
 def test_a_banner_that_the_user_put_in_place_of_a_missing_one_stays(tmp_path, steam, capsys):

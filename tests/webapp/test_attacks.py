@@ -44,7 +44,7 @@ def large_banner(tmp_path: Path) -> Path:
 
 
 @pytest.mark.soak
-def test_clients_that_never_read_are_let_go_without_a_traceback(tmp_path, large_banner):
+def test_clients_that_never_read_are_let_go_without_a_traceback(tmp_path, large_banner, measured):
     with serving(make_catalogue(tmp_path / "c"), large_banner, WEB_CONCURRENCY="1") as server:
         clients = [connect(server) for _ in range(6)]
         for client in clients:
@@ -54,6 +54,7 @@ def test_clients_that_never_read_are_let_go_without_a_traceback(tmp_path, large_
             assert time.monotonic() < begun + 90
             with suppress(OSError):
                 status = server.get("/healthz")[0]
+        measured(f"answers again after {time.monotonic() - begun:.0f} s")
         for client in clients:
             client.close()
         assert server.get("/healthz")[0] == 200
@@ -64,7 +65,7 @@ def test_clients_that_never_read_are_let_go_without_a_traceback(tmp_path, large_
 
 
 @pytest.mark.soak
-def test_more_connections_than_files_may_be_open_kill_no_worker(tmp_path):
+def test_more_connections_than_files_may_be_open_kill_no_worker(tmp_path, measured):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     try:
@@ -80,6 +81,7 @@ def test_more_connections_than_files_may_be_open_kill_no_worker(tmp_path):
                 except OSError:
                     break
             time.sleep(5)
+            measured(f"{len(clients)} connections, 1,024 files")
             assert server.processes() == before
             for client in clients:
                 client.close()
@@ -164,7 +166,7 @@ print(slowest)
 
 
 @pytest.mark.soak
-def test_fifty_hostile_pictures_at_once_leave_pages_fast(tmp_path, colour_site):
+def test_fifty_hostile_pictures_at_once_leave_pages_fast(tmp_path, colour_site, measured):
     slowest = []
     with serving(colour_site / "c", QUERIES_PER_MINUTE="0", QUERIES_AT_START="1") as server:
         for number in range(5):
@@ -176,6 +178,7 @@ def test_fifty_hostile_pictures_at_once_leave_pages_fast(tmp_path, colour_site):
             finally:
                 done.touch()
             slowest.append(float(reading.communicate()[0]))
+    measured(f"slowest page {sorted(slowest)[2]:.2f} s, the median of five")
     assert sorted(slowest)[2] < 1, slowest  # the senders share the cores
 
 
@@ -238,7 +241,7 @@ def rate(said: str) -> float:
 
 
 @pytest.mark.soak
-def test_five_minutes_of_load_over_restarts_fail_no_request_and_take_no_more_memory(tmp_path, steam_2021):
+def test_five_minutes_of_load_over_restarts_fail_no_request_and_take_no_more_memory(tmp_path, steam_2021, measured):
     if shutil.which("wrk") is None:
         skip_or_fail("no wrk")
     assert manage(["import-matches", str(steam_2021), str(tmp_path / "c")]) == 0
@@ -270,6 +273,7 @@ def test_five_minutes_of_load_over_restarts_fail_no_request_and_take_no_more_mem
         finally:
             done.set()
             watching.join()
+    measured(f"{rate(said):.0f} of {capacity:.0f} requests/s, {len(sizes)} workers one after another")
     assert rate(said) > 0.5 * capacity
     assert "Non-2xx" not in said, said
     assert "Socket errors" not in said, said

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -41,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("path", ["/", "/render/9000280", "/unique", "/pairs", "/map", "/search?q=the"])
-def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
+def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path, measured):
     if shutil.which("npx") is None or not CHROMIUM.exists():
         skip_or_fail("needs npm and Chromium")
     judgements = [judge(demo.url + path, tmp_path / f"{run}.json") for run in range(3)]
@@ -58,11 +57,11 @@ def test_lighthouse_gives_at_least_95_in_everything(demo, path, tmp_path):
     paints = [judged["audits"]["largest-contentful-paint"]["numericValue"] for judged in judgements]
     if path in ("/", "/render/9000280"):
         assert median(paints) <= 1500, paints
-    sys.stderr.write(f"{path}: {scores}, largest paint {median(paints):.0f} ms\n")
+    measured(f"{', '.join(map(str, scores.values()))}; largest paint {median(paints):.0f} ms")
 
 
 @pytest.mark.soak
-def test_the_map_is_seen_soon_and_is_light(demo, tmp_path):
+def test_the_map_is_seen_soon_and_is_light(demo, tmp_path, measured):
     if shutil.which("npx") is None or not CHROMIUM.exists():
         skip_or_fail("needs npm and Chromium")
     judgements = [judge(demo.url + "/map", tmp_path / f"{run}.json", *FAST_4G)["audits"] for run in range(3)]
@@ -70,7 +69,7 @@ def test_the_map_is_seen_soon_and_is_light(demo, tmp_path):
     weights = [audits["total-byte-weight"]["numericValue"] for audits in judgements]
     assert median(paints) <= 1500, paints
     assert max(weights) <= 400_000
-    sys.stderr.write(f"/map: largest paint {median(paints):.0f} ms, {max(weights) / 1000:.0f} KB\n")
+    measured(f"largest paint {median(paints):.0f} ms, {max(weights) / 1000:.0f} KB")
 
 
 def judge(url: str, report: Path, *options: str) -> dict[str, Any]:

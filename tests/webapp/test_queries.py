@@ -4,7 +4,6 @@ The encoder is a small CLIP whose weights are constructed: it knows colours, in 
 
 import html
 import re
-import sys
 from types import SimpleNamespace
 from typing import cast
 from urllib.parse import quote
@@ -359,7 +358,7 @@ def grey(image: Image.Image) -> bytes:
 
 
 @pytest.mark.soak
-def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path):
+def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path, measured):
     assert main([str(covers), "--out", str(tmp_path / "c"), "--encoder", "packaged"]) == 0
     app = create_app({"CATALOGUE": tmp_path / "c", "QUERIES_PER_MINUTE": "0"})
     client = app.test_client()
@@ -376,7 +375,7 @@ def test_altered_covers_find_themselves_by_the_packaged_encoder(covers, tmp_path
             first = identical.catalogue.row_of(answer["results"][0]["game"]["appid"])
             found += bool(identical.groups[first] == identical.groups[identical.catalogue.row_of(int(path.stem))])
         shares[alter.__name__] = found / len(chosen)
-    sys.stderr.write(f"{shares}\n")
+    measured(f"found themselves: {shares}")
     assert shares["smaller"] >= 0.98, shares
     assert shares["turned"] >= 0.92, shares
     assert shares["grey"] >= 0.90, shares

@@ -1,6 +1,7 @@
 """The app under gunicorn, as a host runs it."""
 
 import http.client
+import itertools
 import os
 import re
 import signal
@@ -194,16 +195,18 @@ def test_a_worker_that_comes_later_serves_the_catalogue_of_now(tmp_path):
 
 
 @pytest.mark.soak
-def test_twenty_replacements_fail_no_request_and_files_copied_over_the_served_ones_recover(tmp_path):
+def test_twenty_replacements_fail_no_request_and_files_copied_over_the_served_ones_recover(tmp_path, measured):
     folder, others = make_catalogue(tmp_path / "c"), [make_catalogue(tmp_path / "d", views=False)]
     others.append(make_catalogue(tmp_path / "e"))
     with serving(folder) as server:
         failed: list[float] = []
+        asked = itertools.count()
         done = threading.Event()
 
         def ask() -> None:
             while not done.is_set():
                 for path in ("/render/10", "/search?q=portal", "/api/v1/unique", "/hubs"):
+                    next(asked)
                     try:
                         is_good = server.get(path)[0] == 200
                     except (OSError, http.client.HTTPException):
@@ -218,6 +221,7 @@ def test_twenty_replacements_fail_no_request_and_files_copied_over_the_served_on
             for number in range(20):
                 make_catalogue(folder, views=number % 2 == 1)
                 time.sleep(2)
+            measured(f"{next(asked)} requests")
             assert failed == []
             for path in sorted(others[0].iterdir()):
                 with (folder / path.name).open("r+b") as file:  # as cp does: the mapped file itself becomes shorter
