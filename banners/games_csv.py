@@ -39,7 +39,7 @@ _BEFORE_HEADER = re.compile(r"[\s,;]*|\s*\"?sep=.\"?\s*", re.IGNORECASE)
 _NAMED_FILES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Game:
     """One game: its appid, its name ("" where unknown) and any further columns of games.csv."""
 
@@ -65,7 +65,7 @@ class Game:
         return bool(_ADULT_DESCRIPTORS & set(descriptors) or _ADULT_WORDS.search(self.name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Banner:
     """One image file and the appid its name gives."""
 
@@ -209,7 +209,7 @@ def _list(folder: Path) -> BannersFolder:
     misnamed: dict[str, list[str]] = {}
     others: list[Path] = []
     with _reading(folder, "the banners folder "):
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir(), key=lambda path: path.name):
             suffix = path.suffix.lower()
             is_banner = suffix in SUFFIXES
             if path.name.startswith("."):
@@ -292,11 +292,12 @@ def read_table(path: Path, keeps_unread: bool = False) -> Table:
 
     Raises `BadInput` for a file that cannot be read or has no such header.
     """
-    lines = _text_of(path).splitlines(keepends=True)
+    text = io.StringIO(_text_of(path), newline="")
     # Before the header there may be empty rows, and what spreadsheets write to name the delimiter.
-    first = next((number for number, line in enumerate(lines, 1) if not _BEFORE_HEADER.fullmatch(line)), 1)
-    header, delimiter = _header_of(lines[first - 1] if lines else "", f"{path}: line {first}")
-    reader = csv.reader(io.StringIO("".join(lines[first:]), newline=""), delimiter=delimiter, strict=True)
+    lines = ((number, line) for number, line in enumerate(text, 1) if not _BEFORE_HEADER.fullmatch(line))
+    first, line = next(lines, (1, ""))
+    header, delimiter = _header_of(line, f"{path}: line {first}")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     games: dict[int, Game] = {}
     left_out: list[str] = []
     unread: list[str] = []

@@ -54,7 +54,8 @@ def local_features(
         return Part(), None
     basis = _fit(store, appids)
     rows = np.searchsorted([banner.appid for banner in banners], appids)
-    codes = np.zeros((len(banners), CELLS, DIMENSIONS), np.int8)
+    # In a file: with many banners it is the largest part of a catalogue.
+    codes = np.lib.format.open_memmap(scratch / "codes.npy", "w+", np.int8, (len(banners), CELLS, DIMENSIONS))
     for start in range(0, len(appids), _BLOCK):
         cells = basis.cells(_outputs(store, appids[start : start + _BLOCK]))
         codes[rows[start : start + _BLOCK]] = regions.to_codes(cells)

@@ -88,14 +88,15 @@ def neighbours(
         mapped = artwork.view(plain)
         spaces["artwork"] = (mapped, mapped)
     nearest_in: dict[View, Neighbours] = {}
-    searches: dict[int, tuple[Search, float]] = {}  # by the matrix that is searched
-    recall: dict[View, float] = {}
+    search: Search | None = None
+    searched: Matrix | None = None
+    share, recall = 0.0, {}
     for view, (matrix, queries) in spaces.items():
-        search = None
         if options.is_approximate and len(matrix) >= APPROXIMATE_FROM:
-            if id(matrix) not in searches:
-                searches[id(matrix)] = approximate(matrix)
-            search, recall[view] = searches[id(matrix)]
+            if matrix is not searched:
+                search = None  # frees the memory of the other one
+                (search, share), searched = approximate(matrix), matrix
+            recall[view] = share
         with progress.bar(f"neighbours, {view}", len(matrix), "game") as bar:
             nearest_in[view] = nearest(
                 matrix, options.neighbours, queries, engine.device, bar.update, engine.spread, search

@@ -84,7 +84,7 @@ def by_rank(games: Sequence[Game]) -> list[int]:
 def build_index(db: sqlite3.Connection) -> None:
     """Fill the search tables, made by `SCHEMA`, from the games that `db` holds."""
     db.execute("CREATE TEMP TABLE further (rank INTEGER PRIMARY KEY, words TEXT)")
-    named = db.execute("SELECT rank, name FROM games").fetchall()
+    named = db.execute("SELECT rank, name FROM games")
     further = ((rank, " ".join(words)) for rank, name in named if (words := also_called(name)))
     db.executemany("INSERT INTO further VALUES (?, ?)", further)
     db.execute(

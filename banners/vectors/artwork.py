@@ -37,8 +37,12 @@ class Artwork:
 
     def view(self, vectors: Matrix) -> Matrix:
         """The embeddings `vectors` (float32 (m, d)) in this view: float32 (m, d), L2-normalised."""
-        mapped = (vectors - self.mean) @ self.projection
-        return np.asarray(mapped / np.maximum(np.linalg.norm(mapped, axis=1, keepdims=True), 1e-6), np.float32)
+        mapped = np.empty(vectors.shape, np.float32)
+        for start in range(0, len(vectors), _BLOCK):
+            here = slice(start, start + _BLOCK)
+            block = (vectors[here] - self.mean) @ self.projection
+            mapped[here] = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-6)
+        return mapped
 
     def query(self, vector: Vector, mean: Vector) -> Vector:
         """The vector q, float32 (d,), with which embeddings x that were not mapped are compared:
