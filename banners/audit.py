@@ -27,7 +27,7 @@ _BATCH = 32  # banners examined by a process at a time
 _HASH_SIDE, _HASH_INPUT = 8, 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Examination:
     """One image file. If it cannot be decoded, `trouble` says why and the fields after `is_truncated` are empty.
 
@@ -53,7 +53,7 @@ class Examination:
     perceptual_hash: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """`appid` is None where the file's name gives none; `file` is "" if there is no file."""
 

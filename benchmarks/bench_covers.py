@@ -29,7 +29,7 @@ from banners.embedding import encode_with
 from banners.encoders import Choice
 from banners.games_csv import Banner, list_banners
 from banners.vectors import regions
-from banners.vectors.regions import Box
+from banners.vectors.regions import Box, CodesInFile
 from webapp import create_app
 from webapp.queries.cover_parts import parts_of_image
 from webapp.queries.parts import decode_vector, encode_vector
@@ -81,13 +81,15 @@ def _pasted(site: Site, covers: dict[int, Path], trials: int) -> None:
             shared = regions.shared_regions(features, features.cells(row), regions.to_cells(cells), 5)
             pointed += bool(shared) and _has_middle(box, shared[0].a) and _has_middle(where, shared[0].b)
             parts = parts_of_image(site, _open(covers[a]), box)
-            codes = np.array(features.codes)
+            codes = features.codes.read(np.arange(len(site)))
             codes[other] = cells
             scores = regions.part_scores(codes, parts).max(axis=1)
             scores[row] = -1
             rank = int(np.count_nonzero(scores > scores[other]))
             found_first, found = found_first + (rank == 0), found + (rank < 10)
-            placed += _has_middle(where, regions.find_part(replace(features, codes=codes), other, parts, box))
+            placed += _has_middle(
+                where, regions.find_part(replace(features, codes=CodesInFile(codes)), other, parts, box)
+            )
         shares = (count / trials for count in (pointed, found_first, found, placed))
         print("pasted at {} times its size: best region in both {:.3f}, part first {:.3f}, among ten {:.3f}, in its"
               " place {:.3f}".format(scale, *shares))  # fmt: skip

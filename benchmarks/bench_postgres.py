@@ -1,12 +1,13 @@
 """Search in PostgreSQL with pgvector: the push, recall and times, and a new version under load.
 
-bench_postgres.py --banners ../shared/data/covers --rows 200000 [--switch 20000]
+bench_postgres.py --banners ../shared/data/covers --rows 200000 [--parts | --switch 20000]
 
 Embeddings are grown from those of real covers, reduced to --dim numbers. The push is killed in its middle and goes on.
 Recall is that of the ten nearest against exact ones; times are those of whole JSON answers of one client on the
-same machine. With --switch, a server answers 200 queries a second, of so many games, while another version is pushed
-and the catalogue is replaced: each answer must be that of the one or the other. Prints one JSON line. PostgreSQL is
-started in a folder of its own unless --url names one.
+same machine. With --parts, local features are pushed too, those of the covers and such as have cells of two of them;
+search by parts of covers is compared with that in files. With --switch, a server answers 200 queries a second, of so
+many games, while another version is pushed and the catalogue is replaced: each answer must be that of the one or the
+other. Prints one JSON line. PostgreSQL is started in a folder of its own unless --url names one.
 """
 
 import argparse
@@ -25,15 +26,21 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from msgspec import structs
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from banners.arrays import Matrix
+from banners.build.local_features import local_features
+from banners.build.plan import Options, Part, Progress
 from banners.catalogue import postgres, writer
 from banners.catalogue.manifest import EncoderInfo, Images, Manifest
 from banners.catalogue.reader import neighbour_arrays, open_catalogue
-from banners.games_csv import Game, list_banners
+from banners.encoders import Choice
+from banners.games_csv import Banner, Game, list_banners
+from banners.vectors import regions
 from banners.vectors.nearest import quantise
 from banners.vectors.neighbours import Neighbours
 from benchmarks.bench_pages import served
@@ -47,7 +54,7 @@ RATE = 200  # queries a second
 BEFORE_AND_AFTER = 15  # seconds of load on each side of a switch
 
 
-def make(folder: Path, embeddings: Matrix) -> None:
+def make(folder: Path, embeddings: Matrix, parts: Part | None = None) -> None:
     """A catalogue with little else. The year of release lets 2 % pass."""
     count = len(embeddings)
     codes = quantise(embeddings)
@@ -56,11 +63,13 @@ def make(folder: Path, embeddings: Matrix) -> None:
     similarities = np.repeat(np.sum(embeddings * np.roll(embeddings, -1, axis=0), axis=1)[:, None], 2, axis=1)
     arrays = neighbour_arrays({"plain": Neighbours(near, similarities.astype(np.float32))})
     arrays |= {"embeddings": embeddings, "quantised": codes.codes, "quantised_scales": codes.scales}
+    arrays |= parts.arrays if parts else {}
     random = np.random.default_rng(3)
     years = np.where(random.random(count) < PASSING, 1990, 2010).tolist()
     games = [Game(row + 1, f"Game number {row + 1}", {"year": year}) for row, year in enumerate(years)]
     dim = embeddings.shape[1]
     about = Manifest(k=2, d=dim, dtype="float32", encoder=EncoderInfo("none"), images=Images("", 300, 450))
+    about = structs.replace(about, **parts.about) if parts else about
     writer.save(folder, games, arrays, {}, None, about)
 
 
@@ -84,6 +93,12 @@ def rows(url: str, table: str) -> int:
             return 0
         found = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
         return found[0] if found else 0
+
+
+def database_mb(url: str) -> int:
+    with psycopg.connect(url) as db:
+        size = db.execute("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname ~ '^(vectors|words)_'")
+        return round(float(size.fetchone()[0]) / 1e6)  # type: ignore[index]
 
 
 def recalls(catalogue: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
@@ -131,6 +146,50 @@ def answers(catalogue: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
             hits.append(len(wanted & {one["game"]["appid"] - 1 for one in answer.get_json()["results"]}) / 10)
         found[name] = [round(float(np.mean(hits)), 3), *percentiles(times)]
     return found
+
+
+def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
+    """Local features of the covers, then such as have each cell from one of two covers, with noise."""
+    scratch = scratch / "rows" / "parts"
+    scratch.mkdir(parents=True)
+    digests = [str(number).encode() for number in range(len(covers))]
+    options = Options(Choice("packaged", device="cpu"))
+    part, _ = local_features(covers, digests, scratch, options, Progress(print, lambda *_: tqdm(disable=True)))
+    random, own = np.random.default_rng(4), part.arrays["parts"]
+    codes = np.empty((count, *own.shape[1:]), np.int8)
+    codes[: len(own)] = own
+    for start in range(len(own), count, 4096):
+        many = min(4096, count - start)
+        one, other = own[random.integers(0, len(own), (2, many))]
+        mixed = np.where(random.random((many, own.shape[1], 1)) < 0.5, one, other).astype(np.int16)
+        codes[start : start + many] = np.clip(mixed + random.integers(-25, 26, mixed.shape), -127, 127)
+    return Part({**part.arrays, "parts": codes}, {}, part.about)
+
+
+def parts_found(catalogue: Path, url: str, covers: int) -> dict[str, Any]:
+    """Of parts of covers: recall@10 against those found in the files, and the times of a search in ms."""
+    opened = open_catalogue(catalogue)
+    index = postgres.indexes(opened, url)["plain"]
+    ours, stored = opened.local_features, postgres.local_features(opened, index.database)
+    assert ours is not None
+    assert stored is not None
+    random, hits, times = np.random.default_rng(5), [], {"files": [], "database": []}
+    every = np.ones(len(opened), np.bool_)
+    for _ in range(QUERIES // 3):
+        row, (width, height) = int(random.integers(covers)), random.uniform(0.2, 0.6, 2)
+        box = (random.uniform(0, 1 - width), random.uniform(0, 1 - height), width, height)
+        grid = ours.cells(row).reshape(ours.rows, ours.columns, -1)
+        part, found = regions.part_of(grid, box, 1.0), []
+        for name, features in (("files", ours), ("database", stored)):
+            started = time.perf_counter()
+            rows, _ = regions.ranked_by_part(features.codes, [part], every, 1000)
+            for one in rows[:20].tolist():
+                regions.find_part(features, one, [part], box)
+            times[name].append(time.perf_counter() - started)
+            found.append(set(rows[:10].tolist()))
+        hits.append(len(found[0] & found[1]) / 10)
+    index.database.close()
+    return {"recall": round(float(np.mean(hits)), 3)} | {name: percentiles(one) for name, one in times.items()}
 
 
 def switch(folder: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
@@ -195,6 +254,7 @@ def main() -> None:
     parser.add_argument("--banners", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--parts", action="store_true")
     parser.add_argument("--switch", type=int, default=0)
     parser.add_argument("--url")
     options = parser.parse_args()
@@ -212,15 +272,17 @@ def main() -> None:
         figures: dict[str, Any] = {"rows": options.rows, "dim": options.dim}
         if options.switch:
             figures["switch"] = switch(folder, url, embeddings[: options.switch])
+        elif options.parts:
+            banners = list_banners(options.banners)
+            make(folder / "c", embeddings, grow_parts(banners, options.rows, folder))
+            figures["push_s"] = round(push(folder / "c", url), 1)
+            figures["database_mb"] = database_mb(url)
+            figures["parts"] = parts_found(folder / "c", url, len(banners))
         else:
             make(folder / "c", embeddings)
             figures["killed_after_s"] = round(push(folder / "c", url, kill_at=options.rows // 2), 1)
             figures["push_s"] = round(push(folder / "c", url), 1)
-            with psycopg.connect(url) as db:
-                size = db.execute(
-                    "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'vectors_%'"
-                )
-                figures["database_mb"] = round(float(size.fetchone()[0]) / 1e6)  # type: ignore[index]
+            figures["database_mb"] = database_mb(url)
             figures["by_candidates"] = recalls(folder / "c", url, embeddings)
             figures |= answers(folder / "c", url, embeddings)
         print(json.dumps(figures))

@@ -78,7 +78,8 @@ def _searched_in(catalogue: Catalogue, database_url: str) -> Catalogue:
     if not is_there and catalogue.indexes:
         log.warning("DATABASE_URL: that database does not have this catalogue, whose own files are searched")
         return catalogue
-    return replace(catalogue, indexes=indexes)
+    features = catalogue.local_features or postgres.local_features(catalogue, indexes["plain"].database)
+    return replace(catalogue, indexes=indexes, local_features=features)
 
 
 class Site:

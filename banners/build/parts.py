@@ -94,6 +94,7 @@ def neighbours(
     for view, (matrix, queries) in spaces.items():
         if options.is_approximate and len(matrix) >= APPROXIMATE_FROM:
             if matrix is not searched:
+                progress.say(f"neighbours, {view}: dividing the games into lists, minutes for a million")
                 search = None  # frees the memory of the other one
                 (search, share), searched = approximate(matrix), matrix
             recall[view] = share

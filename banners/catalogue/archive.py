@@ -40,7 +40,7 @@ OPTIONAL: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
         ("d", "dtype", "artwork_directions", "queries"),
     ),
     # With DATABASE_URL they are there.
-    "vectors": (("embeddings.npy", "quantised.npy", "quantised_scales.npy", "artwork_lengths.npy"), ()),
+    "vectors": (("embeddings.npy", "quantised.npy", "quantised_scales.npy", "artwork_lengths.npy", "parts.npy"), ()),
     "map": ((TILES,), ("map",)),
     "parts": ((*(f"{name}.npy" for name in _PARTS), PART_MODEL), ("parts",)),
     "queries": (_QUERIES, ("queries",)),

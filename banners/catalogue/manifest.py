@@ -82,6 +82,10 @@ class Parts(msgspec.Struct, frozen=True):
     pairs_tried: int = 0  # 0 if no pairs were compared
     pairs_found: int = 0  # with at least that evidence
 
+    @property
+    def is_wide(self) -> bool:
+        return self.preprocessing.width > self.preprocessing.height
+
 
 class Map(msgspec.Struct, frozen=True):
     """The map of all banners; see `banners.build.map`."""

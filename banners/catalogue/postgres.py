@@ -1,9 +1,12 @@
-"""The vectors of a catalogue in PostgreSQL with pgvector (https://github.com/pgvector/pgvector), for hosts that they
-outgrow.
+"""The vectors and local features of a catalogue in PostgreSQL with pgvector (https://github.com/pgvector/pgvector), for
+hosts that they outgrow.
 
 Each version is a table of its own, named after the catalogue: a server reads the version of the catalogue that it
 serves, whatever is pushed meanwhile. Whoever reads one holds a lock in the database; the next push drops those that
 nobody reads.
+
+Search by a part has an inverted file: for each visual word the rows that have it (J. Sivic and A. Zisserman, Video
+Google, 2003). The words of the part give a shortlist, whose local features are compared as those in files are.
 """
 
 import hashlib
@@ -28,8 +31,10 @@ from banners.arrays import Indices, Mask, Matrix, Vector
 from banners.catalogue.manifest import Manifest
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import Away, BadInput, one_line
+from banners.vectors import regions
 from banners.vectors.artwork import Artwork
 from banners.vectors.nearest import Index
+from banners.vectors.regions import Codes, CodesInFile, Evidence, LocalFeatures, Part, StoredCodes
 from banners.views import View
 
 _BLOCK = 4096  # rows in a transaction
@@ -40,8 +45,13 @@ _SHORTEST, _LONGER = 200, 8  # rows that are asked for first, and how many times
 _CONNECTIONS = 8  # of a process
 _PATIENCE = 2.0  # seconds until the database counts as away
 _BINARY_COPY = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_WORDS_OF_A_CELL = 4  # of the part that is searched: the lists of so many are read
+_SHORTLISTED = 1000  # banners that may have the art of a picture
+_SAMPLE = 1000  # banners that stand for all
 _NAMING = ("appids.npy", "neighbours", "similarities")  # files that every packed catalogue has
 _LOCKS = 0x5C11  # the class of our advisory locks
+
+_Bytes = npt.NDArray[np.uint8]
 
 logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # each attempt to connect would be a line of several
 
@@ -64,8 +74,8 @@ def _lock_number(key: str) -> int:
     return int(key[:8], 16) - 2**31
 
 
-def _table(key: str) -> sql.Identifier:
-    return sql.Identifier("steam_clip", f"vectors_{key}")
+def _table(key: str, kind: str = "vectors") -> sql.Identifier:
+    return sql.Identifier("steam_clip", f"{kind}_{key}")
 
 
 def _numbers(vector: Vector) -> str:
@@ -94,6 +104,8 @@ def push(
             _prepare(db, key, len(plain.matrix[0]))
             _copy(db, key, catalogue, on_progress)
             _index(db, key, catalogue.artwork is not None, say)
+            if catalogue.local_features is not None:
+                _index_words(db, key, len(catalogue), catalogue.local_features.codes, say)
             _complete(db, key, catalogue)
             _drop_others(db, key, say)
     except psycopg.Error as error:
@@ -116,9 +128,11 @@ def _prepare(db: Connection[Any], key: str, dim: int) -> None:
     db.execute(
         sql.SQL(
             "CREATE TABLE IF NOT EXISTS {} (row integer PRIMARY KEY, plain halfvec({dim}) NOT NULL, artwork"
-            " halfvec({dim}))"
+            " halfvec({dim}), cells bytea)"
         ).format(_table(key), dim=sql.Literal(dim))
     )
+    # What does not become smaller is not compressed.
+    db.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN cells SET STORAGE EXTERNAL").format(_table(key)))
 
 
 def _copy(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Callable[[int], None]) -> None:
@@ -128,31 +142,38 @@ def _copy(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Call
     on_progress(first)
     for start in range(first, len(catalogue), _BLOCK):
         embeddings = catalogue.embeddings[start : start + _BLOCK]
-        artwork = None if catalogue.artwork is None else catalogue.artwork.view(embeddings)
-        columns = "row, plain" if artwork is None else "row, plain, artwork"
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(_table(key), sql.SQL(columns))
+        columns = {"plain": _halfvecs(embeddings)}
+        if catalogue.artwork is not None:
+            columns["artwork"] = _halfvecs(catalogue.artwork.view(embeddings))
+        if catalogue.local_features is not None:
+            rows = np.arange(start, start + len(embeddings))
+            columns["cells"] = catalogue.local_features.codes.read(rows).reshape(len(rows), -1).view("u1")
+        names = sql.SQL(", ").join(map(sql.Identifier, ("row", *columns)))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(_table(key), names)
         with db.transaction(), db.cursor().copy(statement) as copy:
-            copy.write(_BINARY_COPY + _tuples(start, [embeddings] if artwork is None else [embeddings, artwork]))
+            copy.write(_BINARY_COPY + _tuples(start, list(columns.values())))
             copy.write(b"\xff\xff")
         on_progress(len(embeddings))
 
 
-def _tuples(first: int, columns: Sequence[Matrix]) -> bytes:
-    """Rows for a binary COPY: the number of fields, then each with its length; a halfvec has its dimension, two bytes
-    that are 0, and its numbers, the high byte first."""
-    dim = columns[0].shape[1]
+def _halfvecs(matrix: Matrix) -> _Bytes:
+    """In pgvector's binary form: the dimension, two bytes that are 0, and the numbers, the high byte first."""
+    dim = matrix.shape[1]
+    rows = np.zeros(len(matrix), [("dim", ">i2"), ("unused", ">i2"), ("numbers", ">f2", (dim,))])
+    rows["dim"], rows["numbers"] = dim, matrix
+    return rows.view("u1").reshape(len(matrix), -1)
+
+
+def _tuples(first: int, columns: Sequence[_Bytes]) -> bytes:
+    """Rows for a binary COPY: the number of fields, then each with its length. `columns` have the bytes of their
+    fields: uint8 (n, length)."""
     fields: list[Any] = [("fields", ">i2"), ("length", ">i4"), ("row", ">i4")]
-    for number in range(len(columns)):
-        fields += [
-            (f"length{number}", ">i4"),
-            (f"dim{number}", ">i2"),
-            (f"unused{number}", ">i2"),
-            (f"numbers{number}", ">f2", (dim,)),
-        ]
+    for number, column in enumerate(columns):
+        fields += [(f"length{number}", ">i4"), (f"bytes{number}", "u1", (column.shape[1],))]
     rows = np.zeros(len(columns[0]), fields)
     rows["fields"], rows["length"], rows["row"] = 1 + len(columns), 4, first + np.arange(len(rows))
-    for number, matrix in enumerate(columns):
-        rows[f"length{number}"], rows[f"dim{number}"], rows[f"numbers{number}"] = 4 + 2 * dim, dim, matrix
+    for number, column in enumerate(columns):
+        rows[f"length{number}"], rows[f"bytes{number}"] = column.shape[1], column
     return rows.tobytes()
 
 
@@ -172,6 +193,27 @@ def _index(db: Connection[Any], key: str, has_artwork: bool, say: Callable[[str]
     db.execute(sql.SQL("ANALYZE {}").format(_table(key)))
 
 
+def _index_words(db: Connection[Any], key: str, n: int, codes: StoredCodes, say: Callable[[str], None]) -> None:
+    """A table of visual words: the centre of each, float32 (32,), and the rows that have it, int32 (m,)."""
+    if db.execute("SELECT to_regclass(%s)", (f"steam_clip.words_{key}",)).fetchone() != (None,):
+        return
+    say("indexing parts; that takes a minute for each 100,000 games")
+    vocabulary = regions.visual_words(codes)
+    words = np.empty((n, regions.CELLS), np.uint16)
+    for start in range(0, n, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, n))
+        words[rows] = regions.words_of(codes.read(rows), vocabulary)
+    order = np.argsort(words.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(words.ravel(), minlength=len(vocabulary)))[:-1]
+    lists = (np.unique(cells // regions.CELLS).astype("<i4").tobytes() for cells in np.split(order, ends))
+    centres = (centre.astype("<f4").tobytes() for centre in vocabulary)
+    with db.transaction(), db.cursor() as cursor:
+        table = _table(key, "words")
+        cursor.execute(sql.SQL("CREATE TABLE {} (word integer PRIMARY KEY, centre bytea, rows bytea)").format(table))
+        insert = sql.SQL("INSERT INTO {} VALUES (%s, %s, %s)").format(table)
+        cursor.executemany(insert, zip(range(len(vocabulary)), centres, lists, strict=True))
+
+
 def _complete(db: Connection[Any], key: str, catalogue: Catalogue) -> None:
     facts = _Facts.of(catalogue).data()
     db.execute("UPDATE steam_clip.versions SET is_complete = true, facts = %s WHERE key = %s", (facts, key))
@@ -186,7 +228,7 @@ def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> N
             say(f"version {other} is still read by a server; a later push drops it")
             continue
         with db.transaction():
-            db.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_table(other)))
+            db.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(_table(other), _table(other, "words")))
             db.execute("DELETE FROM steam_clip.versions WHERE key = %s", (other,))
         db.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCKS, number))
         say(f"version {other} was dropped")
@@ -254,13 +296,13 @@ class VectorDatabase:
     def rows(
         self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object], view: View = "plain"
     ) -> list[Any]:
-        """The rows that a statement selects, with values in binary form. The statement may name {table}, and {column}
-        for the column of a view."""
+        """The rows that a statement selects, with values in binary form. The statement may name {table} and {words},
+        and {column} for the column of a view."""
         if not self._is_there and not self.has_version():
             raise Away("The database does not have this catalogue. Push it.")
         self._is_there = True
         with self._errors(), self._pool().connection(_PATIENCE) as db, db.cursor(binary=True) as cursor:
-            names = {"table": _table(self.key), "column": sql.Identifier(view)}
+            names = {"table": _table(self.key), "words": _table(self.key, "words"), "column": sql.Identifier(view)}
             cursor.execute(sql.SQL(statement).format(**names), parameters)
             return cursor.fetchall()
 
@@ -293,7 +335,7 @@ class VectorDatabase:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.errors.UndefinedTable:
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             self._is_there = False
             raise Away("The database does not have this catalogue any more. Push it.") from None
         except (psycopg.Error, PoolTimeout) as error:
@@ -386,6 +428,69 @@ class DatabaseIndex:
 
 def _halves(data: bytes) -> npt.NDArray[np.float32]:
     return np.frombuffer(data, ">f2", offset=4).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class CodesInDatabase:
+    """As `banners.vectors.regions.CodesInFile`, in the database; of n banners. Only a shortlist is compared."""
+
+    database: VectorDatabase
+    n: int
+
+    def read(self, rows: Sequence[int] | Indices) -> Codes:
+        asked = np.asarray(rows).tolist()
+        found = dict(self.database.rows("SELECT row, cells FROM {table} WHERE row = ANY(%s)", (asked,)))
+        codes = [np.frombuffer(found[row], np.int8) for row in asked]
+        return np.array(codes, np.int8).reshape(-1, regions.CELLS, regions.DIMENSIONS)
+
+    def sample(self, count: int) -> Codes:
+        return CodesInFile(self._some).sample(count)
+
+    @cached_property
+    def _some(self) -> Codes:
+        return self.read(np.linspace(0, self.n - 1, min(_SAMPLE, self.n)).astype(np.intp))
+
+    @cached_property
+    def _centres(self) -> Matrix:
+        """float32 (w, 32)."""
+        rows = self.database.rows("SELECT centre FROM {words} ORDER BY word", ())
+        return np.stack([np.frombuffer(centre, "<f4") for (centre,) in rows])
+
+    def shortlist(self, parts: Sequence[Part], passes: Mask, count: int) -> Indices:
+        """Each cell of a part counts as much as the closest word that it has in common with a banner is like it."""
+        cosines = [part.cells @ self._centres.T for part in parts]  # (cells, w) each
+        words = [np.argsort(-one, axis=1)[:, :_WORDS_OF_A_CELL] for one in cosines]
+        asked = np.unique(np.concatenate([one.ravel() for one in words])).tolist()
+        lists = dict(self.database.rows("SELECT word, rows FROM {words} WHERE word = ANY(%s)", (asked,)))
+        best, of_cell = np.zeros(self.n, np.float32), np.zeros(self.n, np.float32)
+        for cosines_of_part, words_of_part in zip(cosines, words, strict=True):
+            scores = np.zeros(self.n, np.float32)
+            for cosine, its_words in zip(cosines_of_part, words_of_part, strict=True):
+                of_cell[:] = 0
+                for word in its_words[::-1].tolist():  # the closest last
+                    of_cell[np.frombuffer(lists[word], "<i4")] = cosine[word]
+                scores += of_cell
+            np.maximum(best, scores / len(words_of_part), out=best)
+        best[~passes] = 0
+        rows = np.argsort(-best, kind="stable")[:count]
+        return rows[best[rows] > 0]
+
+    def evidence(self, cells: Matrix) -> Evidence:
+        """How many banners coincide with a cell is known of a sample, and of those that may have the art."""
+        picture = Part(cells, np.zeros((len(cells), 2), np.float32), 1.0)
+        rows = self.shortlist([picture], np.ones(self.n, np.bool_), _SHORTLISTED)
+        hits = np.zeros((self.n, len(cells)), np.bool_)
+        hits[rows] = regions.coincide(self.read(rows), cells)
+        of_sample = regions.coincide(self._some, cells).mean(axis=0)
+        return Evidence.of(hits, np.maximum(of_sample, np.maximum(hits.sum(axis=0), 1) / self.n))
+
+
+def local_features(catalogue: Catalogue, database: VectorDatabase) -> LocalFeatures | None:
+    """Those in the database; None if the catalogue was made without."""
+    about, basis = catalogue.manifest.parts, catalogue.basis
+    if about is None or basis is None:
+        return None
+    return LocalFeatures.of(CodesInDatabase(database, len(catalogue)), about.is_wide, basis)
 
 
 def indexes(catalogue: Catalogue, url: str) -> dict[View, DatabaseIndex]:

@@ -21,7 +21,7 @@ from banners.errors import BadCatalogue, NotInCatalogue, UnknownGame
 from banners.vectors.artwork import Artwork
 from banners.vectors.nearest import Index, Quantised, Searchable
 from banners.vectors.neighbours import Neighbours
-from banners.vectors.regions import Basis, LocalFeatures, SameArt
+from banners.vectors.regions import Basis, CodesInFile, LocalFeatures, SameArt
 from banners.views import VIEWS, View
 
 LONGEST_LINK = 512  # numbers of an embedding in an address, 683 characters
@@ -37,8 +37,9 @@ class Catalogue:
     artwork. `matrix` is float32 (n, d), rows L2-normalised. `duplicates` is int32 (n,), see `banners.groups`.
     `term_embeddings` is float32 (L, d), one for each of `games.terms`. `link_basis`: float16 (d, 512), what embeddings
     of pictures are shortened with for addresses. `local_features` are for why two banners match, and for search by a
-    part. These are None if there is no such file. `same_art` are pairs of rows, none if none were compared.
-    `tiles` belong to the map; None without one. `read_later` maps names to other files."""
+    part; `basis` is theirs, and there too if they lie in a database. These are None if there is no such file.
+    `same_art` are pairs of rows, none if none were compared. `tiles` belong to the map; None without one.
+    `read_later` maps names to other files."""
 
     folder: Path
     manifest: Manifest
@@ -51,6 +52,7 @@ class Catalogue:
     term_embeddings: Matrix | None
     artwork: Artwork | None
     link_basis: Matrix | None
+    basis: Basis | None
     local_features: LocalFeatures | None
     same_art: SameArt
     tiles: Tiles | None
@@ -167,10 +169,10 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool)
         if artwork is not None:
             indexes["artwork"] = Index(matrix, Quantised(codes, scales), artwork, lengths)
     codes, mean, projection = load("parts"), load("parts_mean"), load("parts_projection")
+    basis = None if mean is None or projection is None else Basis(mean, projection)
     local_features = None
-    if manifest.parts is not None and codes is not None and mean is not None and projection is not None:
-        is_wide = manifest.parts.preprocessing.width > manifest.parts.preprocessing.height
-        local_features = LocalFeatures.of(codes, is_wide, Basis(mean, projection))
+    if manifest.parts is not None and codes is not None and basis is not None:
+        local_features = LocalFeatures.of(CodesInFile(codes), manifest.parts.is_wide, basis)
     pairs, nats, share = load("same_art"), load("same_art_nats"), load("same_art_share")
     same_art = SameArt.none()
     if pairs is not None and nats is not None and share is not None:
@@ -191,6 +193,7 @@ def _open(folder: Path, manifest: Manifest, check_hashes: bool, but_large: bool)
         term_embeddings=load("term_embeddings"),
         artwork=artwork,
         link_basis=load("link_basis"),
+        basis=basis,
         local_features=local_features,
         same_art=same_art,
         tiles=Tiles(folder / TILES) if manifest.map is not None and TILES in manifest.files else None,

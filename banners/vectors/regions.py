@@ -8,12 +8,14 @@ what all covers have in common (H. Jégou and O. Chum, Negative Evidences and Co
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from banners.arrays import Indices, Mask, Matrix, Vector
+from banners.errors import Unavailable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,7 @@ CHANNELS = 80  # of the network's layer
 DIMENSIONS = 32  # of a cell's feature
 COINCIDES = 0.7  # the least cosine of two cells that show the same
 SAME_ART = 0.5  # of the most evidence that a catalogue of this size allows; see `same_art_evidence`
+WORDS = 4096  # of a vocabulary
 PAIRED_AT_MOST = 200_000  # banners, which take 40 minutes of two cores; the time grows with the square
 
 _SCALE = 127  # of a code
@@ -32,6 +35,7 @@ _BLOCK = 128  # banners at a time: as many as stay in a core's cache
 _PART = 16  # cells of a part that count, evenly spread: more cost time and find no more
 _ROWS = 128  # of all pairs at a time: as many as stay in a core's cache
 _SAMPLE = 4_000  # cells that stand for all of a catalogue
+_CELLS_OF_A_WORD = 40  # that it is the centre of, in the sample that a vocabulary is made of
 _CENTRAL = 0.6  # how much less a square in a corner counts
 _LEAST_DETAIL = 0.12  # how far the cells of a picture differ; 741 covers have 0.33 to 0.9, noise and gradients less
 
@@ -70,28 +74,48 @@ def to_cells(codes: Codes) -> Matrix:
     return codes.astype(np.float32) / np.float32(_SCALE)
 
 
+class StoredCodes(Protocol):
+    """The codes of all banners, in a file (`CodesInFile`) or in a database."""
+
+    def read(self, rows: Sequence[int] | Indices) -> Codes:
+        """Those of some banners: int8 (m, 70, 32)."""
+        ...
+
+    def sample(self, count: int) -> Codes:
+        """Some cells of all banners, evenly spread: int8 (m, 32), m at most `count`."""
+        ...
+
+    def shortlist(self, parts: Sequence["Part"], passes: Mask, count: int) -> Indices:
+        """The rows, at most `count` of those that pass, that may have a part best by its best scale."""
+        ...
+
+    def evidence(self, cells: Matrix) -> "Evidence":
+        """That banners have the art of a picture, whose cells are float32 (70, 32)."""
+        ...
+
+
 @dataclass(frozen=True)
 class LocalFeatures:
-    """The local features of a catalogue. `codes`: int8 (n, 70, 32), row by row of the grid, `rows` x `columns`.
-    `common`: float32 (m, 32), cells of all banners, to tell what is common. `basis` makes cells of a network's
-    output."""
+    """The local features of a catalogue. The grid of `codes` is `rows` x `columns`, row by row. `basis` makes cells of
+    a network's output."""
 
-    codes: Codes
+    codes: StoredCodes
     rows: int
     columns: int
     basis: Basis
-    common: Matrix
 
     @classmethod
-    def of(cls, codes: Codes, is_wide: bool, basis: Basis) -> "LocalFeatures":
-        rows, columns = sides(is_wide)
-        flat = codes.reshape(-1, DIMENSIONS)
-        places = np.linspace(0, len(flat) - 1, min(_SAMPLE, len(flat))).astype(np.intp)
-        return cls(codes, rows, columns, basis, to_cells(flat[places]))
+    def of(cls, codes: StoredCodes, is_wide: bool, basis: Basis) -> "LocalFeatures":
+        return cls(codes, *sides(is_wide), basis)
+
+    @cached_property
+    def common(self) -> Matrix:
+        """Cells of all banners, to tell what is common: float32 (m, 32)."""
+        return to_cells(self.codes.sample(_SAMPLE))
 
     def cells(self, row: int) -> Matrix:
         """The cells of a banner: float32 (70, 32)."""
-        return to_cells(self.codes[row])
+        return to_cells(self.codes.read([row])[0])
 
     def square(self, y: int, x: int) -> Box:
         """The box of a square of four cells."""
@@ -227,14 +251,11 @@ def _largest(cosines: Matrix) -> Matrix:
     return cosines[:, 0]
 
 
-def ranked_by_part(codes: Codes, parts: Sequence[Part], passes: Mask, count: int) -> tuple[Indices, Vector]:
+def ranked_by_part(codes: StoredCodes, parts: Sequence[Part], passes: Mask, count: int) -> tuple[Indices, Vector]:
     """The rows, of those that pass, that have a part best by its best scale, best first, at most `count`, and their
-    scores; see `part_scores`. Every other cell of the part chooses them, all of its cells put them in order."""
-    some = [replace(part, cells=part.cells[::2]) for part in parts]
-    scores = part_scores(codes, some).max(axis=1)
-    scores[~passes] = -np.inf
-    rows = np.argsort(-scores, kind="stable")[: min(int(np.count_nonzero(passes)), count)]
-    scores = part_scores(codes[rows], parts).max(axis=1)
+    scores; see `part_scores`."""
+    rows = codes.shortlist(parts, passes, count)
+    scores = part_scores(codes.read(rows), parts).max(axis=1)
     order = np.argsort(-scores, kind="stable")
     return rows[order], scores[order]
 
@@ -259,20 +280,30 @@ def find_part(features: LocalFeatures, row: int, parts: Sequence[Part], box: Box
 @dataclass(frozen=True)
 class Evidence:
     """That banners have the art of a picture: `nats`: float32 (n,), and `share`: float32 (n,), how much of the picture
-    coincides. `most` is what the picture itself would have."""
+    coincides. `most` is what the picture itself would have.
+
+    p of a cell is the share of banners that coincide with it. The evidence of a banner is the sum of -ln p over the
+    cells that coincide with its own: plain ground, which many have, is worth next to nothing.
+    """
 
     nats: Vector
     share: Vector
     most: float
 
+    @classmethod
+    def of(cls, hits: Mask, p: Vector) -> "Evidence":
+        """`hits`: bool (n, 70), see `coincide`. `p`: (70,), more than 0."""
+        told = -np.log(p)
+        nats, share = np.empty(len(hits), np.float32), np.empty(len(hits), np.float32)
+        for start in range(0, len(hits), _BLOCK):
+            hit = hits[start : start + _BLOCK]
+            nats[start : start + _BLOCK], share[start : start + _BLOCK] = hit @ told, hit.mean(axis=1)
+        return cls(nats, share, float(told.sum()))
 
-def evidence(codes: Codes, cells: Matrix) -> Evidence:
-    """Compare the cells of a picture, float32 (70, 32), with those of all banners, int8 (n, 70, 32), at the same
-    places.
 
-    p of a cell is the share of banners that coincide with it. The evidence of a banner is the sum of -ln p over the
-    cells that coincide with its own: plain ground, which many have, is worth next to nothing.
-    """
+def coincide(codes: Codes, cells: Matrix) -> Mask:
+    """Which cells of a picture, float32 (70, 32), banners have at the same places: of int8 (n, 70, 32), bool (n,
+    70)."""
     hits = np.empty((len(codes), len(cells)), np.bool_)
     scaled = cells / np.float32(_SCALE)
     floats = np.empty((_BLOCK, *codes.shape[1:]), np.float32)  # used again, as in `part_scores`
@@ -281,12 +312,54 @@ def evidence(codes: Codes, cells: Matrix) -> Evidence:
         others = floats[: len(block)]
         others[:] = block
         hits[start : start + _BLOCK] = np.einsum("nij,ij->ni", others, scaled) >= COINCIDES
-    told = -np.log(np.maximum(hits.sum(axis=0), 1) / len(codes))  # (70,)
-    nats, share = np.empty(len(codes), np.float32), np.empty(len(codes), np.float32)
-    for start in range(0, len(codes), _BLOCK):
-        hit = hits[start : start + _BLOCK]
-        nats[start : start + _BLOCK], share[start : start + _BLOCK] = hit @ told, hit.mean(axis=1)
-    return Evidence(nats, share, float(told.sum()))
+    return hits
+
+
+@dataclass(frozen=True)
+class CodesInFile:
+    """`StoredCodes` in an array, int8 (n, 70, 32), all of which is compared."""
+
+    codes: Codes
+
+    def read(self, rows: Sequence[int] | Indices) -> Codes:
+        return self.codes[rows]
+
+    def sample(self, count: int) -> Codes:
+        flat = self.codes.reshape(-1, DIMENSIONS)
+        return flat[np.linspace(0, len(flat) - 1, min(count, len(flat))).astype(np.intp)]
+
+    def shortlist(self, parts: Sequence[Part], passes: Mask, count: int) -> Indices:
+        """Every other cell of the part chooses them."""
+        scores = part_scores(self.codes, [replace(part, cells=part.cells[::2]) for part in parts]).max(axis=1)
+        scores[~passes] = -np.inf
+        return np.argsort(-scores, kind="stable")[: min(int(np.count_nonzero(passes)), count)]
+
+    def evidence(self, cells: Matrix) -> Evidence:
+        hits = coincide(self.codes, cells)
+        return Evidence.of(hits, np.maximum(hits.sum(axis=0), 1) / len(hits))
+
+
+# -- visual words ---------------------------------------------------------------------------------------------------
+
+
+def visual_words(codes: StoredCodes) -> Matrix:
+    """A vocabulary of cells: the centres of clusters of some of them, float32 (w, 32), L2-normalised (J. Sivic and A.
+    Zisserman, Video Google, 2003). Raises `Unavailable` without faiss."""
+    try:
+        import faiss
+    except ImportError as error:
+        raise Unavailable.library(error) from None
+    cells = to_cells(codes.sample(_CELLS_OF_A_WORD * WORDS))
+    count = min(WORDS, max(1, len(cells) // _CELLS_OF_A_WORD))
+    clusters = faiss.Kmeans(DIMENSIONS, count, niter=8, seed=0, spherical=True)
+    clusters.train(cells)
+    return np.asarray(clusters.centroids, np.float32)
+
+
+def words_of(codes: Codes, vocabulary: Matrix) -> npt.NDArray[np.uint16]:
+    """The nearest word of each cell: of int8 (n, 70, 32), uint16 (n, 70)."""
+    nearest = (to_cells(codes.reshape(-1, DIMENSIONS)) @ vocabulary.T).argmax(axis=1)
+    return np.asarray(nearest.reshape(-1, CELLS), np.uint16)
 
 
 def same_art_evidence(n: int) -> float:

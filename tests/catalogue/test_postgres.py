@@ -84,6 +84,7 @@ def test_the_same_games_are_found_without_vectors_in_the_folder(shelf, tmp_path,
     assert "are in the database as version" in capsys.readouterr().out
     light = without_vectors(site, tmp_path)
     assert not (light / "embeddings.npy").exists()
+    assert not (light / "parts.npy").exists()
     ours, theirs = client(site, ""), client(light, url)
     appids = open_catalogue(site).appids.tolist()[::6]
     addresses = [
@@ -91,18 +92,26 @@ def test_the_same_games_are_found_without_vectors_in_the_folder(shelf, tmp_path,
         *(f"/api/v1/similar?game={one}&not_game={other}&n=10" for one, other in pairwise(appids)),
         *(f"/api/v1/games/{one}/neighbours?n=10&from=2000" for one in appids),
         *(f"/api/v1/similar?game={one}&n=10&view=artwork&tag=Racing" for one in appids),
+        *(f"/api/v1/games/{one}/parts?box=0.2,0.1,0.5,0.4&n=10" for one in appids),
+        *(f"/api/v1/compare?a={one}&b={other}" for one, other in pairwise(appids)),
         *(f"/render/{one}?from=1990" for one in appids[:3]),
     ]
     same = 0
     for address in addresses:
         one, other = ours.get(address), theirs.get(address)
         assert one.status_code == other.status_code, address
-        if one.is_json and one.status_code == 200:
+        if "/compare" in address:
+            assert one.get_json()["similarity"] == pytest.approx(other.get_json()["similarity"], abs=2e-3)
+            assert other.get_json()["regions"]
+        elif one.is_json and one.status_code == 200:
             found = [[two["game"]["appid"] for two in answer.get_json()["results"]] for answer in (one, other)]
             same += found[0] == found[1]
-    asked = sum(address.startswith("/api") and ours.get(address).status_code == 200 for address in addresses)
+    asked = sum("n=10" in address and ours.get(address).status_code == 200 for address in addresses)
     assert same >= 0.97 * asked > 100
     assert theirs.get("/").status_code == 200
+    cover = (shelf / "b" / f"{appids[5]}.jpg").read_bytes()
+    verdicts = [one.post("/api/v1/pictures?n=10", data=cover, content_type="image/jpeg") for one in (ours, theirs)]
+    assert [one.get_json()["verdict"]["kind"] for one in verdicts] == ["same", "same"]
 
 
 def test_a_push_that_was_stopped_goes_on(site, url, monkeypatch):

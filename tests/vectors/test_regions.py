@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from banners.vectors import regions
-from banners.vectors.regions import Basis, LocalFeatures
+from banners.vectors.regions import Basis, CodesInFile, LocalFeatures
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -17,7 +17,7 @@ def features(cells: np.ndarray, is_wide: bool = False) -> LocalFeatures:
     basis = Basis(
         np.zeros(regions.CHANNELS, np.float32), np.eye(regions.CHANNELS, regions.DIMENSIONS, dtype=np.float32)
     )
-    return LocalFeatures.of(regions.to_codes(cells), is_wide, basis)
+    return LocalFeatures.of(CodesInFile(regions.to_codes(cells)), is_wide, basis)
 
 
 def test_cells_are_whitened_and_of_length_one():
@@ -76,7 +76,7 @@ def test_a_part_is_found_where_it_stands():
     part = regions.part_of(grid, box, 1.0)
     assert part.cells.shape == (6, 32)
     stored = features(cells)
-    scores = regions.part_scores(stored.codes, [part])
+    scores = regions.part_scores(regions.to_codes(cells), [part])
     assert scores.shape == (60, 1)
     assert scores[:, 0].argmax() == 7
     np.testing.assert_allclose(regions.find_part(stored, 7, [part], box), (1 / 7, 0.6, 3 / 7, 0.2), atol=1e-3)
@@ -96,12 +96,12 @@ def test_covers_with_a_part_come_in_the_order_of_all_its_cells_and_only_those_th
     parts = [regions.part_of(grid, (0, 0, 1, 1), 1.0), regions.part_of(grid, (0.5, 0.5, 0.3, 0.3), 1.0)]
     codes = regions.to_codes(cells)
     passes = np.arange(60) % 2 == 0
-    rows, scores = regions.ranked_by_part(codes, parts, passes, 30)
+    rows, scores = regions.ranked_by_part(CodesInFile(codes), parts, passes, 30)
     exact = regions.part_scores(codes, parts).max(axis=1)
     assert rows.tolist() == sorted(np.flatnonzero(passes).tolist(), key=lambda row: -exact[row])
     np.testing.assert_allclose(scores, exact[rows], atol=1e-6)
-    assert len(regions.ranked_by_part(codes, parts, passes, 5)[0]) == 5
-    assert len(regions.ranked_by_part(codes, parts, np.zeros(60, bool), 5)[0]) == 0
+    assert len(regions.ranked_by_part(CodesInFile(codes), parts, passes, 5)[0]) == 5
+    assert len(regions.ranked_by_part(CodesInFile(codes), parts, np.zeros(60, bool), 5)[0]) == 0
 
 
 def test_the_smallest_box_has_a_cell_and_the_largest_not_too_many():
@@ -113,7 +113,7 @@ def test_the_smallest_box_has_a_cell_and_the_largest_not_too_many():
 def test_evidence_counts_what_few_others_have():
     cells = random_cells(100, 70)
     cells[:, 60:] = random_cells(1)  # the same on all
-    told = regions.evidence(regions.to_codes(cells), cells[3])
+    told = CodesInFile(regions.to_codes(cells)).evidence(cells[3])
     assert told.nats.argmax() == 3
     assert told.nats[3] == pytest.approx(60 * np.log(100), rel=1e-4)
     assert told.share[3] == 1
@@ -133,7 +133,9 @@ def test_pairs_with_the_same_art_are_those_with_enough_evidence_both_ways():
     np.testing.assert_allclose(same.share, [55 / 70, 45 / 70], atol=1e-4)
     assert sum(done) == 90
     for (one, other), nats in zip(same.pairs, same.nats, strict=True):
-        both = [regions.evidence(codes, regions.to_cells(codes[a])).nats[b] for a, b in ((one, other), (other, one))]
+        both = [
+            CodesInFile(codes).evidence(regions.to_cells(codes[a])).nats[b] for a, b in ((one, other), (other, one))
+        ]
         assert nats == pytest.approx(min(both), rel=1e-4)
         assert nats >= regions.same_art_evidence(90)
 
@@ -146,7 +148,7 @@ def test_no_pairs_among_covers_that_differ(count):
 def test_a_banner_without_cells_is_like_no_other():
     codes = np.concatenate([np.zeros((2, 70, 32), np.int8), regions.to_codes(random_cells(10, 70))])
     assert not len(regions.same_art(codes).pairs)
-    assert not regions.evidence(codes, random_cells(70, seed=3)).nats[:2].any()
+    assert not CodesInFile(codes).evidence(random_cells(70, seed=3)).nats[:2].any()
 
 
 def test_detail_is_what_differs_from_place_to_place():

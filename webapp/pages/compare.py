@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, ServiceUnavailable
 from banners.arrays import Matrix
 from banners.errors import Away, BadInput, CannotAnswer, UnusableImage
 from banners.series import same_series
-from banners.vectors.regions import Box, LocalFeatures, evidence, same_art_evidence, shared_regions
+from banners.vectors.regions import CELLS, Box, LocalFeatures, same_art_evidence, shared_regions
 from banners.views import View
 from webapp.current import current_site
 from webapp.pages.game import GameDetails, game_details
@@ -221,9 +221,9 @@ def compare_with_cover(site: Site, image: Image.Image, appid: int) -> ComparePag
 
     plain = compared("plain")
     artwork = compared("artwork") if "artwork" in site.catalogue.indexes else None
-    cells = encoder.grid(image).reshape(features.codes.shape[1:])
+    cells = encoder.grid(image).reshape(CELLS, -1)
     found = _shared(features, cells, features.cells(row))
-    told = evidence(features.codes, cells)
+    told = features.codes.evidence(cells)
     is_same = told.nats[row] >= same_art_evidence(len(site))
     sentence = _sentence(found, plain, artwork, round(100 * float(told.share[row])) if is_same else None)
     answer = CoverComparison(None, game_details(site, row), plain, artwork, found, sentence)

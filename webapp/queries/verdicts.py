@@ -85,7 +85,7 @@ def look_at(site: Site, image: Image.Image, without: Sequence[int] = ()) -> Look
     cells = site.part_encoder.grid(image).reshape(regions.CELLS, -1)
     if not regions.has_detail(cells):
         return Look(has_detail=False)
-    told = regions.evidence(features.codes, cells)
+    told = features.codes.evidence(cells)
     nats = told.nats.copy()
     nats[list(without)] = 0
     least = regions.same_art_evidence(len(site))
