@@ -46,7 +46,7 @@ _CONNECTIONS = 8  # of a process
 _PATIENCE = 2.0  # seconds until the database counts as away
 _BINARY_COPY = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _WORDS_OF_A_CELL = 4  # of the part that is searched: the lists of so many are read
-_SHORTLISTED = 1000  # banners that may have the art of a picture
+_SHORTLISTED = 2000  # banners whose local features are compared
 _SAMPLE = 1000  # banners that stand for all
 _NAMING = ("appids.npy", "neighbours", "similarities")  # files that every packed catalogue has
 _LOCKS = 0x5C11  # the class of our advisory locks
@@ -472,13 +472,13 @@ class CodesInDatabase:
                 scores += of_cell
             np.maximum(best, scores / len(words_of_part), out=best)
         best[~passes] = 0
-        rows = np.argsort(-best, kind="stable")[:count]
+        rows = np.argsort(-best, kind="stable")[: max(count, _SHORTLISTED)]
         return rows[best[rows] > 0]
 
     def evidence(self, cells: Matrix) -> Evidence:
         """How many banners coincide with a cell is known of a sample, and of those that may have the art."""
         picture = Part(cells, np.zeros((len(cells), 2), np.float32), 1.0)
-        rows = self.shortlist([picture], np.ones(self.n, np.bool_), _SHORTLISTED)
+        rows = self.shortlist([picture], np.ones(self.n, np.bool_), 1)
         hits = np.zeros((self.n, len(cells)), np.bool_)
         hits[rows] = regions.coincide(self.read(rows), cells)
         of_sample = regions.coincide(self._some, cells).mean(axis=0)

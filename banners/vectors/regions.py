@@ -86,7 +86,7 @@ class StoredCodes(Protocol):
         ...
 
     def shortlist(self, parts: Sequence["Part"], passes: Mask, count: int) -> Indices:
-        """The rows, at most `count` of those that pass, that may have a part best by its best scale."""
+        """The rows, at least `count` if so many pass, that may have a part best by its best scale."""
         ...
 
     def evidence(self, cells: Matrix) -> "Evidence":
@@ -256,7 +256,7 @@ def ranked_by_part(codes: StoredCodes, parts: Sequence[Part], passes: Mask, coun
     scores; see `part_scores`."""
     rows = codes.shortlist(parts, passes, count)
     scores = part_scores(codes.read(rows), parts).max(axis=1)
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores, kind="stable")[:count]
     return rows[order], scores[order]
 
 

@@ -178,13 +178,15 @@ def test_a_database_that_is_away_stops_only_queries(site, tmp_path, client):
     light = without_vectors(site, tmp_path)
     away = client(light, AWAY)
     game = int(open_catalogue(site).appids[0])
-    for path in ("/", f"/render/{game}", f"/render/{game}?from=1990", f"/api/v1/games/{game}/neighbours", "/unique"):
+    paths = ("/", f"/render/{game}", f"/render/{game}?from=1990", f"/api/v1/games/{game}/neighbours", "/unique")
+    for path in (*paths, f"/compare/{game}/{open_catalogue(site).appids[1]}"):
         assert away.get(path).status_code == 200, path
     answer = away.get(f"/api/v1/similar?game={game}")
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
     assert "nobody" not in answer.get_data(as_text=True)
     assert away.get(f"/mix?game={game}").status_code == 503
+    assert away.get(f"/parts?game={game}&box=0,0,0.5,0.5").status_code == 503
 
 
 def test_another_catalogues_database_leaves_a_catalogue_its_own_files(site, url, tmp_path, client):

@@ -85,17 +85,21 @@ def comparison(site: Site, a: int, b: int) -> Comparison:
         similarity=plain.similarity,
         plain=plain,
         artwork=artwork,
-        regions=found,
-        sentence=_sentence(found, plain, artwork, percent) if site.facts.has_parts else "",
+        regions=found or (),
+        sentence="" if found is None else _sentence(found, plain, artwork, percent),
         coincide_percent=percent,
     )
 
 
-def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...]:
+def _regions(site: Site, row: int, other: int) -> tuple[SharedRegion, ...] | None:
+    """None without local features, or if their database is away."""
     features = site.catalogue.local_features
     if features is None:
-        return ()
-    return _shared(features, features.cells(row), features.cells(other))
+        return None
+    try:
+        return _shared(features, features.cells(row), features.cells(other))
+    except Away:
+        return None
 
 
 def _shared(features: LocalFeatures, a: Matrix, b: Matrix) -> tuple[SharedRegion, ...]:
