@@ -25,7 +25,8 @@ from banners.games_csv import Banner, BannersFolder, Game
 from banners.processes import available_memory
 from banners.vectors.neighbours import Neighbours
 
-_LAID_OUT = 1500  # bytes a banner, while the map is laid out
+_KNOWN = 1700  # bytes a banner: what games.csv says of it, its path, hashes
+_LAID_OUT = 1500  # while the map is laid out
 
 
 def build(folder: BannersFolder, out: Path, options: Options, progress: Progress) -> Summary:
@@ -68,7 +69,9 @@ def build(folder: BannersFolder, out: Path, options: Options, progress: Progress
 def _check_memory(count: int, dim: int, options: Options, say: Callable[[str], None]) -> None:
     """Warn beforehand where all vectors and neighbours will not fit into memory together."""
     views = len(options.views) + options.has_artwork
-    needed = count * (dim * (4 * views + 1) + 8 * options.neighbours * views + _LAID_OUT * options.has_map)
+    matrices = views + options.is_approximate  # which searches a copy
+    vectors = dim * (4 * matrices + 1) + 8 * options.neighbours * views
+    needed = count * (vectors + _KNOWN + _LAID_OUT * options.has_map)
     free = available_memory()
     if free is not None and needed > free:
         say(

@@ -12,6 +12,8 @@ from functools import cached_property
 from itertools import chain, islice, product
 from string import ascii_lowercase
 
+import numpy as np
+
 from banners.catalogue.names import IDEOGRAPH, PIECE, ROMAN, also_called, appid_of, fold, named_by_address
 from banners.games_csv import Game
 
@@ -78,7 +80,9 @@ class Hits:
 
 def by_rank(games: Sequence[Game]) -> list[int]:
     """Row numbers of `games` in the order of their rank."""
-    return sorted(range(len(games)), key=lambda row: (-games[row].popularity, len(games[row].name), row))
+    popularity = np.fromiter((game.popularity for game in games), np.int64, len(games))
+    lengths = np.fromiter((len(game.name) for game in games), np.int64, len(games))
+    return [int(row) for row in np.lexsort((lengths, -popularity))]
 
 
 def build_index(db: sqlite3.Connection) -> None:
