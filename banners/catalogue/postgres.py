@@ -33,7 +33,6 @@ from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import Away, BadInput, one_line
 from banners.vectors import regions
 from banners.vectors.artwork import Artwork
-from banners.vectors.nearest import Index
 from banners.vectors.regions import Codes, CodesInFile, Evidence, LocalFeatures, Part, StoredCodes
 from banners.views import View
 
@@ -49,6 +48,7 @@ _WORDS_OF_A_CELL = 4  # of the part that is searched: the lists of so many are r
 _SHORTLISTED = 2000  # banners whose local features are compared
 _SAMPLE = 1000  # banners that stand for all
 _NAMING = ("appids.npy", "neighbours", "similarities")  # files that every packed catalogue has
+_KINDS = ("vectors", "cells", "words")  # of tables
 _LOCKS = 0x5C11  # the class of our advisory locks
 
 _Bytes = npt.NDArray[np.uint8]
@@ -95,16 +95,16 @@ def push(
     Raises `BadCatalogue` and `BadInput`.
     """
     catalogue = open_catalogue(folder, check_hashes=True)
-    plain = catalogue.indexes.get("plain")
-    if not isinstance(plain, Index):
+    if catalogue.matrix is None:
         raise BadInput(f"{folder} was packed without its vectors; push the whole catalogue")
     key = key_of(catalogue.manifest)
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10) as db:
-            _prepare(db, key, len(plain.matrix[0]))
-            _copy(db, key, catalogue, on_progress)
+            _prepare(db, key)
+            _copy_vectors(db, key, catalogue, on_progress)
             _index(db, key, catalogue.artwork is not None, say)
             if catalogue.local_features is not None:
+                _copy_cells(db, key, len(catalogue), catalogue.local_features.codes)
                 _index_words(db, key, len(catalogue), catalogue.local_features.codes, say)
             _complete(db, key, catalogue)
             _drop_others(db, key, say)
@@ -113,7 +113,7 @@ def push(
     return key, len(catalogue)
 
 
-def _prepare(db: Connection[Any], key: str, dim: int) -> None:
+def _prepare(db: Connection[Any], key: str) -> None:
     db.execute("CREATE EXTENSION IF NOT EXISTS vector")
     db.execute("CREATE SCHEMA IF NOT EXISTS steam_clip")
     db.execute(
@@ -125,35 +125,48 @@ def _prepare(db: Connection[Any], key: str, dim: int) -> None:
         raise BadInput("another push to this database is running")
     db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (_LOCKS, _lock_number(key)))
     db.execute("INSERT INTO steam_clip.versions (key) VALUES (%s) ON CONFLICT DO NOTHING", (key,))
-    db.execute(
-        sql.SQL(
-            "CREATE TABLE IF NOT EXISTS {} (row integer PRIMARY KEY, plain halfvec({dim}) NOT NULL, artwork"
-            " halfvec({dim}), cells bytea)"
-        ).format(_table(key), dim=sql.Literal(dim))
-    )
-    # What does not become smaller is not compressed.
-    db.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN cells SET STORAGE EXTERNAL").format(_table(key)))
 
 
-def _copy(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Callable[[int], None]) -> None:
+def _copy_vectors(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Callable[[int], None]) -> None:
+    dim, artwork = sql.Literal(catalogue.embeddings.shape[1]), catalogue.artwork
+    columns = sql.SQL("plain halfvec({dim}) NOT NULL, artwork halfvec({dim})").format(dim=dim)
+
+    def fields(rows: Indices) -> dict[str, _Bytes]:
+        embeddings = catalogue.embeddings[rows]
+        plain = {"plain": _halfvecs(embeddings)}
+        return plain if artwork is None else plain | {"artwork": _halfvecs(artwork.view(embeddings))}
+
+    _copy(db, _table(key), columns, len(catalogue), fields, on_progress)
+
+
+def _copy_cells(db: Connection[Any], key: str, n: int, codes: StoredCodes) -> None:
+    def fields(rows: Indices) -> dict[str, _Bytes]:
+        return {"cells": codes.read(rows).reshape(len(rows), -1).view("u1")}
+
+    _copy(db, _table(key, "cells"), sql.SQL("cells bytea NOT NULL"), n, fields, lambda _: None)
+
+
+def _copy(
+    db: Connection[Any],
+    table: sql.Identifier,
+    columns: sql.Composable,
+    n: int,
+    fields: Callable[[Indices], Mapping[str, _Bytes]],
+    on_progress: Callable[[int], None],
+) -> None:
     """Blocks arrive in their order and as a whole, so the largest row tells how many are there."""
-    there = db.execute(sql.SQL("SELECT coalesce(max(row) + 1, 0) FROM {}").format(_table(key))).fetchone()
+    db.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (row integer PRIMARY KEY, {})").format(table, columns))
+    there = db.execute(sql.SQL("SELECT coalesce(max(row) + 1, 0) FROM {}").format(table)).fetchone()
     first = there[0] if there else 0
     on_progress(first)
-    for start in range(first, len(catalogue), _BLOCK):
-        embeddings = catalogue.embeddings[start : start + _BLOCK]
-        columns = {"plain": _halfvecs(embeddings)}
-        if catalogue.artwork is not None:
-            columns["artwork"] = _halfvecs(catalogue.artwork.view(embeddings))
-        if catalogue.local_features is not None:
-            rows = np.arange(start, start + len(embeddings))
-            columns["cells"] = catalogue.local_features.codes.read(rows).reshape(len(rows), -1).view("u1")
-        names = sql.SQL(", ").join(map(sql.Identifier, ("row", *columns)))
-        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(_table(key), names)
+    for start in range(first, n, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, n))
+        block = fields(rows)
+        names = sql.SQL(", ").join(map(sql.Identifier, ("row", *block)))
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
         with db.transaction(), db.cursor().copy(statement) as copy:
-            copy.write(_BINARY_COPY + _tuples(start, list(columns.values())))
-            copy.write(b"\xff\xff")
-        on_progress(len(embeddings))
+            copy.write(_BINARY_COPY + _tuples(start, list(block.values())) + b"\xff\xff")
+        on_progress(len(rows))
 
 
 def _halfvecs(matrix: Matrix) -> _Bytes:
@@ -228,7 +241,8 @@ def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> N
             say(f"version {other} is still read by a server; a later push drops it")
             continue
         with db.transaction():
-            db.execute(sql.SQL("DROP TABLE IF EXISTS {}, {}").format(_table(other), _table(other, "words")))
+            tables = sql.SQL(", ").join(_table(other, kind) for kind in _KINDS)
+            db.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(tables))
             db.execute("DELETE FROM steam_clip.versions WHERE key = %s", (other,))
         db.execute("SELECT pg_advisory_unlock(%s, %s)", (_LOCKS, number))
         say(f"version {other} was dropped")
@@ -296,14 +310,14 @@ class VectorDatabase:
     def rows(
         self, statement: LiteralString, parameters: Sequence[object] | Mapping[str, object], view: View = "plain"
     ) -> list[Any]:
-        """The rows that a statement selects, with values in binary form. The statement may name {table} and {words},
-        and {column} for the column of a view."""
+        """The rows that a statement selects, with values in binary form. The statement may name the tables {vectors},
+        {cells} and {words}, and {column} for the column of a view."""
         if not self._is_there and not self.has_version():
             raise Away("The database does not have this catalogue. Push it.")
         self._is_there = True
         with self._errors(), self._pool().connection(_PATIENCE) as db, db.cursor(binary=True) as cursor:
-            names = {"table": _table(self.key), "words": _table(self.key, "words"), "column": sql.Identifier(view)}
-            cursor.execute(sql.SQL(statement).format(**names), parameters)
+            tables = {kind: _table(self.key, kind) for kind in _KINDS}
+            cursor.execute(sql.SQL(statement).format(**tables, column=sql.Identifier(view)), parameters)
             return cursor.fetchall()
 
     @cached_property
@@ -335,7 +349,7 @@ class VectorDatabase:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        except psycopg.errors.UndefinedTable:
             self._is_there = False
             raise Away("The database does not have this catalogue any more. Push it.") from None
         except (psycopg.Error, PoolTimeout) as error:
@@ -411,7 +425,7 @@ class DatabaseIndex:
     def _ranked(self, query: Vector, limit: int, rows: Indices | None) -> list[tuple[int, float]]:
         values: dict[str, object] = {"query": _numbers(query), "limit": limit}
         order: LiteralString = " ORDER BY {column} <#> %(query)s::halfvec LIMIT %(limit)s"
-        statement: LiteralString = "SELECT row, -({column} <#> %(query)s::halfvec) FROM {table}"
+        statement: LiteralString = "SELECT row, -({column} <#> %(query)s::halfvec) FROM {vectors}"
         if rows is not None:
             values["rows"] = rows.tolist()
             statement += " WHERE row = ANY(%(rows)s)"
@@ -421,7 +435,7 @@ class DatabaseIndex:
 
     def _vectors(self, view: View, rows: Sequence[int]) -> Matrix:
         """float32 (m, d), in the order of `rows`."""
-        statement: LiteralString = "SELECT row, {column} FROM {table} WHERE row = ANY(%s)"
+        statement: LiteralString = "SELECT row, {column} FROM {vectors} WHERE row = ANY(%s)"
         found = dict(self.database.rows(statement, (list(rows),), view))
         return np.stack([_halves(found[row]) for row in rows])
 
@@ -439,7 +453,7 @@ class CodesInDatabase:
 
     def read(self, rows: Sequence[int] | Indices) -> Codes:
         asked = np.asarray(rows).tolist()
-        found = dict(self.database.rows("SELECT row, cells FROM {table} WHERE row = ANY(%s)", (asked,)))
+        found = dict(self.database.rows("SELECT row, cells FROM {cells} WHERE row = ANY(%s)", (asked,)))
         codes = [np.frombuffer(found[row], np.int8) for row in asked]
         return np.array(codes, np.int8).reshape(-1, regions.CELLS, regions.DIMENSIONS)
 

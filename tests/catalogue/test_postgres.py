@@ -143,6 +143,16 @@ def test_a_push_that_was_stopped_goes_on(site, url, monkeypatch):
     assert index.deviation(query) == pytest.approx(float((catalogue.embeddings @ query).std()), abs=1e-3)
 
 
+def test_local_features_are_pushed_after_vectors_that_are_there(site, url, client, tmp_path):
+    pack(site, tmp_path / "without.tar.gz", ["parts"])
+    with tarfile.open(tmp_path / "without.tar.gz") as packed:
+        packed.extractall(tmp_path / "without", filter="data")
+    assert postgres.push(tmp_path / "without", url, lambda _: None) == postgres.push(site, url, lambda _: None)
+    reader = client(without_vectors(site, tmp_path), url)
+    game = int(open_catalogue(site).appids[0])
+    assert len(reader.get(f"/api/v1/games/{game}/parts?box=0,0,0.5,0.5&n=3").get_json()["results"]) == 3
+
+
 def test_a_version_that_is_read_is_dropped_by_a_later_push_only(site, tmp_path, url, client, banners_folder, tiny_clip):
     import embed_banners
 
