@@ -33,14 +33,25 @@ from banners.encoders import LOCAL_FEATURES, Choice
 from banners.encoders.encoder import Encoder
 from banners.games_csv import Game, games_table
 from banners.vectors.regions import CELLS, CHANNELS
-from benchmarks.bench_neighbours import clustered
 from benchmarks.bench_search import grown
 from benchmarks.random_clip import save_random_clip
 
-PICTURES = 500
+PICTURES = 5_000
 BATCH = 32  # of embed_banners.py on a CPU, which is part of an encoder's identity
 BLOCK = 4096
 TAGS = ("Action", "Adventure", "RPG", "Strategy", "Simulation", "Casual", "Indie", "Puzzle", "Horror", "Racing")
+
+
+def embeddings(count: int) -> np.ndarray:
+    """float32 (count, 512), rows L2-normalised, each close to a hundred others."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((count // 100 + 1, 512), dtype=np.float32)
+    rows = centres[random.integers(0, len(centres), count)]
+    for start in range(0, count, BLOCK):
+        block = rows[start : start + BLOCK]
+        block += 0.4 * random.standard_normal(block.shape, dtype=np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    return rows
 
 
 def make_banners(folder: Path, names: Sequence[str]) -> list[bytes]:
@@ -83,25 +94,25 @@ def of_all(pid: int) -> tuple[float, float]:
     return own, all_of_it
 
 
-def measure(what: str, command: Sequence[object], **environment: str) -> None:
+def measure(what: str, command: Sequence[object]) -> None:
     started, most = time.perf_counter(), (0.0, 0.0)
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None:
-        try:
-            own, every = of_all(process.pid)
-        except (psutil.Error, OSError):  # it has just ended
-            continue
-        most = max(most[0], own), max(most[1], every)
-        time.sleep(0.02)
-    if process.returncode not in (0, 1):
-        sys.exit(f"bench_memory.py: {what}: {process.stderr.read() if process.stderr else ''}")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        while process.poll() is None:
+            try:
+                own, every = of_all(process.pid)
+            except (psutil.Error, OSError):  # it has just ended
+                continue
+            most = max(most[0], own), max(most[1], every)
+            time.sleep(0.02)
+        if process.returncode not in (0, 1):
+            errors.seek(0)
+            sys.exit(f"bench_memory.py: {what}: {errors.read()[-2000:]}")
     seconds = round(time.perf_counter() - started, 1)
     print(json.dumps({"program": what, "own": round(most[0]), "all": round(most[1]), "s": seconds}), flush=True)
 
@@ -118,7 +129,7 @@ def main() -> None:
         banners, catalogue, model = folder / "banners", folder / "c", folder / "model"
         save_random_clip(model)
         hashes = make_banners(banners, names)
-        fill(folder / "c.rows", Choice(str(model), device="cpu").open(), hashes, clustered(len(names), 512), np.float32)
+        fill(folder / "c.rows", Choice(str(model), device="cpu").open(), hashes, embeddings(len(names)), np.float32)
         if "--no-parts" not in more:
             outputs = np.random.default_rng(1).standard_normal((2000, CELLS * CHANNELS), dtype=np.float32)
             local = Choice(LOCAL_FEATURES, device="cpu", precision="float32").open()

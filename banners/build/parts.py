@@ -90,13 +90,16 @@ def neighbours(
     nearest_in: dict[View, Neighbours] = {}
     search: Search | None = None
     searched: Matrix | None = None
-    share, recall = 0.0, {}
+    recall: dict[View, float] = {}
     for view, (matrix, queries) in spaces.items():
         if options.is_approximate and len(matrix) >= APPROXIMATE_FROM:
             if matrix is not searched:
                 progress.say(f"neighbours, {view}: dividing the games into lists, minutes for a million")
                 search = None  # frees the memory of the other one
-                (search, share), searched = approximate(matrix), matrix
+                search, share = approximate(matrix) or (None, 1.0)
+                searched = matrix
+                if search is None:
+                    progress.say(f"neighbours, {view}: nothing is far enough from the rest; all are compared")
             recall[view] = share
         with progress.bar(f"neighbours, {view}", len(matrix), "game") as bar:
             nearest_in[view] = nearest(

@@ -58,8 +58,13 @@ def test_an_approximate_search_tells_its_recall_and_leaves_no_row_short():
     assert np.mean(shared) / 10 >= 0.95
     assert (found.rows >= 0).all()
     assert not (found.rows == np.arange(len(rows))[:, None]).any()
-    few = rows[:30]
-    assert np.array_equal(nearest(few, 29, search=approximate(few)[0]).rows, nearest(few, 29).rows)
+    most = 3000  # more than the lists that are looked into have
+    assert np.array_equal(nearest(rows, most, search=search).rows, nearest(rows, most).rows)
+
+
+def test_where_many_lists_would_be_needed_there_is_no_approximate_search():
+    rows = np.random.default_rng(0).standard_normal((4000, 64), dtype=np.float32)
+    assert approximate(rows / np.linalg.norm(rows, axis=1, keepdims=True)) is None
 
 
 def test_k_is_lowered_to_what_there_is():
