@@ -109,7 +109,7 @@ def measure(what: str, command: Sequence[object]) -> None:
             except (psutil.Error, OSError):  # it has just ended
                 continue
             most = max(most[0], own), max(most[1], every)
-            time.sleep(0.02)
+            time.sleep(0.1)
         if process.returncode not in (0, 1):
             errors.seek(0)
             sys.exit(f"bench_memory.py: {what}: {errors.read()[-2000:]}")
