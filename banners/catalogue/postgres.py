@@ -88,9 +88,9 @@ def _numbers(vector: Vector) -> str:
 def push(
     folder: Path, url: str, say: Callable[[str], None], on_progress: Callable[[int], None] = lambda _: None
 ) -> tuple[str, int]:
-    """Put the vectors of a catalogue into the database at `url`. A push that was stopped goes on where it was. What is
-    there counts once it is complete; other versions that nobody reads are dropped. Returns the version and its rows.
-    `on_progress` is called with numbers of finished rows.
+    """Put the vectors and local features of a catalogue into the database at `url`. A push that was stopped goes on.
+    What is there counts once it is complete; other versions that nobody reads are dropped. Returns the version and its
+    rows. `on_progress` is called with numbers of finished rows.
 
     Raises `BadCatalogue` and `BadInput`.
     """

@@ -17,6 +17,8 @@ from banners.games_csv import Banner
 from banners.images import read
 from banners.views import EmbeddedView
 
+_HASHED_AT_ONCE = 1000
+
 # The results of a batch, and for each view float32 (B, d), B at least their number, in their order.
 Encoded = tuple[Sequence[Result], Mapping[EmbeddedView, Matrix]]
 Encode = Callable[[Sequence[Banner], Sequence[EmbeddedView]], Iterable[Encoded]]
@@ -117,8 +119,11 @@ def _plan(
     """The views that each banner must be embedded in, without those that need none."""
     embedded = {view: store.contents(view) for view in views}
     stored = [banner for banner in banners if any(banner.appid in contents for contents in embedded.values())]
+    hashes: dict[int, bytes | None] = {}
     with ThreadPoolExecutor(4, thread_name_prefix="hash") as pool:  # reading and hashing release Python's lock
-        hashes = dict(zip((banner.appid for banner in stored), pool.map(_hash, stored), strict=True))
+        for start in range(0, len(stored), _HASHED_AT_ONCE):  # a task of all would take 2 KB a banner
+            block = stored[start : start + _HASHED_AT_ONCE]
+            hashes.update(zip((banner.appid for banner in block), pool.map(_hash, block), strict=True))
     planned = {
         banner.appid: missing_views(
             hashes.get(banner.appid), {view: embedded[view].get(banner.appid) for view in views}, views

@@ -22,7 +22,7 @@ Draw = Callable[[Banner, Image.Image], Image.Image]
 _AHEAD = 3  # batches that are decoded while one is encoded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A decoded image: the hash of its file, the digest of its pixels, and its width and height. Identical pictures
     have the same digest in any format."""
