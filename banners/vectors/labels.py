@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from banners.arrays import Matrix, StoredIndices, Vector
+from banners.arrays import Indices, Matrix, StoredIndices, Vector
 from banners.errors import BadInput, one_line
 
 VOCABULARY = Path(__file__).with_name("vocabulary.toml")
@@ -19,6 +19,7 @@ SHOWN = 5  # labels of a banner
 LISTED = 96  # banners of a label
 MAX_TERMS = 5000
 _BLOCK = 4096
+_TERMS = 8  # at a time, so that all embeddings are not read for each
 
 
 @dataclass(frozen=True)
@@ -110,5 +111,15 @@ def label(embeddings: Matrix, vocabulary: Sequence[Term], terms: Matrix, scale: 
     base_rates = sum(probabilities(block, terms, scale).sum(axis=0, dtype=np.float64) for block in blocks) / n
     base_rates = np.asarray(base_rates, np.float32)
     best, likely = zip(*(likeliest(probabilities(block, terms, scale), base_rates) for block in blocks), strict=True)
-    banners = np.stack([np.argsort(-(embeddings @ term), kind="stable")[:listed] for term in terms]).astype(np.int32)
+    banners = np.empty((len(terms), listed), np.int32)
+    for start in range(0, len(terms), _TERMS):
+        for number, scores in enumerate((embeddings @ terms[start : start + _TERMS].T).T, start):
+            banners[number] = _best(scores, listed)
     return Labels(vocabulary, base_rates, np.concatenate(best), np.concatenate(likely), banners)
+
+
+def _best(scores: Vector, count: int) -> Indices:
+    """The rows of the `count` largest scores, best first, the first of equals."""
+    least = np.partition(scores, -count)[-count]
+    rows = np.flatnonzero(scores >= least)
+    return rows[np.argsort(-scores[rows], kind="stable")[:count]]
