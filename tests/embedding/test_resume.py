@@ -107,7 +107,7 @@ def survive(count: int, kills: int, longest: float, tmp_path: Path, model: Path,
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path, tiny_clip):
-    survive(240, 2, 5.0, tmp_path, tiny_clip(), "--no-parts", "--no-map")
+    survive(900, 2, 5.0, tmp_path, tiny_clip(), "--no-parts", "--no-map")
 
 
 @pytest.mark.soak
