@@ -1,10 +1,9 @@
 """Peak memory and time of each program with many games.
 
-The banners folder has `--rows` links to a few drawn pictures and a `games.csv` of the store's columns, with names grown
-from those of a catalogue. What an encoder would make of them is put into the store of finished vectors beforehand, so
-that embed_banners.py does all but encode. `own` is memory that only the program has, summed over its processes, `all`
-with the pages of files that it mapped and the system may drop, both in MB at most. Takes an hour for a million games
-and 60 GB of disk. Prints one JSON line for each program. Example:
+The banners folder has `--rows` links to 5,000 drawn pictures and a `games.csv` with names grown from a catalogue's. The
+store of finished vectors is filled beforehand, so embed_banners.py does everything but encode. `own` is the memory of
+the program's processes, `all` includes the mapped files, which the system may drop; both are peaks in MiB. A million
+games take more than an hour and some 30 GB of disk. Prints one JSON line for each program. Example:
 
     bench_memory.py --catalogue data/published --rows 1000000 --approximate --no-map
 """
@@ -84,7 +83,7 @@ def fill(folder: Path, encoder: Encoder, hashes: Sequence[bytes], rows: np.ndarr
 
 
 def of_all(pid: int) -> tuple[float, float]:
-    """Own memory, and all, of a process and its children, in MB."""
+    """Own memory, and all, of a process and its children, in MiB."""
     own = all_of_it = 0.0
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         status = Path(f"/proc/{process.pid}/status").read_text()

@@ -27,24 +27,21 @@ from typing import Any
 import numpy as np
 import psycopg
 from msgspec import structs
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from banners.arrays import Matrix
-from banners.build.local_features import local_features
-from banners.build.plan import Options, Part, Progress
+from banners.build.plan import Part
 from banners.catalogue import postgres, writer
 from banners.catalogue.manifest import EncoderInfo, Images, Manifest
 from banners.catalogue.reader import neighbour_arrays, open_catalogue
-from banners.encoders import Choice
 from banners.games_csv import Banner, Game, list_banners
 from banners.vectors import regions
 from banners.vectors.nearest import quantise
 from banners.vectors.neighbours import Neighbours
 from benchmarks.bench_pages import served
-from benchmarks.bench_queries import embed, grow
+from benchmarks.bench_queries import embed, grow, parts_of
 from webapp import create_app
 
 QUERIES = 300
@@ -150,11 +147,7 @@ def answers(catalogue: Path, url: str, embeddings: Matrix) -> dict[str, Any]:
 
 def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
     """Local features of the covers, then such as have each cell from one of two covers, with noise."""
-    scratch = scratch / "rows" / "parts"
-    scratch.mkdir(parents=True)
-    digests = [str(number).encode() for number in range(len(covers))]
-    options = Options(Choice("packaged", device="cpu"))
-    part, _ = local_features(covers, digests, scratch, options, Progress(print, lambda *_: tqdm(disable=True)))
+    part = parts_of(covers, scratch)
     random, own = np.random.default_rng(4), part.arrays["parts"]
     codes = np.empty((count, *own.shape[1:]), np.int8)
     codes[: len(own)] = own
@@ -167,7 +160,7 @@ def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
 
 
 def parts_found(catalogue: Path, url: str, covers: int) -> dict[str, Any]:
-    """Of parts of covers: recall@10 against those found in the files, and the times of a search in ms."""
+    """Search for parts of covers: recall@10 against the search in files, and the times of both in ms."""
     opened = open_catalogue(catalogue)
     index = postgres.indexes(opened, url)["plain"]
     ours, stored = opened.local_features, postgres.local_features(opened, index.database)

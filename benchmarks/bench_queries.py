@@ -126,13 +126,18 @@ def make(folder: Path, model: Path, covers: list[Banner], grown: np.ndarray) -> 
         writer.save(folder, games, arrays, {**export.files, **local.files}, export.labels, about)
 
 
-def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
-    """The local features of the covers, and of as many games more with noise on them."""
+def parts_of(covers: list[Banner], scratch: Path) -> Part:
+    """The local features of the covers."""
     scratch = scratch / "rows" / "parts"
     scratch.mkdir(parents=True)
     digests = [str(number).encode() for number in range(len(covers))]
     options = Options(Choice("packaged", device="cpu"))
-    part, _ = local_features(covers, digests, scratch, options, Progress(print, lambda *_: tqdm(disable=True)))
+    return local_features(covers, digests, scratch, options, Progress(print, lambda *_: tqdm(disable=True)))[0]
+
+
+def grow_parts(covers: list[Banner], count: int, scratch: Path) -> Part:
+    """The local features of the covers, and of as many games more with noise on them."""
+    part = parts_of(covers, scratch)
     random = np.random.default_rng(4)
     codes = part.arrays["parts"][np.arange(count) % len(covers)]
     noise = random.integers(-12, 13, codes.shape, np.int8)

@@ -99,7 +99,7 @@ def neighbours(
                 search, share = approximate(matrix) or (None, 1.0)
                 searched = matrix
                 if search is None:
-                    progress.say(f"neighbours, {view}: nothing is far enough from the rest; all are compared")
+                    progress.say(f"neighbours, {view}: most lists would be searched, so all pairs are compared")
             recall[view] = share
         with progress.bar(f"neighbours, {view}", len(matrix), "game") as bar:
             nearest_in[view] = nearest(

@@ -1,7 +1,7 @@
 """The vectors and local features of a catalogue in PostgreSQL with pgvector (https://github.com/pgvector/pgvector), for
 hosts that they outgrow.
 
-Each version is a table of its own, named after the catalogue: a server reads the version of the catalogue that it
+Each version has tables of its own, named after the catalogue: a server reads the version of the catalogue that it
 serves, whatever is pushed meanwhile. Whoever reads one holds a lock in the database; the next push drops those that
 nobody reads.
 
@@ -88,9 +88,9 @@ def _numbers(vector: Vector) -> str:
 def push(
     folder: Path, url: str, say: Callable[[str], None], on_progress: Callable[[int], None] = lambda _: None
 ) -> tuple[str, int]:
-    """Put the vectors and local features of a catalogue into the database at `url`. A push that was stopped goes on.
-    What is there counts once it is complete; other versions that nobody reads are dropped. Returns the version and its
-    rows. `on_progress` is called with numbers of finished rows.
+    """Put the vectors and local features of a catalogue into the database at `url`. A second push continues one that
+    was stopped. Servers read a version once it is complete. Other versions that nobody reads are dropped. Returns the
+    version and the number of its rows. `on_progress` is called with numbers of finished rows.
 
     Raises `BadCatalogue` and `BadInput`.
     """
@@ -493,14 +493,16 @@ class CodesInDatabase:
         """How many banners coincide with a cell is known of a sample, and of those that may have the art."""
         picture = Part(cells, np.zeros((len(cells), 2), np.float32), 1.0)
         rows = self.shortlist([picture], np.ones(self.n, np.bool_), 1)
-        hits = np.zeros((self.n, len(cells)), np.bool_)
-        hits[rows] = regions.coincide(self.read(rows), cells)
+        hits = regions.coincide(self.read(rows), cells)
         of_sample = regions.coincide(self._some, cells).mean(axis=0)
-        return Evidence.of(hits, np.maximum(of_sample, np.maximum(hits.sum(axis=0), 1) / self.n))
+        told = Evidence.of(hits, np.maximum(of_sample, np.maximum(hits.sum(axis=0), 1) / self.n))
+        nats, share = np.zeros(self.n, np.float32), np.zeros(self.n, np.float32)
+        nats[rows], share[rows] = told.nats, told.share
+        return Evidence(nats, share, told.most)
 
 
 def local_features(catalogue: Catalogue, database: VectorDatabase) -> LocalFeatures | None:
-    """Those in the database; None if the catalogue was made without."""
+    """The local features in the database; None if the catalogue was made without local features."""
     about, basis = catalogue.manifest.parts, catalogue.basis
     if about is None or basis is None:
         return None

@@ -78,7 +78,7 @@ class StoredCodes(Protocol):
     """The codes of all banners, in a file (`CodesInFile`) or in a database."""
 
     def read(self, rows: Sequence[int] | Indices) -> Codes:
-        """Those of some banners: int8 (m, 70, 32)."""
+        """The codes of some banners: int8 (m, 70, 32)."""
         ...
 
     def sample(self, count: int) -> Codes:
@@ -90,7 +90,7 @@ class StoredCodes(Protocol):
         ...
 
     def evidence(self, cells: Matrix) -> "Evidence":
-        """That banners have the art of a picture, whose cells are float32 (70, 32)."""
+        """The evidence for each banner that it has the art of a picture, whose cells are float32 (70, 32)."""
         ...
 
 
@@ -110,7 +110,7 @@ class LocalFeatures:
 
     @cached_property
     def common(self) -> Matrix:
-        """Cells of all banners, to tell what is common: float32 (m, 32)."""
+        """A sample of all banners' cells, by which common cells are known: float32 (m, 32)."""
         return to_cells(self.codes.sample(_SAMPLE))
 
     def cells(self, row: int) -> Matrix:
@@ -317,7 +317,7 @@ def coincide(codes: Codes, cells: Matrix) -> Mask:
 
 @dataclass(frozen=True)
 class CodesInFile:
-    """`StoredCodes` in an array, int8 (n, 70, 32), all of which is compared."""
+    """`StoredCodes` in an array, int8 (n, 70, 32). Each search compares all of it."""
 
     codes: Codes
 

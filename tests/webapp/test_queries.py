@@ -289,6 +289,9 @@ def test_games_are_mixed_without_an_encoder_for_words_and_pictures(colour_site, 
     assert client.get("/api/v1/similar?game=11&game=21").get_json()["results"]
     for url in ("/mix?text=red", "/mix?game=11&text=red", "/upload", "/api/v1/similar?text=red"):
         assert client.get(url).status_code == 501, url
+    limited = create_app({"CATALOGUE": folder, "QUERIES_PER_MINUTE": "1"}).test_client()
+    asked = [limited.get(f"/api/v1/similar?picture={n}").status_code for n in range(9)]
+    assert set(asked) == {501}  # which costs nothing
 
 
 def test_who_asks_for_too_much_is_told_when_to_come_back(colour_site):

@@ -154,7 +154,7 @@ def _index(site: Site, parts: Sequence[QueryPart], view: View) -> Searchable:
     """What is searched. Raises `CannotAnswer`, `NotInCatalogue`."""
     check_searchable(site)
     _ = site.catalogue.view(view)
-    if not is_comparable(parts) and not site.query_encoder.has_text:
+    if any(part.kind != "game" for part in parts) and not (site.query_encoder.has_text or is_comparable(parts)):
         raise CannotAnswer("Search by words is not available for this catalogue.")
     return site.catalogue.indexes[view]
 
