@@ -94,7 +94,8 @@ def rows(url: str, table: str) -> int:
 
 def database_mb(url: str) -> int:
     with psycopg.connect(url) as db:
-        size = db.execute("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname ~ '^(vectors|words)_'")
+        tables = "relname ~ '^(vectors|cells|words)_'"
+        size = db.execute(f"SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE {tables}")  # noqa: S608
         return round(float(size.fetchone()[0]) / 1e6)  # type: ignore[index]
 
 
