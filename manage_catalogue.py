@@ -110,10 +110,10 @@ def _push(options: argparse.Namespace) -> None:
     with importing(PROGRAM, "requirements-postgres.txt"):
         from tqdm import tqdm
 
-        from banners.catalogue import postgres
+        from banners.catalogue.push import push
     games = len(open_catalogue(options.catalogue))
     with tqdm(total=games, unit="game", desc="rows", mininterval=1) as bar:
-        version, rows = postgres.push(options.catalogue, options.url, lambda text: say(PROGRAM, text), bar.update)
+        version, rows = push(options.catalogue, options.url, lambda text: say(PROGRAM, text), bar.update)
     tell(f"{options.catalogue}: {rows} games are in the database as version {version}")
 
 

@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 
 from banners.catalogue import postgres
 from banners.catalogue.archive import pack
+from banners.catalogue.push import push
 from banners.catalogue.reader import open_catalogue
 from manage_catalogue import main
 from tests.conftest import ROOT
@@ -119,7 +120,7 @@ def test_a_push_that_was_stopped_goes_on(site, url, monkeypatch):
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"DROP TABLE IF EXISTS steam_clip.vectors_{key}")
         db.execute("DELETE FROM steam_clip.versions")
-    monkeypatch.setattr(postgres, "_BLOCK", 5)
+    monkeypatch.setattr("banners.catalogue.push._BLOCK", 5)
     steps: list[int] = []
 
     def stop(rows: int) -> None:
@@ -128,11 +129,11 @@ def test_a_push_that_was_stopped_goes_on(site, url, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        postgres.push(site, url, lambda _: None, stop)
+        push(site, url, lambda _: None, stop)
     assert versions(url) == [(key, False)]
     assert not postgres.VectorDatabase(url, open_catalogue(site).manifest).has_version()
     again: list[int] = []
-    assert postgres.push(site, url, lambda _: None, again.append) == (key, len(open_catalogue(site)))
+    assert push(site, url, lambda _: None, again.append) == (key, len(open_catalogue(site)))
     assert again[0] == 10
     assert versions(url) == [(key, True)]
     catalogue = open_catalogue(site)
@@ -147,7 +148,7 @@ def test_local_features_are_pushed_after_vectors_that_are_there(site, url, clien
     pack(site, tmp_path / "without.tar.gz", ["parts"])
     with tarfile.open(tmp_path / "without.tar.gz") as packed:
         packed.extractall(tmp_path / "without", filter="data")
-    assert postgres.push(tmp_path / "without", url, lambda _: None) == postgres.push(site, url, lambda _: None)
+    assert push(tmp_path / "without", url, lambda _: None) == push(site, url, lambda _: None)
     reader = client(without_vectors(site, tmp_path), url)
     game = int(open_catalogue(site).appids[0])
     assert len(reader.get(f"/api/v1/games/{game}/parts?box=0,0,0.5,0.5&n=3").get_json()["results"]) == 3
@@ -156,7 +157,7 @@ def test_local_features_are_pushed_after_vectors_that_are_there(site, url, clien
 def test_a_version_that_is_read_is_dropped_by_a_later_push_only(site, tmp_path, url, client, banners_folder, tiny_clip):
     import embed_banners
 
-    postgres.push(site, url, lambda _: None)
+    push(site, url, lambda _: None)
     old = postgres.key_of(open_catalogue(site).manifest)
     reader = client(site, url)
     address = f"/api/v1/similar?game={open_catalogue(site).appids[0]}"
@@ -164,7 +165,7 @@ def test_a_version_that_is_read_is_dropped_by_a_later_push_only(site, tmp_path, 
     options = ["--encoder", str(tiny_clip()), "--no-queries", "--no-artwork", "--no-parts", "--no-map"]
     assert embed_banners.main([str(banners_folder), "--out", str(tmp_path / "n"), *options]) == 0
     said: list[str] = []
-    postgres.push(tmp_path / "n", url, said.append)
+    push(tmp_path / "n", url, said.append)
     assert any(f"{old} is still read" in line for line in said)
     assert reader.get(address).status_code == 200  # of its own version still
     new = postgres.key_of(open_catalogue(tmp_path / "n").manifest)
@@ -177,7 +178,7 @@ def test_a_version_that_is_read_is_dropped_by_a_later_push_only(site, tmp_path, 
         time.sleep(0.1)
     for _ in range(100):
         gc.collect()
-        postgres.push(tmp_path / "n", url, said.append)
+        push(tmp_path / "n", url, said.append)
         if len(versions(url)) == 1:
             break
         time.sleep(0.1)

@@ -278,5 +278,5 @@ def test_five_minutes_of_load_over_restarts_fail_no_request_and_take_no_more_mem
     assert "Non-2xx" not in said, said
     assert "Socket errors" not in said, said
     assert len(sizes) >= 6
-    for measured in sizes.values():
-        assert max(measured[60:], default=0) - max(measured[:60]) < 5e6
+    for memory in sizes.values():
+        assert max(memory[60:], default=0) - max(memory[:60]) < 5e6
