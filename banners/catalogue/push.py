@@ -132,17 +132,21 @@ def _index(db: Connection[Any], key: str, catalogue: Catalogue, say: Callable[[s
     """A graph that outgrows `maintenance_work_mem` is many times as slow to make."""
     megabytes = 64 + len(catalogue) * (2 * catalogue.embeddings.shape[1] + _NODE) // 2**20
     db.execute(sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(f"{megabytes}MB")))
-    db.execute("SET max_parallel_maintenance_workers = 4")
     for view in ("plain", "artwork") if catalogue.artwork is not None else ("plain",):
         name = f"{view}_{key}"
         if db.execute("SELECT to_regclass(%s)", (f"steam_clip.{name}",)).fetchone() != (None,):
             continue
         say(f"indexing {view}; that takes minutes for each 100,000 games, and {megabytes} MB of the database's memory")
-        db.execute(
-            sql.SQL("CREATE INDEX {} ON {} USING hnsw ({} halfvec_ip_ops) WITH (m = 16, ef_construction = 64)").format(
-                sql.Identifier(name), table_of(key), sql.Identifier(view)
-            )
-        )
+        statement = sql.SQL(
+            "CREATE INDEX {} ON {} USING hnsw ({} halfvec_ip_ops) WITH (m = 16, ef_construction = 64)"
+        ).format(sql.Identifier(name), table_of(key), sql.Identifier(view))
+        try:
+            db.execute("SET max_parallel_maintenance_workers = 4")
+            db.execute(statement)
+        except (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory):
+            # Processes share the graph in /dev/shm, which is small in containers.
+            db.execute("SET max_parallel_maintenance_workers = 0")
+            db.execute(statement)
     db.execute(sql.SQL("ANALYZE {}").format(table_of(key)))
 
 

@@ -115,11 +115,26 @@ def test_the_same_games_are_found_without_vectors_in_the_folder(shelf, tmp_path,
     assert [one.get_json()["verdict"]["kind"] for one in verdicts] == ["same", "same"]
 
 
+def forget_all(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("DROP SCHEMA IF EXISTS steam_clip CASCADE")
+
+
+def test_a_database_with_little_shared_memory_is_indexed_by_one_process(site, url, monkeypatch):
+    forget_all(url)
+    monkeypatch.setattr("banners.catalogue.push._NODE", 2**36)  # more than any /dev/shm has
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("ALTER ROLE CURRENT_USER SET min_parallel_table_scan_size = 0")
+        try:
+            key, _ = push(site, url, lambda _: None)
+        finally:
+            db.execute("ALTER ROLE CURRENT_USER RESET ALL")
+    assert versions(url) == [(key, True)]
+
+
 def test_a_push_that_was_stopped_goes_on(site, url, monkeypatch):
     key = postgres.key_of(open_catalogue(site).manifest)
-    with psycopg.connect(url, autocommit=True) as db:
-        db.execute(f"DROP TABLE IF EXISTS steam_clip.vectors_{key}")
-        db.execute("DELETE FROM steam_clip.versions")
+    forget_all(url)
     monkeypatch.setattr("banners.catalogue.push._BLOCK", 5)
     steps: list[int] = []
 
