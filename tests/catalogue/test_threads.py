@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,11 @@ def save(folder: Path) -> Path:
 
 def open_files(path: Path) -> int:
     """How often this process has the file open."""
-    links = Path("/proc/self/fd").iterdir()
-    return sum(link.is_symlink() and str(link.readlink()).removesuffix(" (deleted)") == str(path) for link in links)
+    count = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # another thread has closed it meanwhile
+            count += str(link.readlink()).removesuffix(" (deleted)") == str(path)
+    return count
 
 
 def at_once(threads: int, work: Callable[[int], object]) -> None:
