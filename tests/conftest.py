@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from banners.processes import available_cores
+
 ROOT = Path(__file__).resolve().parent.parent
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 SAMPLE_DATA = Path(os.environ.get("SAMPLE_DATA", ROOT.parent / "shared" / "data"))
@@ -21,6 +23,12 @@ SAMPLE_DATA = Path(os.environ.get("SAMPLE_DATA", ROOT.parent / "shared" / "data"
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may wait for a network
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads than cores would wait for each other
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for servers and browsers now and then."""
+    return available_cores() + 1
 
 
 def skip_or_fail(reason: str) -> None:

@@ -358,11 +358,11 @@ def visual_words(codes: StoredCodes) -> Matrix:
 
 def words_of(codes: Codes, vocabulary: Matrix) -> npt.NDArray[np.uint16]:
     """The nearest word of each cell: of int8 (n, 70, 32), uint16 (n, 70)."""
-    words = np.empty(codes.shape[:2], np.uint16)
-    for start in range(0, len(codes), _BLOCK):  # thousands of cosines for each cell
-        block = to_cells(codes[start : start + _BLOCK])
-        words[start : start + _BLOCK] = (block @ vocabulary.T).argmax(axis=2)
-    return words
+    import faiss
+
+    cells = to_cells(codes.reshape(-1, DIMENSIONS))
+    _, nearest = faiss.knn(cells, vocabulary, 1, metric=faiss.METRIC_INNER_PRODUCT)
+    return np.asarray(nearest.reshape(-1, CELLS), np.uint16)
 
 
 def same_art_evidence(n: int) -> float:
