@@ -82,7 +82,7 @@ class Facts:
     """The mean of all embeddings, float32 (d,), and the covariance of the vectors of each view, float32 (d, d)."""
 
     mean: Vector
-    covariances: dict[str, Matrix]
+    covariances: Mapping[View, Matrix]
 
     def data(self) -> bytes:
         return b"".join(matrix.astype("<f4").tobytes() for matrix in (self.mean, *self.covariances.values()))

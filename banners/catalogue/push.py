@@ -14,6 +14,7 @@ from banners.catalogue.postgres import KINDS, LOCKS, Facts, key_of, lock_number,
 from banners.catalogue.reader import Catalogue, open_catalogue
 from banners.errors import BadInput, one_line
 from banners.vectors import regions
+from banners.vectors.nearest import Searchable
 from banners.vectors.regions import StoredCodes
 
 _BLOCK = 4096  # rows in a transaction
@@ -58,22 +59,18 @@ def _prepare(db: Connection[Any], key: str) -> None:
         "CREATE TABLE IF NOT EXISTS steam_clip.versions (key text PRIMARY KEY, is_complete boolean NOT NULL"
         " DEFAULT false, facts bytea, pushed timestamptz NOT NULL DEFAULT now())"
     )
-    row = db.execute("SELECT pg_try_advisory_lock(%s, 0)", (LOCKS,)).fetchone()
-    if not row or not row[0]:
+    if db.execute("SELECT pg_try_advisory_lock(%s, 0)", (LOCKS,)).fetchone() != (True,):
         raise BadInput("another push to this database is running")
     db.execute("SELECT pg_advisory_lock_shared(%s, %s)", (LOCKS, lock_number(key)))
     db.execute("INSERT INTO steam_clip.versions (key) VALUES (%s) ON CONFLICT DO NOTHING", (key,))
 
 
 def _copy_vectors(db: Connection[Any], key: str, catalogue: Catalogue, on_progress: Callable[[int], None]) -> None:
-    dim, artwork = sql.Literal(catalogue.embeddings.shape[1]), catalogue.artwork
-    columns = sql.SQL("plain halfvec({dim}) NOT NULL, artwork halfvec({dim})").format(dim=dim)
-
     def fields(rows: Indices) -> dict[str, _Bytes]:
-        embeddings = catalogue.embeddings[rows]
-        plain = {"plain": _halfvecs(embeddings)}
-        return plain if artwork is None else plain | {"artwork": _halfvecs(artwork.view(embeddings))}
+        return {name: _halfvecs(index.view(rows)) for name, index in catalogue.indexes.items()}
 
+    dim = sql.Literal(catalogue.embeddings.shape[1])
+    columns = sql.SQL("plain halfvec({dim}) NOT NULL, artwork halfvec({dim})").format(dim=dim)
     _copy(db, table_of(key), columns, len(catalogue), fields, on_progress)
 
 
@@ -94,8 +91,7 @@ def _copy(
 ) -> None:
     """Blocks arrive in their order and as a whole, so the largest row tells how many are there."""
     db.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (row integer PRIMARY KEY, {})").format(table, columns))
-    there = db.execute(sql.SQL("SELECT coalesce(max(row) + 1, 0) FROM {}").format(table)).fetchone()
-    first = there[0] if there else 0
+    ((first,),) = db.execute(sql.SQL("SELECT coalesce(max(row) + 1, 0) FROM {}").format(table)).fetchall()
     on_progress(first)
     for start in range(first, n, _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, n))
@@ -132,7 +128,7 @@ def _index(db: Connection[Any], key: str, catalogue: Catalogue, say: Callable[[s
     """A graph that outgrows `maintenance_work_mem` is many times as slow to make."""
     megabytes = 64 + len(catalogue) * (2 * catalogue.embeddings.shape[1] + _NODE) // 2**20
     db.execute(sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(f"{megabytes}MB")))
-    for view in ("plain", "artwork") if catalogue.artwork is not None else ("plain",):
+    for view in catalogue.indexes:
         name = f"{view}_{key}"
         if db.execute("SELECT to_regclass(%s)", (f"steam_clip.{name}",)).fetchone() != (None,):
             continue
@@ -172,16 +168,15 @@ def _index_words(db: Connection[Any], key: str, n: int, codes: StoredCodes, say:
 
 
 def _complete(db: Connection[Any], key: str, catalogue: Catalogue) -> None:
-    facts = _facts(catalogue).data()
-    db.execute("UPDATE steam_clip.versions SET is_complete = true, facts = %s WHERE key = %s", (facts, key))
+    statement = "UPDATE steam_clip.versions SET is_complete = true, facts = %s WHERE key = %s"
+    db.execute(statement, (_facts(catalogue).data(), key))
 
 
 def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> None:
     others = db.execute("SELECT key FROM steam_clip.versions WHERE key <> %s", (key,)).fetchall()
     for (other,) in others:
         number = lock_number(other)
-        row = db.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCKS, number)).fetchone()
-        if not row or not row[0]:
+        if db.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCKS, number)).fetchone() != (True,):
             say(f"version {other} is still read by a server; a later push drops it")
             continue
         with db.transaction():
@@ -193,20 +188,15 @@ def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> N
 
 
 def _facts(catalogue: Catalogue) -> Facts:
-    embeddings, artwork = catalogue.embeddings, catalogue.artwork
-    mean = embeddings.mean(axis=0, dtype=np.float64).astype(np.float32)
-    covariances = {"plain": _covariance(embeddings, lambda rows: rows)}
-    if artwork is not None:
-        covariances["artwork"] = _covariance(embeddings, artwork.view)
-    return Facts(mean, covariances)
+    covariances = {name: _covariance(index, len(catalogue)) for name, index in catalogue.indexes.items()}
+    return Facts(catalogue.indexes["plain"].mean, covariances)
 
 
-def _covariance(embeddings: Matrix, view: Callable[[Matrix], Matrix]) -> Matrix:
-    dim = embeddings.shape[1]
+def _covariance(index: Searchable, n: int) -> Matrix:
+    dim = index.view([0]).shape[1]
     squares, sums = np.zeros((dim, dim)), np.zeros(dim)
-    for start in range(0, len(embeddings), _BLOCK):
-        rows = view(embeddings[start : start + _BLOCK])
+    for start in range(0, n, _BLOCK):
+        rows = index.view(np.arange(start, min(start + _BLOCK, n)))
         squares += rows.T @ rows
         sums += rows.sum(axis=0, dtype=np.float64)
-    mean = sums / len(embeddings)
-    return np.asarray(squares / len(embeddings) - np.outer(mean, mean), np.float32)
+    return np.asarray(squares / n - np.outer(sums / n, sums / n), np.float32)
