@@ -18,7 +18,7 @@ from banners.vectors.nearest import Searchable
 from banners.vectors.regions import StoredCodes
 
 _BLOCK = 4096  # rows in a transaction
-_NODE = 700  # bytes of a game in an index under construction, beside its vector
+_NODE_BYTES = 700  # of a game in an index under construction, beside its vector
 _BINARY_COPY = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
 _Bytes = npt.NDArray[np.uint8]
@@ -125,8 +125,8 @@ def _tuples(first: int, columns: Sequence[_Bytes]) -> bytes:
 
 
 def _index(db: Connection[Any], key: str, catalogue: Catalogue, say: Callable[[str], None]) -> None:
-    """A graph that outgrows `maintenance_work_mem` is many times as slow to make."""
-    megabytes = 64 + len(catalogue) * (2 * catalogue.embeddings.shape[1] + _NODE) // 2**20
+    """Make the index of each view. Its graph must fit into `maintenance_work_mem`, or it takes many times as long."""
+    megabytes = 64 + len(catalogue) * (2 * catalogue.embeddings.shape[1] + _NODE_BYTES) // 2**20
     db.execute(sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(f"{megabytes}MB")))
     for view in catalogue.indexes:
         name = f"{view}_{key}"

@@ -122,7 +122,7 @@ def forget_all(url: str) -> None:
 
 def test_a_database_with_little_shared_memory_is_indexed_by_one_process(site, url, monkeypatch):
     forget_all(url)
-    monkeypatch.setattr("banners.catalogue.push._NODE", 2**36)  # more than any /dev/shm has
+    monkeypatch.setattr("banners.catalogue.push._NODE_BYTES", 2**36)  # more than any /dev/shm has
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("ALTER ROLE CURRENT_USER SET min_parallel_table_scan_size = 0")
         try:

@@ -66,8 +66,8 @@ def test_where_steam_cannot_be_reached_a_demo_set_may_be_drawn_instead_but_never
 
 
 def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) -> int:
-    """Fetch with `kills` SIGKILLs at random moments and once to the end; what was on disk is never fetched again.
-    Returns how many banners were sent again."""
+    """Start `kills` fetches, kill each at a random moment, and let one more finish. None may fetch a banner that is on
+    disk. Returns how many banners were sent again."""
     random = np.random.default_rng(0)
     command = [sys.executable, "fetch_banners.py", "--popular", str(server.count), "--out", str(folder)]
     for kill in range(kills + 1):
@@ -86,7 +86,7 @@ def killed_and_rerun(folder: Path, server: Steam, kills: int, longest: float) ->
     assert not (folder / ".unfinished").exists()
     assert banners_in(folder) == server.available
     sent_again = sum(server.bodies.values()) - len(server.bodies)
-    assert sent_again <= 8 * kills  # what was on its way: no more than the connections each time
+    assert sent_again <= 8 * kills  # a kill loses at most one banner of each connection
     assert server.most_at_once <= 2 * 8  # those of a killed run may still be answered while the next one asks
     assert server.too_early == []
     assert len(read_games(folder / "games.csv")) == server.count
