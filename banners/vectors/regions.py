@@ -110,7 +110,7 @@ class LocalFeatures:
 
     @cached_property
     def common(self) -> Matrix:
-        """A sample of all banners' cells, by which common cells are known: float32 (m, 32)."""
+        """Cells of a sample of all banners, which tell how common a cell is: float32 (m, 32)."""
         return to_cells(self.codes.sample(_SAMPLE))
 
     def cells(self, row: int) -> Matrix:
