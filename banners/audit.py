@@ -4,6 +4,7 @@ Nothing is moved or changed. Examining needs the file; everything after it needs
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -265,7 +266,20 @@ def near_duplicates(images: Sequence[Examination], distance: int = 4) -> npt.NDA
 
 
 def near_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Pairs of indices into distinct `hashes` uint64 (n,) that differ in at most `distance` bits."""
-    for row, value in enumerate(hashes):
-        near = np.bitwise_count(hashes[row + 1 :] ^ value) <= distance
-        yield from ((row, row + 1 + other) for other in np.flatnonzero(near).tolist())
+    """Pairs of indices into distinct `hashes` uint64 (n,) that differ in at most `distance` bits; some come twice.
+
+    Of `distance` + 1 pieces of 64 bits, two such hashes have one in common. Only these are compared.
+    """
+    edges = np.linspace(0, 64, distance + 2).astype(np.uint64)
+    for low, high in itertools.pairwise(edges):
+        pieces = hashes << (np.uint64(64) - high) >> (np.uint64(64) - high + low)
+        order = np.argsort(pieces, kind="stable")
+        ordered = hashes[order]
+        ends = np.searchsorted(pieces[order], pieces[order], side="right")
+        rows = np.arange(len(hashes))
+        for step in itertools.count(1):
+            rows = rows[rows + step < ends[rows]]
+            if not len(rows):
+                break
+            near = rows[np.bitwise_count(ordered[rows] ^ ordered[rows + step]) <= distance]
+            yield from zip(order[near].tolist(), order[near + step].tolist(), strict=True)

@@ -32,8 +32,9 @@ def figure(
         return {name: None, f"{name}_interval": None}
     _, inverse = np.unique(np.arange(len(values)) if clusters is None else clusters, return_inverse=True)
     sums, counts = np.bincount(inverse, values), np.bincount(inverse)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (_RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    random = np.random.default_rng(0)
+    draws = (random.integers(0, len(sums), len(sums)) for _ in range(_RESAMPLES))
+    means = [sums[drawn].sum() / counts[drawn].sum() for drawn in draws]
     return {name: float(values.mean()), f"{name}_interval": np.quantile(means, (0.025, 0.975)).tolist()}
 
 
