@@ -208,16 +208,8 @@ def test_every_fit_gives_another_catalogue(banners_folder, tmp_path, tiny_clip):
 
 @pytest.mark.parametrize("output", ["| exec 0<&-", "2>&1 | exec 0<&-", ">/dev/full 2>&1", ">&- 2>&-"])
 def test_work_is_done_where_nobody_reads_of_it(banners_folder, tmp_path, output):
-    options = [
-        "--out",
-        tmp_path / "c",
-        "--encoder",
-        "packaged",
-        "--no-queries",
-        "--no-parts",
-        "--no-artwork",
-        "--no-map",
-    ]
+    less = [f"--no-{part}" for part in ("queries", "parts", "artwork", "map")]
+    options = ["--out", tmp_path / "c", "--encoder", "packaged", *less]
     for command in (["embed_banners.py", banners_folder, *options], ["manage_catalogue.py", "info", tmp_path / "c"]):
         line = f"{shlex.join([sys.executable, *map(str, command)])} {output}; exit ${{PIPESTATUS[0]}}"
         finished = subprocess.run(["/bin/bash", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, text=True)
