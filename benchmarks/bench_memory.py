@@ -150,7 +150,7 @@ def embed(catalogue: Path, banners: Path, hashes: Sequence[bytes], more: Sequenc
     fill(store, Choice(str(model), device="cpu").open(), hashes, embeddings(len(hashes)), np.float32)
     if "--no-parts" not in more:
         outputs = np.random.default_rng(1).standard_normal((2000, CELLS * CHANNELS), dtype=np.float32)
-        local = Choice(LOCAL_FEATURES, device="cpu", precision="float32").open()
+        local = Choice(LOCAL_FEATURES, device="cpu", precision="float32").open_for_many()
         fill(store, local, hashes, outputs, np.float16)
     program = ["embed_banners.py", banners, "--out", catalogue, "--encoder", model, *more]
     measure(f"embed_banners.py {' '.join(more)}", program)

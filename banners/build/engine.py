@@ -35,7 +35,7 @@ class Engine:
 
 @contextmanager
 def open_engine(options: Options, banners: Sequence[Banner], say: Callable[[str], None]) -> Iterator[Engine]:
-    """Open the encoder for `banners`. Raises what `Choice.open` and `cluster.connected` raise."""
+    """Open the encoder for `banners`. Raises what `Choice.open_for_many` and `cluster.connected` raise."""
     choice = replace(options.choice, is_wide=_is_wide(banners))
     with ExitStack() as until_embedded:
         if options.cluster is None:
@@ -59,13 +59,13 @@ def open_engine(options: Options, banners: Sequence[Banner], say: Callable[[str]
 def _open(choice: Choice, fallback: str | None, say: Callable[[str], None]) -> tuple[Encoder, Choice]:
     """The chosen encoder or, with a warning, the fallback; and which it is."""
     try:
-        encoder = choice.open()
+        encoder = choice.open_for_many()
     except Unavailable as error:
         if not fallback:
             raise
         say(f"warning: {error}; using the encoder {fallback} instead")
         choice = replace(choice, name=fallback)
-        encoder = choice.open()
+        encoder = choice.open_for_many()
     if choice.device == "auto" and (reason := why_no_cuda()):
         say(f"warning: no CUDA: {reason}; the CPU takes a hundred times as long")
     return encoder, choice

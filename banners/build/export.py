@@ -5,12 +5,11 @@ catalogue itself it must find the neighbours that the torch model finds.
 """
 
 import logging
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +22,14 @@ from banners.catalogue.manifest import MODEL_PRECISIONS, ImageModel, ModelPrecis
 from banners.catalogue.query_encoder import IMAGE_MODEL, TEXT_MODEL, TOKENIZER, Session, tokenise, tokenizer_of
 from banners.encoders import open_text_tower
 from banners.encoders.encoder import Encoder, TextTower
-from banners.errors import BadInput, SteamClipError, Unavailable, UnusableImage, one_line
+from banners.encoders.exported import ExportFailed, export
+from banners.errors import BadInput, UnusableImage
 from banners.games_csv import Banner
 from banners.images import decode, read
 from banners.vectors.labels import Term, embed_terms, label
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
 
 LEAST_COSINE = 0.999  # of an unquantised export to the torch model
 LEAST_RECALL = 0.95  # of the ten nearest banners
@@ -38,13 +37,8 @@ NEAREST = 10
 _BATCH = 32  # texts
 _NOISE = 64  # random words
 SAMPLE = 100  # banners, and texts, that an export is tried on
-_OPSET = 17
 WORTH_QUANTISING = 0.7  # of the size; convolutions stay as they are, 8 bits cost them time and recall
 _BLOCK = 64  # weights that share a scale
-
-
-class ExportFailed(SteamClipError):
-    """The exported model is not the same as the torch model; the message says by how much."""
 
 
 def export_queries(
@@ -138,7 +132,7 @@ def export_images(
         return np.concatenate([session(one[None]) for one in pixels])
 
     path = folder / IMAGE_MODEL
-    _export(forward, encoder.module, pixels[:1], path, "pixels")
+    export(forward, encoder.module, pixels[:1], path, "pixels")
     return _smallest(path, embed, reference, embeddings, np.asarray(rows, np.intp))
 
 
@@ -155,7 +149,7 @@ def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, fol
         return np.concatenate([session(one) for one in tokens])
 
     path = folder / TEXT_MODEL
-    _export(forward, tower.module, tokens[0], path, "tokens", {1: "length"} if tower.padding is None else None)
+    export(forward, tower.module, tokens[0], path, "tokens", {1: "length"} if tower.padding is None else None)
     model = _smallest(path, embed, _embed_texts(tower, texts), embeddings, None)
     return TextModel(
         **structs.asdict(model),
@@ -166,73 +160,9 @@ def export_texts(tower: TextTower, texts: Sequence[str], embeddings: Matrix, fol
     )
 
 
-def export_part_encoder(encoder: Encoder, path: Path) -> None:
-    """Export the network of local features, which is on the CPU in float32, to `path`: normalised pixels of any size,
-    float32 (B, 3, H, W). Raises as `export_images` does."""
-    height, width = encoder.preprocessing.height, encoder.preprocessing.width
-    noise = np.random.default_rng(0).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
-    expected = _output(encoder, noise)
-    _export(encoder.forward, encoder.module, noise, path, "pixels", {0: "batch", 2: "height", 3: "width"})
-    difference = float(np.abs(Session(path, "float32")(noise) - expected).max() / np.abs(expected).max())
-    if not difference <= 1e-3:
-        raise ExportFailed(f"the exported network of local features is off by {difference:.4f}")
-
-
-def _output(encoder: Encoder, pixels: Matrix) -> Matrix:
-    import torch
-
-    with torch.inference_mode():
-        output: Matrix = encoder.forward(torch.from_numpy(pixels)).numpy()
-        return output
-
-
 def _unit(features: "Tensor") -> "Tensor":
     normalised: Tensor = features.float() / features.float().norm(dim=1, keepdim=True)
     return normalised
-
-
-def _export(
-    forward: "Callable[[Tensor], Tensor]",
-    module: "Module | None",
-    example: npt.NDArray[Any],
-    path: Path,
-    name: str,
-    free_axes: Mapping[int, str] | None = None,
-) -> None:
-    """`free_axes` of the input may have any length."""
-    import torch
-
-    try:
-        import onnx  # noqa: F401 - torch and ONNX Runtime need these, and say so less clearly
-        import onnx_ir  # noqa: F401
-    except ImportError as error:
-        raise Unavailable.library(error) from None
-
-    class Side(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = module  # or its weights would be constants, which are not folded
-
-        def forward(self, tensor: "Tensor") -> "Tensor":
-            return forward(tensor)
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of tracing; the checks below find what it misses
-        try:
-            torch.onnx.export(
-                Side().eval(),  # or the export would leave its parts in training mode
-                (torch.from_numpy(example),),
-                path,
-                dynamo=False,  # the newer exporter names two nodes alike where a model ends in a division
-                opset_version=_OPSET,
-                input_names=[name],
-                output_names=["embedding"],
-                dynamic_axes={name: dict(free_axes)} if free_axes else None,
-            )
-        except OSError:  # such as a full disk
-            raise
-        except Exception as error:  # whatever of the model has no counterpart there
-            raise ExportFailed(f"cannot be exported: {one_line(error)}") from None
 
 
 def _smallest(

@@ -11,13 +11,12 @@ import numpy.typing as npt
 from banners import embedding
 from banners.arrays import Matrix
 from banners.build.engine import open_engine
-from banners.build.export import export_part_encoder
 from banners.build.plan import Options, Part, Progress
 from banners.catalogue.manifest import Parts
-from banners.catalogue.query_encoder import PART_MODEL, Session
+from banners.catalogue.query_encoder import PART_MODEL
 from banners.embedding.store import EmbeddingStore
 from banners.encoders import LOCAL_FEATURES
-from banners.encoders.encoder import Encoder
+from banners.encoders.exported import export_network
 from banners.errors import SteamClipError
 from banners.games_csv import Banner
 from banners.vectors import regions
@@ -38,10 +37,7 @@ def local_features(
     try:
         with open_engine(options, banners, progress.say) as engine:
             encoder, encode = engine.encoder, engine.encode_with(None)
-            export_part_encoder(replace(engine.choice, device="cpu").open(), scratch / PART_MODEL)
-            if encoder.device == "cpu" and options.cluster is None:
-                encoder = _by_onnx(encoder, scratch / PART_MODEL)
-                encode = embedding.encode_with(encoder, engine.batch_size, options.workers)
+            export_network(replace(engine.choice, device="cpu").open(), scratch / PART_MODEL)
             store = EmbeddingStore(scratch.parent, encoder.identity(engine.batch_size), encoder.dim, np.float16)
             with progress.bar("local features", len(banners), "img") as bar:
                 embedded = embedding.embed(encode, banners, store, on_progress=bar.update, is_assembled=False)
@@ -70,19 +66,6 @@ def local_features(
         "same_art_share": same.share,
     }
     return Part(arrays, {PART_MODEL: scratch / PART_MODEL}, {"parts": about}), store
-
-
-def _by_onnx(encoder: Encoder, path: Path) -> Encoder:
-    """The same on a CPU in a fifth of the time, by ONNX Runtime. Each image by itself: so no output depends on the
-    others of its batch."""
-    import torch
-
-    session = Session(path, "float32")
-
-    def forward(pixels: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate([session(one[None]) for one in pixels.numpy()]))
-
-    return replace(encoder, forward=forward, module=None)
 
 
 def _outputs(store: EmbeddingStore, appids: Sequence[int]) -> Matrix:

@@ -155,7 +155,7 @@ class _Worker:
     @cached_property
     def _encoder(self) -> Encoder:
         keep_freed_memory()
-        encoder = self._choice.open()
+        encoder = self._choice.open_for_many(self._threads)
         import torch
 
         torch.set_num_threads(self._threads)

@@ -65,6 +65,16 @@ class Choice:
             )
         return huggingface.open_model(hub_id, self.fit, device, precision)
 
+    def open_for_many(self, threads: int = 0) -> Encoder:
+        """As `open`, for many images. On a CPU the packaged networks compute by ONNX Runtime, nearly twice as fast as by
+        torch, with so many threads, 0 for one on each core."""
+        encoder = self.open()
+        if encoder.device == "cuda" or self.name not in (PACKAGED, LOCAL_FEATURES):
+            return encoder
+        from banners.encoders.exported import by_onnx
+
+        return by_onnx(encoder, threads)
+
 
 def open_text_tower(name: str) -> TextTower:
     """The text side of the encoder `name`. Raises `BadInput` if it has none, or `Unavailable`."""

@@ -174,6 +174,20 @@ def test_the_packaged_encoder_tells_banners_apart_and_not_editions(covers):
     assert embeddings[0] @ embeddings[2] > 0.95 > embeddings[0] @ embeddings[1]
 
 
+def test_the_packaged_encoder_for_many_is_that_of_torch_by_any_number_of_threads():
+    by_torch, one, three = (
+        Choice("packaged", device="cpu").open(),
+        *(Choice("packaged", device="cpu").open_for_many(threads) for threads in (1, 3)),
+    )
+    pixels = np.stack([by_torch.preprocessing.pixels(picture(seed, (300, 450))) for seed in range(6)])
+    found = one.embed_views(pixels, ["plain", "mirror"])
+    for view, expected in by_torch.embed_views(pixels, ["plain", "mirror"]).items():
+        np.testing.assert_allclose(found[view], expected, atol=2e-6)
+    assert three.embed(pixels).tobytes() == found["plain"].tobytes()
+    assert three.embed(pixels[4:]).tobytes() == found["plain"][4:].tobytes()
+    assert by_torch.identity(32) != one.identity(32) == three.identity(32)
+
+
 def save_model(folder, model, processor):
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
