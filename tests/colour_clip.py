@@ -94,7 +94,7 @@ def coloured(colour: str, seed: int = 0, size: tuple[int, int] = (60, 90)) -> Im
     return Image.fromarray(np.clip(base + noise, 0, 255).astype(np.uint8))
 
 
-def make_colour_site(folder: Path) -> Path:
+def make_colour_site(folder: Path) -> None:
     """Two banners of each colour, 11 and 12 of red, 21 and 22 of green, ...: `banners` in `folder`, and their catalogue
     `c`."""
     model = save_colour_clip(folder / "model")
@@ -111,4 +111,3 @@ def make_colour_site(folder: Path) -> Path:
     arguments = [str(folder / "banners"), "--out", str(folder / "c"), "--encoder", str(model)]
     assert main([*arguments, "--labels", str(folder / "labels.toml")]) == 0
     open_catalogue(folder / "c", check_hashes=True)
-    return folder

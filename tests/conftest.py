@@ -174,11 +174,11 @@ def save_clip_tokenizer(folder: Path, words: list[str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def colour_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def colour_site(made_once: MadeOnce) -> Path:
     """A folder with `banners` and their catalogue `c`, made with the small CLIP that knows colours."""
     from tests.colour_clip import make_colour_site
 
-    return make_colour_site(tmp_path_factory.mktemp("colours"))
+    return made_once("colours", make_colour_site)
 
 
 @pytest.fixture(scope="session")

@@ -66,8 +66,8 @@ class Choice:
         return huggingface.open_model(hub_id, self.fit, device, precision)
 
     def open_for_many(self, threads: int = 0) -> Encoder:
-        """As `open`, for many images. On a CPU the packaged networks compute by ONNX Runtime, nearly twice as fast as by
-        torch, with so many threads, 0 for one on each core."""
+        """As `open`, for many images. On a CPU the packaged networks compute by ONNX Runtime, nearly twice as fast as
+        by torch. `threads` 0 means one on each core."""
         encoder = self.open()
         if encoder.device == "cuda" or self.name not in (PACKAGED, LOCAL_FEATURES):
             return encoder
