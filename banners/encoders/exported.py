@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from banners.arrays import Matrix
 from banners.catalogue.query_encoder import Session
 from banners.encoders.encoder import Encoder
 from banners.errors import SteamClipError, Unavailable, one_line
@@ -44,21 +43,16 @@ def by_onnx(encoder: Encoder, threads: int = 0) -> Encoder:
 def export_network(encoder: Encoder, path: Path) -> None:
     """Export the network of an encoder, which is on the CPU in float32, to `path`. It takes normalised pixels of any
     size, float32 (B, 3, H, W). Raises as `export` does."""
+    import torch
+
     height, width = encoder.preprocessing.height, encoder.preprocessing.width
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 3, height, width)).astype(np.float32)
-    expected = _output(encoder, noise)
+    with torch.inference_mode():
+        expected = encoder.forward(torch.from_numpy(noise)).numpy()
     export(encoder.forward, encoder.module, noise, path, "pixels", {0: "batch", 2: "height", 3: "width"})
     difference = float(np.abs(Session(path, "float32")(noise) - expected).max() / np.abs(expected).max())
     if not difference <= 1e-3:
         raise ExportFailed(f"the exported network of {encoder.id} is off by {difference:.4f}")
-
-
-def _output(encoder: Encoder, pixels: Matrix) -> Matrix:
-    import torch
-
-    with torch.inference_mode():
-        output: Matrix = encoder.forward(torch.from_numpy(pixels)).numpy()
-        return output
 
 
 def export(
