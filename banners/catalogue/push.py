@@ -168,8 +168,10 @@ def _index_words(db: Connection[Any], key: str, n: int, codes: StoredCodes, say:
 
 
 def _complete(db: Connection[Any], key: str, catalogue: Catalogue) -> None:
+    covariances = {name: _covariance(index, len(catalogue)) for name, index in catalogue.indexes.items()}
+    facts = Facts(catalogue.indexes["plain"].mean, covariances)
     statement = "UPDATE steam_clip.versions SET is_complete = true, facts = %s WHERE key = %s"
-    db.execute(statement, (_facts(catalogue).data(), key))
+    db.execute(statement, (facts.data(), key))
 
 
 def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> None:
@@ -185,11 +187,6 @@ def _drop_others(db: Connection[Any], key: str, say: Callable[[str], None]) -> N
             db.execute("DELETE FROM steam_clip.versions WHERE key = %s", (other,))
         db.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCKS, number))
         say(f"version {other} was dropped")
-
-
-def _facts(catalogue: Catalogue) -> Facts:
-    covariances = {name: _covariance(index, len(catalogue)) for name, index in catalogue.indexes.items()}
-    return Facts(catalogue.indexes["plain"].mean, covariances)
 
 
 def _covariance(index: Searchable, n: int) -> Matrix:
