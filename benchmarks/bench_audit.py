@@ -2,7 +2,11 @@
 
 Draws a folder like the original data set (306 greyscale, 34 CMYK, 2 blank, 1 of 600x900, 57 groups of identical ones
 with 120 members, the rest ordinary 300x450 JPEGs), audits it, checks that exactly this was found, and prints one JSON
-line with the ratio of the rates last. Example: bench_audit.py --images 30000
+line with the ratio of the rates last. With --hashes, only near duplicates are searched, among so many random perceptual
+hashes; the reference compares 1,000 of them with all. Examples:
+
+    bench_audit.py --images 30000
+    bench_audit.py --hashes 1000000
 """
 
 import argparse
@@ -70,11 +74,27 @@ def decode(banner: Banner) -> None:
         image.load()
 
 
+def near_duplicates(count: int) -> dict[str, float]:
+    """Seconds of searching near duplicates among random hashes, and of comparing a thousand of them with all."""
+    hashes = np.unique(np.random.default_rng(0).integers(0, 2**64, count, np.uint64))
+    started = time.perf_counter()
+    pairs = sum(1 for _ in audit.near_pairs(hashes, 4))
+    searched = time.perf_counter()
+    for one in hashes[:1000]:
+        np.flatnonzero(np.bitwise_count(hashes ^ one) <= 4)
+    seconds = {"s": searched - started, "thousand_with_all_s": time.perf_counter() - searched}
+    return {"hashes": len(hashes), "pairs": pairs, **{name: round(value, 3) for name, value in seconds.items()}}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=30_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--hashes", type=int)
     options = parser.parse_args()
+    if options.hashes:
+        print(json.dumps(near_duplicates(options.hashes)))
+        return
     with tempfile.TemporaryDirectory() as name, ProcessPoolExecutor(options.workers) as pool:
         planted = plant(Path(name), options.images, pool)
         folder = read_banners_folder(Path(name))
