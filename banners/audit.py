@@ -268,14 +268,15 @@ def near_duplicates(images: Sequence[Examination], distance: int = 4) -> npt.NDA
 def near_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
     """Pairs of indices into distinct `hashes` uint64 (n,) that differ in at most `distance` bits; some come twice.
 
-    Of `distance` + 1 pieces of 64 bits, two such hashes have one in common. Only these are compared.
+    The 64 bits are cut into `distance` + 1 pieces. Two hashes of a pair are equal in at least one of these, so only
+    hashes that are equal in a piece are compared.
     """
     edges = np.linspace(0, 64, distance + 2).astype(np.uint64)
     for low, high in itertools.pairwise(edges):
         pieces = hashes << (np.uint64(64) - high) >> (np.uint64(64) - high + low)
         order = np.argsort(pieces, kind="stable")
-        ordered = hashes[order]
-        ends = np.searchsorted(pieces[order], pieces[order], side="right")
+        ordered, pieces = hashes[order], pieces[order]
+        ends = np.searchsorted(pieces, pieces, side="right")
         rows = np.arange(len(hashes))
         for step in itertools.count(1):
             rows = rows[rows + step < ends[rows]]

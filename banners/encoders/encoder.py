@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +35,8 @@ class Encoder:
 
     `revision` pins the weights: a hub commit, or "sha256:..." of the files. `output` says which of the model's outputs
     is the embedding. `forward` takes a normalised tensor (B, 3, H, W) of dtype `precision` on `device`, and gives
-    (B, dim) there, by the weights of `module`. `is_normalised`: embeddings are L2-normalised. `is_exported`: ONNX
-    Runtime computes them, not torch.
+    (B, dim) there, by the weights of `module`. `is_normalised`: embeddings are L2-normalised. `onnxruntime` is
+    the version of ONNX Runtime if it computes them, "" if torch does.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Encoder:
     forward: "Callable[[Tensor], Tensor]"
     module: "Module | None" = None
     is_normalised: bool = True
-    is_exported: bool = False
+    onnxruntime: str = ""
 
     def identity(self, batch_size: int) -> dict[str, Any]:
         """All that the bits of an embedding depend on beside its image. The size of the batch is part of it: a
@@ -63,7 +63,7 @@ class Encoder:
             "precision": self.precision,
             "is_compiled": False,  # rows that earlier versions embedded stay valid
             "batch_size": batch_size,
-            "libraries": library_versions() | ({"onnxruntime": version("onnxruntime")} if self.is_exported else {}),
+            "libraries": library_versions() | ({"onnxruntime": self.onnxruntime} if self.onnxruntime else {}),
         }
 
     def embed_views(self, pixels: npt.NDArray[np.uint8], views: Sequence[EmbeddedView]) -> dict[EmbeddedView, Matrix]:
@@ -127,8 +127,8 @@ def library_versions() -> dict[str, str]:
     """Versions of the installed libraries that the numbers depend on."""
     versions = {}
     for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return versions
 
 

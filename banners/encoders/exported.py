@@ -22,22 +22,24 @@ _OPSET = 17
 
 
 class ExportFailed(SteamClipError):
-    """The exported model is not the same as the torch model; the message says by how much."""
+    """A model cannot be exported, or its export gives other numbers; the message says which."""
 
 
 def by_onnx(encoder: Encoder, threads: int = 0) -> Encoder:
-    """The same encoder, which is on the CPU, by ONNX Runtime with so many threads, 0 for one on each core. It takes one
-    image at a time, so that no output depends on the others of its batch. Raises as `export` does."""
+    """Let ONNX Runtime compute an encoder that is on the CPU. `threads` 0 means one on each core. Each image is
+    computed by itself, so that no output depends on the others of its batch. Raises as `export` does."""
     import torch
 
     with tempfile.TemporaryDirectory() as scratch:
         export_network(encoder, Path(scratch) / "network.onnx")
+        import onnxruntime  # is there, or the export would have said so
+
         session = Session(Path(scratch) / "network.onnx", "float32", threads)
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([session(one[None]) for one in pixels.numpy()]))
 
-    return replace(encoder, forward=forward, module=None, is_exported=True)
+    return replace(encoder, forward=forward, module=None, onnxruntime=onnxruntime.__version__)
 
 
 def export_network(encoder: Encoder, path: Path) -> None:
@@ -63,13 +65,15 @@ def export(
     name: str,
     free_axes: Mapping[int, str] | None = None,
 ) -> None:
-    """Export `forward`, whose weights are those of `module`, to `path`. `name` is that of its input, whose `free_axes`
-    may have any length. Raises `Unavailable` without a library, `ExportFailed`."""
+    """Export the function `forward`, with the weights of `module`, to `path`. Its input is called `name` there and has
+    the shape of `example`, but `free_axes` may have any length. Raises `Unavailable` without a library, `ExportFailed`.
+    """
     import torch
 
     try:
         import onnx  # noqa: F401 - torch and ONNX Runtime need these, and say so less clearly
         import onnx_ir  # noqa: F401
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise Unavailable.library(error) from None
 

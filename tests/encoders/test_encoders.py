@@ -175,10 +175,8 @@ def test_the_packaged_encoder_tells_banners_apart_and_not_editions(covers):
 
 
 def test_the_packaged_encoder_for_many_is_that_of_torch_by_any_number_of_threads():
-    by_torch, one, three = (
-        Choice("packaged", device="cpu").open(),
-        *(Choice("packaged", device="cpu").open_for_many(threads) for threads in (1, 3)),
-    )
+    choice = Choice("packaged", device="cpu")
+    by_torch, one, three = choice.open(), choice.open_for_many(1), choice.open_for_many(3)
     pixels = np.stack([by_torch.preprocessing.pixels(picture(seed, (300, 450))) for seed in range(6)])
     found = one.embed_views(pixels, ["plain", "mirror"])
     for view, expected in by_torch.embed_views(pixels, ["plain", "mirror"]).items():
